@@ -1,1 +1,3 @@
+//! Lifeboat: what still answers when a hosting company's datacentre is gone. The map, in reading order.
 
+pub mod model;

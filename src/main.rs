@@ -1,1 +1,3 @@
-fn main(){}
+//! Arguments -> one command -> exit status.
+
+fn main() {}

@@ -1,0 +1,140 @@
+//! Is the state consistent with itself? Asked by tests, of every snapshot, and by `lifeboat check`.
+
+use super::{State, command::FORMAT, limits};
+
+impl State {
+    /// Says everything about the state that contradicts itself. Empty when all is well.
+    ///
+    /// Takes time in proportion to the state; run it on a clone, away from the readers.
+    pub fn check(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        self.check_conversations(&mut wrong);
+        self.check_outbox(&mut wrong);
+        self.check_sites(&mut wrong);
+        self.check_answers(&mut wrong);
+        if !self.audit.verifies() {
+            wrong.push("audit: the lines do not lead to the head of the chain".to_owned());
+        }
+        for voter in self
+            .voters
+            .iter()
+            .filter(|it| self.cluster.is_some() && !self.nodes.contains_key(*it))
+        {
+            wrong.push(format!("nodes: voter {voter} was never admitted"));
+        }
+        for (id, node) in &self.nodes {
+            if node.facts.format > FORMAT && self.voters.contains(id) {
+                // A newer node is fine during an upgrade; only an entry we cannot read would be wrong.
+                continue;
+            }
+            if id.0 > self.index && id.0 != 1 {
+                wrong.push(format!(
+                    "nodes: {id} was admitted in the future of entry {}",
+                    self.index
+                ));
+            }
+        }
+        wrong
+    }
+
+    fn check_conversations(&self, wrong: &mut Vec<String>) {
+        for (id, conversation) in &self.conversations {
+            if !self
+                .tickets
+                .get(&conversation.ticket)
+                .is_some_and(|it| it.contains(id))
+            {
+                wrong.push(format!(
+                    "conversation {id}: its ticket code does not lead to it"
+                ));
+            }
+            if conversation.messages.is_empty()
+                || conversation.messages.len() > limits::CONVERSATION_MESSAGES_MAX
+            {
+                wrong.push(format!(
+                    "conversation {id}: holds {} messages",
+                    conversation.messages.len()
+                ));
+            }
+            let mut last = 0;
+            for message in &conversation.messages {
+                if message.index <= last {
+                    wrong.push(format!(
+                        "conversation {id}: message of entry {} comes after entry {last}",
+                        message.index
+                    ));
+                }
+                last = message.index;
+                if !self.answers.contains_key(&message.id) {
+                    wrong.push(format!(
+                        "conversation {id}: the answer to message {} is forgotten",
+                        message.id
+                    ));
+                }
+            }
+        }
+        for (ticket, ids) in &self.tickets {
+            if ids.iter().any(|it| !self.conversations.contains_key(it)) {
+                wrong.push(format!(
+                    "ticket {ticket}: leads to a conversation that is not there"
+                ));
+            }
+        }
+    }
+
+    fn check_outbox(&self, wrong: &mut Vec<String>) {
+        if self.outbox.len() != self.outbox_due.len() {
+            wrong.push(format!(
+                "outbox: {} items but {} due times",
+                self.outbox.len(),
+                self.outbox_due.len()
+            ));
+        }
+        for (id, item) in &self.outbox {
+            if !self.outbox_due.contains(&(item.due, *id)) {
+                wrong.push(format!("outbox: item {id} is due at no time"));
+            }
+            if !self.conversations.contains_key(&item.kind.conversation()) {
+                wrong.push(format!(
+                    "outbox: item {id} belongs to a conversation that is not there"
+                ));
+            }
+        }
+    }
+
+    fn check_sites(&self, wrong: &mut Vec<String>) {
+        for version in self.sites.wanted.iter().chain(&self.sites.live) {
+            if !self.sites.versions.contains_key(version) {
+                wrong.push(format!(
+                    "site: version {version} is wanted or live but not there"
+                ));
+            }
+        }
+        for (version, site) in &self.sites.versions {
+            if !self
+                .blobs
+                .get(&site.bundle)
+                .is_some_and(|it| it.released.is_none())
+            {
+                wrong.push(format!("site: the bundle of version {version} is not kept"));
+            }
+        }
+    }
+
+    fn check_answers(&self, wrong: &mut Vec<String>) {
+        for (at, id) in &self.answers_expiring {
+            if !self.answers.contains_key(id) {
+                wrong.push(format!(
+                    "answers: {id} expires at {} but is not there",
+                    at.0
+                ));
+            }
+        }
+        if self.answers_expiring.len() > limits::ANSWERS_MAX {
+            wrong.push(format!(
+                "answers: {} wait to expire",
+                self.answers_expiring.len()
+            ));
+        }
+    }
+}

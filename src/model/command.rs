@@ -1,0 +1,388 @@
+//! Every change the cluster can agree on, and who asked for it.
+//!
+//! New variants go to the end (the position is part of the stored bytes) and state the format that introduced them.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    conversation::Door,
+    nodes::{CaRecord, NodeFacts, Profile, Role},
+    outbox::{ItemId, Outcome},
+    site::SiteVersion,
+    words::{
+        BlobHash, ClientId, ClusterId, ConversationId, KeyedHash, Label, Lang, NodeId, Note,
+        Sealed, TicketCode, Timestamp, TokenId,
+    },
+};
+
+/// The newest format of entries that this program writes and reads.
+pub const FORMAT: u16 = 1;
+
+/// Something that somebody asks the cluster to agree on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proposal {
+    /// The format the command is written in; at most what every node can read.
+    pub format: u16,
+    /// Made where the write entered. A repeat of the same id gets the first answer.
+    pub id: ClientId,
+    /// Who asks.
+    pub actor: Actor,
+    /// By what way.
+    pub source: Source,
+    /// The node it came in by.
+    pub origin: NodeId,
+    /// Its place in that node's letterbox, when it came through it.
+    pub stamp: Option<BoxStamp>,
+    /// What is asked.
+    pub command: Command,
+}
+
+/// A proposal with the time the leader gave it: what the log holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamped {
+    /// The leader's time when it took the proposal.
+    pub at: Timestamp,
+    /// What is proposed.
+    pub proposal: Proposal,
+}
+
+/// One committed line of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry<'a> {
+    /// Its log index.
+    pub index: u64,
+    /// The proposal and its time.
+    pub stamped: &'a Stamped,
+}
+
+/// Who asks for a change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Actor {
+    /// One of the company's customers, or somebody who writes as one.
+    Customer,
+    /// A person signed in to the console or the command line.
+    Operator {
+        /// The account's name.
+        name: Label,
+    },
+    /// A machine with an API token.
+    Token {
+        /// The token's name.
+        name: Label,
+    },
+    /// A user of this machine, over the node's local socket.
+    Local {
+        /// The user id that the kernel vouches for.
+        uid: u32,
+    },
+    /// A node, about itself or about work it did.
+    Node(NodeId),
+    /// The cluster's own housekeeping.
+    System,
+}
+
+impl Actor {
+    /// Whether a person or a machine on a person's behalf is acting, so that it belongs on the record (P9).
+    pub fn is_operator(&self) -> bool {
+        match self {
+            Self::Operator { .. } | Self::Token { .. } | Self::Local { .. } => true,
+            Self::Customer | Self::Node(_) | Self::System => false,
+        }
+    }
+
+    /// The actor as the record names it.
+    pub fn spoken(&self) -> String {
+        match self {
+            Self::Customer => "a customer".to_owned(),
+            Self::Operator { name } => name.to_string(),
+            Self::Token { name } => format!("token {name}"),
+            Self::Local { uid } => format!("local user {uid}"),
+            Self::Node(id) => format!("node {id}"),
+            Self::System => "the cluster".to_owned(),
+        }
+    }
+}
+
+/// By what way a change was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// The door it came in by.
+    pub door: Door,
+    /// For operators the network address; for customers nothing.
+    pub address: Option<Note>,
+}
+
+/// A place in one node's letterbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct BoxStamp {
+    /// Which start of the node: fsynced at each start, so a restored disk cannot reuse numbers.
+    pub incarnation: u64,
+    /// Counts from 1 within the incarnation, without gaps.
+    pub sequence: u64,
+}
+
+/// Every change the cluster can agree on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// Gives the cluster its name, its certificate authority and its first node. Once.
+    Found {
+        /// Chosen at random.
+        cluster: ClusterId,
+        /// For people.
+        name: Label,
+        /// Timing profile of every node.
+        profile: Profile,
+        /// The authority that signs node certificates.
+        authority: CaRecord,
+        /// The first node, [`NodeId::FOUNDER`].
+        node: NodeFacts,
+    },
+    /// Allows somebody who knows a secret to bring a new node.
+    CreateToken {
+        /// The public half.
+        token: TokenId,
+        /// SHA-256 of the secret half.
+        secret_hash: KeyedHash,
+        /// What the new node may become.
+        role: Role,
+        /// How many nodes may join with it.
+        uses: u16,
+        /// Until when, in milliseconds from the entry's time.
+        ttl_ms: u64,
+    },
+    /// Withdraws a join token.
+    RevokeToken {
+        /// The token.
+        token: TokenId,
+    },
+    /// Admits a node that showed a token's secret; the entry's index becomes its id.
+    AdmitNode {
+        /// The token that it showed.
+        token: TokenId,
+        /// SHA-256 of the secret it showed.
+        secret_hash: KeyedHash,
+        /// What it says of itself.
+        node: NodeFacts,
+    },
+    /// A node says what it is, at each start and when something changed.
+    ReportNode {
+        /// The node.
+        node: NodeId,
+        /// What it says of itself.
+        facts: NodeFacts,
+        /// Which start of it.
+        incarnation: u64,
+    },
+    /// Forgets a node that is no longer a member. Its id is never used again.
+    ForgetNode {
+        /// The node.
+        node: NodeId,
+    },
+    /// Changes the timing profile.
+    SetProfile {
+        /// The new one.
+        profile: Profile,
+    },
+    /// Makes a site bundle the wanted one; it goes live when a majority of voters holds its blob.
+    PublishSite {
+        /// The packed bundle.
+        bundle: BlobHash,
+        /// Bytes of the packed bundle.
+        size: u64,
+        /// Files in it.
+        files: u32,
+        /// Why, in the publisher's words.
+        note: Note,
+    },
+    /// Makes an earlier version the wanted one.
+    RollbackSite {
+        /// That version.
+        version: SiteVersion,
+    },
+    /// A node has downloaded, verified and fsynced a blob.
+    BlobHeld {
+        /// The blob.
+        hash: BlobHash,
+        /// The node.
+        node: NodeId,
+        /// Which start of it.
+        incarnation: u64,
+    },
+    /// A node no longer has a blob: it let it go after its release, or found it damaged.
+    BlobDropped {
+        /// The blob.
+        hash: BlobHash,
+        /// The node.
+        node: NodeId,
+    },
+    /// A customer writes for the first time.
+    OpenConversation {
+        /// Made at the client, or from the form's nonce and content.
+        conversation: ConversationId,
+        /// Keyed hash of the conversation id, as the customer reads it out.
+        ticket: TicketCode,
+        /// Keyed hash of the contact, to open a ticket by code and contact.
+        contact_hash: KeyedHash,
+        /// The contact, sealed.
+        contact: Sealed,
+        /// The contact is an e-mail address, so that mail can go to it.
+        by_mail: bool,
+        /// Domain, server or customer number, sealed.
+        reference: Option<Sealed>,
+        /// The customer's language.
+        lang: Lang,
+        /// The text, sealed.
+        body: Sealed,
+        /// When the node took it, by that node's clock.
+        taken: Timestamp,
+        /// It looks like abuse: kept, shown apart, and nobody is mailed.
+        quarantined: bool,
+    },
+    /// A customer or an agent adds to a conversation.
+    AddMessage {
+        /// The conversation.
+        conversation: ConversationId,
+        /// The text, sealed.
+        body: Sealed,
+        /// When the node took it, by that node's clock.
+        taken: Timestamp,
+    },
+    /// An agent closes a conversation; a customer's next message opens it again.
+    CloseConversation {
+        /// The conversation.
+        conversation: ConversationId,
+    },
+    /// An agent decides that a quarantined conversation is a real one.
+    ReleaseConversation {
+        /// The conversation.
+        conversation: ConversationId,
+    },
+    /// A node takes an outbox item to work on.
+    LeaseItem {
+        /// The item.
+        item: ItemId,
+        /// The node.
+        node: NodeId,
+        /// For how long, in milliseconds from the entry's time.
+        ttl_ms: u64,
+    },
+    /// A node says what became of an item it had leased.
+    SettleItem {
+        /// The item.
+        item: ItemId,
+        /// The lease it worked under: the log index that granted it.
+        epoch: u64,
+        /// What became of it.
+        outcome: Outcome,
+    },
+    /// A node has started with a new letterbox incarnation.
+    BoxOpened {
+        /// The node.
+        node: NodeId,
+        /// The incarnation.
+        incarnation: u64,
+    },
+}
+
+impl Command {
+    /// The format that introduced this kind of command.
+    pub fn format(&self) -> u16 {
+        1
+    }
+
+    /// The kind, for logs, metrics and the record.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Found { .. } => "found",
+            Self::CreateToken { .. } => "create-token",
+            Self::RevokeToken { .. } => "revoke-token",
+            Self::AdmitNode { .. } => "admit-node",
+            Self::ReportNode { .. } => "report-node",
+            Self::ForgetNode { .. } => "forget-node",
+            Self::SetProfile { .. } => "set-profile",
+            Self::PublishSite { .. } => "publish-site",
+            Self::RollbackSite { .. } => "rollback-site",
+            Self::BlobHeld { .. } => "blob-held",
+            Self::BlobDropped { .. } => "blob-dropped",
+            Self::OpenConversation { .. } => "open-conversation",
+            Self::AddMessage { .. } => "add-message",
+            Self::CloseConversation { .. } => "close-conversation",
+            Self::ReleaseConversation { .. } => "release-conversation",
+            Self::LeaseItem { .. } => "lease-item",
+            Self::SettleItem { .. } => "settle-item",
+            Self::BoxOpened { .. } => "box-opened",
+        }
+    }
+
+    /// The conversation that the command belongs to, whose order the letterbox keeps.
+    pub fn conversation(&self) -> Option<ConversationId> {
+        match self {
+            Self::OpenConversation { conversation, .. }
+            | Self::AddMessage { conversation, .. }
+            | Self::CloseConversation { conversation }
+            | Self::ReleaseConversation { conversation } => Some(*conversation),
+            Self::Found { .. }
+            | Self::CreateToken { .. }
+            | Self::RevokeToken { .. }
+            | Self::AdmitNode { .. }
+            | Self::ReportNode { .. }
+            | Self::ForgetNode { .. }
+            | Self::SetProfile { .. }
+            | Self::PublishSite { .. }
+            | Self::RollbackSite { .. }
+            | Self::BlobHeld { .. }
+            | Self::BlobDropped { .. }
+            | Self::LeaseItem { .. }
+            | Self::SettleItem { .. }
+            | Self::BoxOpened { .. } => None,
+        }
+    }
+
+    /// What the command is about, in a word or two for the record. Never a customer's words.
+    pub fn about(&self) -> String {
+        match self {
+            Self::Found { name, .. } => name.to_string(),
+            Self::CreateToken { token, .. }
+            | Self::RevokeToken { token }
+            | Self::AdmitNode { token, .. } => token.to_string(),
+            Self::ReportNode { node, .. }
+            | Self::ForgetNode { node }
+            | Self::BoxOpened { node, .. } => node.to_string(),
+            Self::SetProfile { profile } => profile.name().to_owned(),
+            Self::PublishSite { bundle: hash, .. }
+            | Self::BlobHeld { hash, .. }
+            | Self::BlobDropped { hash, .. } => hash.to_string(),
+            Self::RollbackSite { version } => version.to_string(),
+            Self::OpenConversation { ticket, .. } => ticket.to_string(),
+            Self::AddMessage { conversation, .. }
+            | Self::CloseConversation { conversation }
+            | Self::ReleaseConversation { conversation } => conversation.to_string(),
+            Self::LeaseItem { item, .. } | Self::SettleItem { item, .. } => item.to_string(),
+        }
+    }
+}
+
+/// What the proposer is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reply {
+    /// It is done.
+    Done,
+    /// A node was admitted under this id.
+    Admitted(NodeId),
+    /// A site version was made the wanted one.
+    Wanted(SiteVersion),
+    /// The customer's or agent's message is kept, as the `number`th of its conversation (from 1).
+    Kept {
+        /// The conversation.
+        conversation: ConversationId,
+        /// Its place there, from 1.
+        number: u32,
+    },
+    /// The item is leased under this epoch (the log index of the lease).
+    Leased {
+        /// To be shown when settling.
+        epoch: u64,
+    },
+    /// Nothing was changed, and why.
+    Refused(super::Refusal),
+}

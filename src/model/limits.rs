@@ -1,0 +1,55 @@
+//! Every bound of the system that is not the operator's to set, each with its reason.
+//!
+//! Past a bound the answer is a clear refusal and the node stays up (P10).
+
+/// Characters in one message of a customer or an agent: a long letter, not a file.
+pub const MESSAGE_CHARS_MAX: usize = 4_000;
+/// Characters in the optional domain, server or customer number: the longest domain name is 253.
+pub const REFERENCE_CHARS_MAX: usize = 253;
+/// Bytes in an operator's note, a reason, or the part of a mail server's answer that is kept.
+pub const NOTE_BYTES_MAX: usize = 300;
+/// Bytes of one sealed field in the state: a message of four-byte characters, nonce, tag and padding.
+pub const SEALED_BYTES_MAX: usize = MESSAGE_CHARS_MAX * 4 + 256;
+
+/// Messages in one conversation: more than a person reads; past it the customer is asked to open a new one.
+pub const CONVERSATION_MESSAGES_MAX: usize = 500;
+/// Conversations in the state: 200,000 of seven messages take about 700 MB, which the smallest node must hold.
+pub const CONVERSATIONS_MAX: usize = 200_000;
+/// Mail and other items waiting to leave: two for every customer message of a bad day.
+pub const OUTBOX_ITEMS_MAX: usize = 500_000;
+
+/// Site versions kept for rollback: the blobs of older ones are let go.
+pub const SITE_VERSIONS_KEPT: usize = 10;
+/// Blobs the state knows of at a time.
+pub const BLOBS_MAX: usize = 10_000;
+/// How long nodes keep the file of a blob that nothing refers to, so that a slow node can still finish copying it.
+pub const BLOB_RELEASE_MS: u64 = 3_600_000;
+
+/// Nodes ever admitted and not forgotten: seven voters, learners, and those being replaced.
+pub const NODES_MAX: usize = 32;
+/// Join tokens that exist at a time.
+pub const TOKENS_MAX: usize = 64;
+/// The longest a join token may live: a day, as it opens the cluster.
+pub const TOKEN_TTL_MS_MAX: u64 = 24 * 3_600_000;
+
+/// Audit lines kept in the state; the chain's head covers all that ever were.
+pub const AUDIT_LINES_MAX: usize = 20_000;
+/// How long the answer to an operator's or a node's write is remembered for a repeat of its id.
+pub const ANSWER_KEPT_MS: u64 = 7 * 24 * 3_600_000;
+/// Answers remembered at a time, apart from those that belong to conversations.
+pub const ANSWERS_MAX: usize = 100_000;
+/// Letterbox watermarks kept for one node: one for each of its last starts.
+pub const BOX_MARKS_PER_NODE: usize = 16;
+/// Letterbox sequences that may be agreed out of order before the gap closes.
+pub const BOX_GAP_MAX: usize = 100_000;
+
+/// The longest a mail lease can be asked for: the longest SMTP session (RFC 5321 section 4.5.3.2) with room to spare.
+pub const LEASE_MS_MAX: u64 = 900_000;
+/// How long support mail is tried: as long as a conversation is kept.
+pub const SUPPORT_MAIL_MS: u64 = 30 * 24 * 3_600_000;
+/// How long an acknowledgement to a customer is tried: a day later it only confuses.
+pub const ACKNOWLEDGEMENT_MAIL_MS: u64 = 24 * 3_600_000;
+
+// A node that holds the largest set of audit lines and answers must stay far below a gigabyte.
+const _: () = assert!(AUDIT_LINES_MAX + ANSWERS_MAX <= 200_000);
+const _: () = assert!(LEASE_MS_MAX < ACKNOWLEDGEMENT_MAIL_MS);

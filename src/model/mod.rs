@@ -1,0 +1,267 @@
+//! What the cluster agrees on, and the only functions that change it.
+//!
+//! Pure: nothing here waits, reads a clock, rolls dice, logs, or touches a socket or a disk. Time and dice arrive
+//! inside an [`Entry`]. The same entries in the same order give the same [`State`] on every node.
+//!
+//! Applying an entry never asks for work to be done. Work is *due* because of what the state says (see
+//! [`outbox::due`]); whoever does it reports back with another command.
+
+pub mod audit;
+pub mod boxes;
+pub mod check;
+pub mod command;
+pub mod conversation;
+pub mod limits;
+pub mod nodes;
+pub mod outbox;
+pub mod refusal;
+pub mod site;
+pub mod words;
+
+use imbl::{OrdMap, OrdSet};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+pub use command::{Actor, BoxStamp, Command, Entry, Proposal, Reply, Source, Stamped};
+pub use refusal::Refusal;
+
+use audit::Audit;
+use boxes::BoxMark;
+use conversation::Conversation;
+use nodes::{ClusterFacts, JoinToken, Node};
+use outbox::{Item, ItemId};
+use site::{Blob, SiteVersion, Sites};
+use words::{
+    BlobHash, ClientId, ConversationId, KeyedHash, NodeId, TicketCode, Timestamp, TokenId,
+};
+
+/// Everything the cluster has agreed on. Cheap to clone: the maps share their structure.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// Log index of the last entry applied.
+    pub index: u64,
+    /// The cluster's time: it never runs backwards, whatever a node's clock does.
+    pub now: Timestamp,
+    /// The cluster's own facts, once it is founded.
+    pub cluster: Option<ClusterFacts>,
+    /// The committed voters, as Raft has them.
+    pub voters: OrdSet<NodeId>,
+    /// The committed learners, as Raft has them.
+    pub learners: OrdSet<NodeId>,
+    /// Every node that was admitted and not forgotten.
+    pub nodes: OrdMap<NodeId, Node>,
+    /// Join tokens that can still be used.
+    pub tokens: OrdMap<TokenId, JoinToken>,
+    /// The website's versions.
+    pub sites: Sites,
+    /// The blobs that nodes keep.
+    pub blobs: OrdMap<BlobHash, Blob>,
+    /// Conversations with customers.
+    pub conversations: OrdMap<ConversationId, Conversation>,
+    /// Which conversations a ticket code leads to: nearly always one.
+    pub tickets: OrdMap<TicketCode, OrdSet<ConversationId>>,
+    /// What must leave the house.
+    pub outbox: OrdMap<ItemId, Item>,
+    /// When each of those is due next.
+    pub outbox_due: OrdSet<(Timestamp, ItemId)>,
+    /// Items that never found room.
+    pub outbox_overflow: u64,
+    /// Items that were given up.
+    pub outbox_given_up: u64,
+    /// What of each letterbox has been agreed on, by node and incarnation.
+    pub boxes: OrdMap<(NodeId, u64), BoxMark>,
+    /// First answers by client id, for repeats (P1).
+    pub answers: OrdMap<ClientId, Reply>,
+    /// The answers that expire, with when. Those of conversations are not among them.
+    pub answers_expiring: OrdSet<(Timestamp, ClientId)>,
+    /// The record of operator actions.
+    pub audit: Audit,
+}
+
+impl State {
+    /// Applies one committed entry.
+    ///
+    /// Total: no input makes it panic, because a panic here would stop every node at the same line of the log. A
+    /// repeat of a client id gets the first answer and changes nothing but the letterbox mark.
+    pub fn apply(&mut self, entry: &Entry<'_>) -> Reply {
+        let proposal = &entry.stamped.proposal;
+        self.index = entry.index;
+        self.now = self.now.max(entry.stamped.at);
+        if let Some(stamp) = proposal.stamp {
+            boxes::mark(self, proposal.origin, stamp);
+        }
+        if let Some(first) = self.answers.get(&proposal.id) {
+            return first.clone();
+        }
+        let result = self.allowed(proposal).and_then(|()| self.change(entry));
+        audit::record(self, entry, result.as_ref().err());
+        match result {
+            Ok(reply) => {
+                self.remember(proposal, &reply);
+                reply
+            }
+            Err(refusal) => Reply::Refused(refusal),
+        }
+    }
+
+    /// Takes over who votes and who only listens, from a committed membership entry.
+    pub fn set_members(&mut self, index: u64, voters: OrdSet<NodeId>, learners: OrdSet<NodeId>) {
+        self.index = index;
+        self.voters = voters;
+        self.learners = learners;
+        site::go_live(self);
+        site::sweep(self);
+    }
+
+    /// Voters and learners.
+    pub fn members(&self) -> OrdSet<NodeId> {
+        self.voters.clone().union(self.learners.clone())
+    }
+
+    /// SHA-256 over the whole state, encoded. Equal on every node at the same index.
+    pub fn digest(&self) -> KeyedHash {
+        // The state is plain data, so encoding it cannot fail; a failure would show as a differing digest.
+        KeyedHash(Sha256::digest(postcard::to_allocvec(self).unwrap_or_default()).into())
+    }
+
+    fn allowed(&self, proposal: &Proposal) -> Result<(), Refusal> {
+        let founding = matches!(proposal.command, Command::Found { .. });
+        if self.cluster.is_none() && !founding {
+            return Err(Refusal::NotFounded);
+        }
+        let (needs, agreed) = (
+            proposal.command.format().max(proposal.format),
+            nodes::agreed_format(self),
+        );
+        if needs > agreed {
+            return Err(Refusal::FormatNotReady { needs, agreed });
+        }
+        let by_customer = matches!(
+            proposal.command,
+            Command::OpenConversation { .. } | Command::AddMessage { .. }
+        );
+        if proposal.actor == Actor::Customer && !by_customer {
+            return Err(Refusal::NotAllowed {
+                actor: proposal.actor.spoken(),
+            });
+        }
+        Ok(())
+    }
+
+    fn change(&mut self, entry: &Entry<'_>) -> Result<Reply, Refusal> {
+        let proposal = &entry.stamped.proposal;
+        let index = entry.index;
+        match &proposal.command {
+            Command::Found {
+                cluster,
+                name,
+                profile,
+                authority,
+                node,
+            } => {
+                let facts = ClusterFacts {
+                    id: *cluster,
+                    name: name.clone(),
+                    generation: 1,
+                    profile: *profile,
+                    authority: authority.clone(),
+                    founded: self.now,
+                };
+                nodes::found(self, facts, node.clone())
+            }
+            Command::CreateToken {
+                token,
+                secret_hash,
+                role,
+                uses,
+                ttl_ms,
+            } => {
+                let record = JoinToken {
+                    secret_hash: *secret_hash,
+                    role: *role,
+                    uses: (*uses).max(1),
+                    expires: self.now,
+                };
+                nodes::create_token(self, *token, record, *ttl_ms)
+            }
+            Command::RevokeToken { token } => nodes::revoke_token(self, *token),
+            Command::AdmitNode {
+                token,
+                secret_hash,
+                node,
+            } => nodes::admit(self, NodeId(index), *token, *secret_hash, node.clone()),
+            Command::ReportNode {
+                node,
+                facts,
+                incarnation,
+            } => nodes::report(self, *node, facts.clone(), *incarnation),
+            Command::ForgetNode { node } => nodes::forget(self, *node),
+            Command::SetProfile { profile } => {
+                let facts = self.cluster.as_mut().ok_or(Refusal::NotFounded)?;
+                facts.profile = *profile;
+                Ok(Reply::Done)
+            }
+            Command::PublishSite {
+                bundle,
+                size,
+                files,
+                note,
+            } => site::publish(
+                self,
+                SiteVersion(index),
+                proposal.actor.spoken(),
+                (*bundle, *size, *files),
+                note,
+            ),
+            Command::RollbackSite { version } => site::roll_back(self, *version),
+            Command::BlobHeld {
+                hash,
+                node,
+                incarnation,
+            } => site::held(self, *hash, *node, *incarnation),
+            Command::BlobDropped { hash, node } => site::dropped(self, *hash, *node),
+            Command::OpenConversation { .. } => conversation::open(self, entry),
+            Command::AddMessage {
+                conversation,
+                body,
+                taken,
+            } => conversation::add(self, entry, *conversation, body, *taken),
+            Command::CloseConversation { conversation } => conversation::close(self, *conversation),
+            Command::ReleaseConversation { conversation } => {
+                conversation::release(self, index, *conversation)
+            }
+            Command::LeaseItem { item, node, ttl_ms } => {
+                outbox::lease(self, index, *item, *node, *ttl_ms)
+            }
+            Command::SettleItem {
+                item,
+                epoch,
+                outcome,
+            } => outbox::settle(self, *item, *epoch, outcome),
+            Command::BoxOpened { node, incarnation } => boxes::opened(self, *node, *incarnation),
+        }
+    }
+
+    /// Remembers the first answer. A conversation's ids stay as long as it does; others for a week.
+    fn remember(&mut self, proposal: &Proposal, reply: &Reply) {
+        let lasting = matches!(
+            proposal.command,
+            Command::OpenConversation { .. } | Command::AddMessage { .. }
+        );
+        self.answers.insert(proposal.id, reply.clone());
+        if !lasting {
+            self.answers_expiring
+                .insert((self.now.plus_ms(limits::ANSWER_KEPT_MS), proposal.id));
+        }
+        while let Some((at, id)) = self.answers_expiring.get_min().copied() {
+            if at > self.now && self.answers_expiring.len() <= limits::ANSWERS_MAX {
+                break;
+            }
+            self.answers_expiring.remove(&(at, id));
+            self.answers.remove(&id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,344 @@
+//! What must leave the house: due, leased, settled, tried again, given up.
+//!
+//! An item is due because the state says so, never because an event just fired. A node leases it (the epoch is the
+//! log index of the lease), does the work, and settles it under that epoch; a dead node's lease runs out.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Refusal, Reply, State, limits,
+    words::{ClientId, ConversationId, NodeId, Note, Timestamp},
+};
+
+/// The entry that made the item, and its place among the items of that entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ItemId {
+    /// Log index of the entry.
+    pub index: u64,
+    /// Counts from 0 within the entry.
+    pub place: u32,
+}
+
+impl fmt::Display for ItemId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.index, self.place)
+    }
+}
+
+/// Something that must leave the house.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Item {
+    /// What it is and whom it is for.
+    pub kind: ItemKind,
+    /// When it was made; its mail carries this as its date.
+    pub made: Timestamp,
+    /// Not to be tried before.
+    pub due: Timestamp,
+    /// Not to be tried after; then it is given up, on the record.
+    pub not_after: Timestamp,
+    /// How often it was tried and did not get through.
+    pub attempts: u32,
+    /// Which way out is next: the first address or the off-net one.
+    pub route: RouteChoice,
+    /// Who is at it.
+    pub lease: Option<Lease>,
+    /// The last answer of a mail server.
+    pub last_answer: Option<Note>,
+}
+
+/// The way out that an item takes next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RouteChoice {
+    /// The ordinary address.
+    #[default]
+    First,
+    /// The address outside the company's own network.
+    OffNet,
+}
+
+/// A node's right to work on an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// The node.
+    pub node: NodeId,
+    /// The log index that granted it.
+    pub epoch: u64,
+    /// Until when, in the cluster's time.
+    pub until: Timestamp,
+}
+
+/// What an item is. The recipient's kind follows from it by type.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum ItemKind {
+    /// Tells the customer that the message is kept, with ticket code and link.
+    Acknowledge {
+        /// The conversation.
+        conversation: ConversationId,
+    },
+    /// Passes a customer's message to the support mailbox.
+    ForwardToSupport {
+        /// The conversation.
+        conversation: ConversationId,
+        /// The message.
+        message: ClientId,
+    },
+    /// Sends an agent's answer to the customer.
+    AnswerCustomer {
+        /// The conversation.
+        conversation: ConversationId,
+        /// The message.
+        message: ClientId,
+    },
+}
+
+/// Whom an item is for. A drill makes items only from [`Staff`], so it cannot name a customer (P7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recipient {
+    /// A person outside.
+    Real(Real),
+    /// Somebody of the company.
+    Staff(Staff),
+}
+
+/// A person outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Real {
+    /// The customer of a conversation.
+    Customer(ConversationId),
+}
+
+/// Somebody of the company.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Staff {
+    /// The support mailbox, or its off-net stand-in.
+    Support,
+}
+
+impl ItemKind {
+    /// Whom it is for.
+    pub fn recipient(&self) -> Recipient {
+        match self {
+            Self::Acknowledge { conversation } | Self::AnswerCustomer { conversation, .. } => {
+                Recipient::Real(Real::Customer(*conversation))
+            }
+            Self::ForwardToSupport { .. } => Recipient::Staff(Staff::Support),
+        }
+    }
+
+    /// The conversation it belongs to.
+    pub fn conversation(&self) -> ConversationId {
+        match self {
+            Self::Acknowledge { conversation }
+            | Self::ForwardToSupport { conversation, .. }
+            | Self::AnswerCustomer { conversation, .. } => *conversation,
+        }
+    }
+
+    fn lifetime_ms(&self) -> u64 {
+        match self {
+            Self::Acknowledge { .. } => limits::ACKNOWLEDGEMENT_MAIL_MS,
+            Self::ForwardToSupport { .. } | Self::AnswerCustomer { .. } => limits::SUPPORT_MAIL_MS,
+        }
+    }
+}
+
+/// What became of one attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// A mail server took it (250 after the final dot).
+    Accepted,
+    /// It may work later, or by the other way: 4xx, no connection, a timeout before the final dot.
+    TryLater(Note),
+    /// This address never will: 5xx.
+    RefusedForGood(Note),
+    /// The connection ended after the final dot: it may have been taken. Tried again with the same Message-ID.
+    Unknown(Note),
+    /// The node gave it back without trying (it is stopping).
+    HandedBack,
+}
+
+/// Puts an item into the outbox, unless one of that kind is there already or it is full.
+pub(super) fn put(state: &mut State, index: u64, kind: ItemKind) {
+    if state.outbox.len() >= limits::OUTBOX_ITEMS_MAX {
+        state.outbox_overflow = state.outbox_overflow.saturating_add(1);
+        return;
+    }
+    let mut id = ItemId { index, place: 0 };
+    while state.outbox.contains_key(&id) {
+        id.place += 1;
+    }
+    let made = state.now;
+    let not_after = made.plus_ms(kind.lifetime_ms());
+    state.outbox_due.insert((made, id));
+    state.outbox.insert(
+        id,
+        Item {
+            kind,
+            made,
+            due: made,
+            not_after,
+            attempts: 0,
+            route: RouteChoice::First,
+            lease: None,
+            last_answer: None,
+        },
+    );
+}
+
+/// What could be attempted at `now`, longest due first.
+///
+/// An item under a lease comes back when the lease has run out.
+pub fn due(state: &State, now: Timestamp) -> impl Iterator<Item = (ItemId, &Item)> {
+    state
+        .outbox_due
+        .iter()
+        .take_while(move |(at, _)| *at <= now)
+        .filter_map(|(_, id)| Some((*id, state.outbox.get(id)?)))
+}
+
+/// When the next item becomes due, if any waits.
+pub fn next_due(state: &State) -> Option<Timestamp> {
+    state.outbox_due.get_min().map(|(at, _)| *at)
+}
+
+pub(super) fn lease(
+    state: &mut State,
+    index: u64,
+    id: ItemId,
+    node: NodeId,
+    ttl_ms: u64,
+) -> Result<Reply, Refusal> {
+    let now = state.now;
+    let Some(item) = state.outbox.get(&id) else {
+        return Err(Refusal::unknown("outbox item"));
+    };
+    if let Some(held) = item.lease.filter(|it| it.until > now) {
+        return Err(Refusal::Leased {
+            by: held.node,
+            until: held.until,
+        });
+    }
+    if now > item.not_after {
+        give_up(state, id);
+        return Err(Refusal::unknown("outbox item"));
+    }
+    if item.lease.is_none() && item.due > now {
+        return Err(Refusal::NotDue);
+    }
+    let until = now.plus_ms(ttl_ms.min(limits::LEASE_MS_MAX));
+    reschedule(state, id, until, |item| {
+        item.lease = Some(Lease {
+            node,
+            epoch: index,
+            until,
+        })
+    });
+    Ok(Reply::Leased { epoch: index })
+}
+
+pub(super) fn settle(
+    state: &mut State,
+    id: ItemId,
+    epoch: u64,
+    outcome: &Outcome,
+) -> Result<Reply, Refusal> {
+    let now = state.now;
+    let Some(item) = state.outbox.get(&id) else {
+        return Err(Refusal::unknown("outbox item"));
+    };
+    let current = item.lease.is_some_and(|it| it.epoch == epoch);
+    if *outcome == Outcome::Accepted {
+        // A mail server took it, whoever holds the lease now: a fact is never refused for being late.
+        pass_on(state, id);
+        return Ok(Reply::Done);
+    }
+    if !current {
+        return Err(Refusal::StaleEpoch);
+    }
+    let (route, attempts) = (item.route, item.attempts);
+    let support = matches!(item.kind.recipient(), Recipient::Staff(Staff::Support));
+    match outcome {
+        Outcome::Accepted => {}
+        Outcome::HandedBack => reschedule(state, id, now, |item| item.lease = None),
+        Outcome::RefusedForGood(answer) if !support => {
+            note_answer(state, id, answer);
+            give_up(state, id);
+        }
+        Outcome::TryLater(answer) | Outcome::Unknown(answer) | Outcome::RefusedForGood(answer) => {
+            let next = match route {
+                RouteChoice::First if support => RouteChoice::OffNet,
+                RouteChoice::First | RouteChoice::OffNet => RouteChoice::First,
+            };
+            let wait_ms = if support && next == RouteChoice::OffNet {
+                0
+            } else {
+                backoff_ms(attempts)
+            };
+            note_answer(state, id, answer);
+            reschedule(state, id, now.plus_ms(wait_ms), |item| {
+                item.lease = None;
+                item.attempts = item.attempts.saturating_add(1);
+                item.route = next;
+            });
+        }
+    }
+    Ok(Reply::Done)
+}
+
+/// How long to wait after so many failed attempts: 5 s doubled each time, an hour at the most.
+fn backoff_ms(attempts: u32) -> u64 {
+    5_000_u64
+        .checked_shl(attempts.min(16))
+        .unwrap_or(u64::MAX)
+        .min(3_600_000)
+}
+
+fn note_answer(state: &mut State, id: ItemId, answer: &Note) {
+    if let Some(item) = state.outbox.get_mut(&id) {
+        item.last_answer = Some(answer.clone());
+    }
+}
+
+/// Moves an item to another time and changes it.
+fn reschedule(state: &mut State, id: ItemId, due: Timestamp, change: impl FnOnce(&mut Item)) {
+    if let Some(item) = state.outbox.get_mut(&id) {
+        state.outbox_due.remove(&(item.due, id));
+        item.due = due;
+        change(item);
+        state.outbox_due.insert((due, id));
+    }
+}
+
+fn remove(state: &mut State, id: ItemId) -> Option<Item> {
+    let item = state.outbox.remove(&id)?;
+    state.outbox_due.remove(&(item.due, id));
+    Some(item)
+}
+
+fn give_up(state: &mut State, id: ItemId) {
+    if remove(state, id).is_some() {
+        state.outbox_given_up = state.outbox_given_up.saturating_add(1);
+    }
+}
+
+fn pass_on(state: &mut State, id: ItemId) {
+    let now = state.now;
+    let Some(item) = remove(state, id) else {
+        return;
+    };
+    let message = match &item.kind {
+        ItemKind::ForwardToSupport { message, .. } | ItemKind::AnswerCustomer { message, .. } => {
+            *message
+        }
+        ItemKind::Acknowledge { .. } => return,
+    };
+    let Some(conversation) = state.conversations.get_mut(&item.kind.conversation()) else {
+        return;
+    };
+    let place = conversation.messages.iter().position(|it| it.id == message);
+    if let Some(message) = place.and_then(|place| conversation.messages.get_mut(place)) {
+        message.passed_on.get_or_insert(now);
+    }
+}
