@@ -1,3 +1,4 @@
 //! Lifeboat: what still answers when a hosting company's datacentre is gone. The map, in reading order.
 
 pub mod model;
+pub mod config;

@@ -1,0 +1,128 @@
+//! The configuration of one node: what its file says, checked into what the program uses.
+//! One file a section, each with an `XSpec` (what may be written) and an `X` (what is used); a door is
+//! given its own section only. A file with any mistake gives no `Config`, only the list of all of them.
+
+mod cluster;
+mod company;
+mod file;
+mod mail;
+mod node;
+mod problem;
+mod secret;
+mod telemetry;
+mod web;
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+pub use cluster::{Cluster, Profile};
+pub use company::Company;
+pub use mail::Mail;
+pub use node::Node;
+pub use problem::{Problem, Problems};
+pub use secret::{Secret, SecretError, SecretFile};
+pub use telemetry::{LogFormat, LogLevel, Telemetry};
+pub use web::Web;
+
+/// The version of the file's keys that this program reads.
+pub const VERSION: u32 = 1;
+
+/// The exit status for a configuration that cannot be used (`EX_CONFIG` of sysexits.h).
+pub const EXIT_STATUS: u8 = 78;
+
+/// The largest file that is read, in bytes. The complete commented example has 10 kB.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Everything a file may say.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+struct FileSpec {
+    // Judged in `file` before anything else is read; named here so that it is not unknown.
+    #[serde(rename = "version")]
+    _version: Option<IgnoredAny>,
+    node: node::NodeSpec,
+    cluster: cluster::ClusterSpec,
+    web: web::WebSpec,
+    mail: mail::MailSpec,
+    company: company::CompanySpec,
+    telemetry: telemetry::TelemetrySpec,
+}
+
+/// The configuration of one node, checked and unchanging.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Which machine this is.
+    pub node: Node,
+    /// How it meets the other nodes.
+    pub cluster: Cluster,
+    /// The public's door.
+    pub web: Web,
+    /// The way out for mail.
+    pub mail: Mail,
+    /// Whose boat this is.
+    pub company: Company,
+    /// How the node speaks about itself.
+    pub telemetry: Telemetry,
+}
+
+impl Config {
+    /// Reads and checks the file at `path`.
+    ///
+    /// # Errors
+    /// Every mistake in it, or the one reason why it could not be read.
+    pub fn load(path: &Path) -> Result<Config, Problems> {
+        let mut problems = Problems::new();
+        problems.in_file(path.to_owned());
+        match read_file(path) {
+            Ok(text) => Config::check(&text, problems),
+            Err(found) => {
+                problems.add("", found, "a configuration file of at most 1 MiB of UTF-8");
+                Err(problems)
+            }
+        }
+    }
+
+    /// Checks the text of a configuration file. Touches no disk: whether the files it names exist
+    /// is found out by the parts that use them.
+    ///
+    /// # Errors
+    /// Every mistake in it.
+    pub fn parse(text: &str) -> Result<Config, Problems> {
+        Config::check(text, Problems::new())
+    }
+
+    fn check(text: &str, mut problems: Problems) -> Result<Config, Problems> {
+        let Some(spec) = file::read(text, &mut problems) else {
+            return Err(problems);
+        };
+        let config = Config {
+            node: Node::check(spec.node, &mut problems),
+            cluster: Cluster::check(spec.cluster, &mut problems),
+            web: Web::check(spec.web, &mut problems),
+            mail: Mail::check(spec.mail, &mut problems),
+            company: Company::check(spec.company, &mut problems),
+            telemetry: Telemetry::check(spec.telemetry, &mut problems),
+        };
+        problems.or(config)
+    }
+}
+
+/// The file's text, or what was found instead of one.
+fn read_file(path: &Path) -> Result<String, String> {
+    let file = File::open(path).map_err(|error| error.to_string())?;
+    let mut text = String::new();
+    file.take(FILE_BYTES_MAX + 1)
+        .read_to_string(&mut text)
+        .map_err(|error| error.to_string())?;
+    if text.len() as u64 > FILE_BYTES_MAX {
+        return Err("a larger file".to_owned());
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,157 @@
+//! Tests of the configuration as a whole: what a person who made mistakes gets to read.
+
+use super::*;
+use proptest::prelude::*;
+
+const GOOD: &str = r#"version = 1
+
+[node]
+name = "a"
+provider = "one"
+region = "here"
+data-dir = "/var/lib/lifeboat"
+
+[cluster]
+listen = "0.0.0.0:7400"
+advertise = "198.51.100.7:7400"
+profile = "wan"
+
+[telemetry]
+log-format = "json"
+log-level = "debug"
+"#;
+
+fn mistakes(text: &str) -> Vec<(Option<usize>, String, String)> {
+    let problems = Config::parse(text).expect_err("this text has mistakes");
+    problems
+        .iter()
+        .map(|p| (p.line, p.key.clone(), p.found.clone()))
+        .collect()
+}
+
+fn has(list: &[(Option<usize>, String, String)], line: usize, key: &str, found: &str) -> bool {
+    list.contains(&(Some(line), key.to_owned(), found.to_owned()))
+}
+
+#[test]
+fn every_mistake_is_told_at_once_with_its_line() {
+    let text = GOOD
+        .replace("name = \"a\"", "name = \"Big Name\"")
+        .replace("region = \"here\"", "regoin = \"here\"")
+        .replace("0.0.0.0:7400", "everywhere")
+        .replace("\"wan\"", "\"far\"")
+        .replace("\"json\"", "7")
+        .replace("[telemetry]", "[telemetry]\ncolour = true");
+    let list = mistakes(&text);
+    assert!(has(&list, 4, "node.name", "\"Big Name\""), "{list:?}");
+    assert!(
+        has(&list, 6, "node.regoin", "the unknown key regoin"),
+        "{list:?}"
+    );
+    assert!(has(&list, 3, "node.region", "nothing"), "{list:?}");
+    assert!(
+        has(&list, 10, "cluster.listen", "\"everywhere\""),
+        "{list:?}"
+    );
+    assert!(has(&list, 12, "cluster.profile", "\"far\""), "{list:?}");
+    assert!(
+        has(&list, 15, "telemetry.colour", "the unknown key colour"),
+        "{list:?}"
+    );
+    assert!(
+        list.iter()
+            .any(|(line, key, _)| *line == Some(16) && key == "telemetry.log-format"),
+        "{list:?}"
+    );
+}
+
+#[test]
+fn a_value_of_the_wrong_kind_is_not_also_called_missing() {
+    let list = mistakes(&GOOD.replace("data-dir = \"/var/lib/lifeboat\"", "data-dir = 5"));
+    assert_eq!(list.len(), 1, "{list:?}");
+    assert_eq!((list[0].0, list[0].1.as_str()), (Some(7), "node.data-dir"));
+}
+
+#[test]
+fn broken_toml_is_told_with_its_line_and_nothing_else() {
+    let list = mistakes(&GOOD.replace("name = \"a\"", "name = = \"a"));
+    assert!(
+        !list.is_empty()
+            && list
+                .iter()
+                .all(|(line, key, _)| *line == Some(4) && key.is_empty()),
+        "{list:?}"
+    );
+}
+
+#[test]
+fn a_file_of_another_version_is_refused_for_that_alone() {
+    let list = mistakes(&GOOD.replace("version = 1", "version = 2\nnew-key = 1"));
+    assert_eq!(list, [(Some(1), "version".to_owned(), "2".to_owned())]);
+}
+
+#[test]
+fn a_node_does_not_advertise_an_address_that_nobody_can_reach() {
+    let list = mistakes(&GOOD.replace("advertise = \"198.51.100.7:7400\"\n", ""));
+    assert_eq!(list[0].1, "cluster.advertise");
+}
+
+#[test]
+fn a_file_that_is_missing_or_huge_or_no_text_is_refused_by_name() {
+    let folder = std::env::temp_dir().join(format!("lifeboat-config-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let huge = folder.join("huge.toml");
+    std::fs::write(&huge, " ".repeat(2_000_000)).unwrap();
+    let binary = folder.join("binary.toml");
+    std::fs::write(&binary, [0xff, 0xfe, 0]).unwrap();
+    for path in [folder.join("missing.toml"), huge, binary, folder] {
+        let said = Config::load(&path)
+            .expect_err("it cannot be read")
+            .to_string();
+        assert!(said.starts_with(&path.display().to_string()), "{said}");
+        assert!(said.contains("has 1 mistake\n"), "{said}");
+    }
+}
+
+#[test]
+fn a_key_of_very_many_parts_is_refused_before_it_is_parsed() {
+    for text in [
+        format!("{}a = 1", "a.".repeat(300_000)),
+        format!("a = {}", "[".repeat(300_000)),
+        format!("a = {}", "{a=".repeat(200_000)),
+        format!("[{}a]", "a.".repeat(300_000)),
+        format!("x = {{ {}a = 1 }}", "a.".repeat(300_000)),
+    ] {
+        assert!(Config::parse(&text).is_err());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_mutated_file_panics(edits in prop::collection::vec((0usize..400, any::<u8>(), 0u8..4), 1..12)) {
+        let mut bytes = GOOD.as_bytes().to_vec();
+        for (at, byte, kind) in edits {
+            let at = at % bytes.len().max(1);
+            match kind {
+                0 => bytes.insert(at, byte),
+                1 => { bytes.get_mut(at).map(|b| *b = byte); }
+                2 if !bytes.is_empty() => { bytes.remove(at); }
+                _ => { let tail = bytes.split_off(at); let copy = tail.clone(); bytes.extend(tail); bytes.extend(copy); }
+            }
+            bytes.truncate(5_000);
+        }
+        if let Err(problems) = Config::parse(&String::from_utf8_lossy(&bytes)) {
+            prop_assert!(!problems.is_empty());
+            let _shown = problems.to_string();
+        }
+    }
+
+    #[test]
+    fn no_text_of_toml_signs_panics(text in "[a-z0-9=\\[\\]{}.\"'#, \n-]{0,300}") {
+        if let Err(problems) = Config::parse(&text) {
+            prop_assert!(!problems.to_string().is_empty());
+        }
+    }
+}
