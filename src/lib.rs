@@ -1,4 +1,8 @@
 //! Lifeboat: what still answers when a hosting company's datacentre is gone. The map, in reading order.
 
 pub mod model;
+
+pub mod clock;
 pub mod config;
+pub mod tasks;
+pub mod telemetry;

@@ -11,15 +11,13 @@ use toml::de::{DeTable, DeValue};
 
 use super::problem::Problems;
 use super::{FileSpec, VERSION};
-
-/// The most mistakes shown of one file; a file with more is another kind of file.
-const MISTAKES_MAX: usize = 100;
+use crate::model::limits::CONFIG_MISTAKES_MAX;
 
 /// Reads `text`. What could not be read is in `problems` and left out of the result; there is no
 /// result where the file as a whole could not be read.
 pub(super) fn read(text: &str, problems: &mut Problems) -> Option<FileSpec> {
     let (document, mistakes) = DeTable::parse_recoverable(text);
-    for mistake in mistakes.iter().take(MISTAKES_MAX) {
+    for mistake in mistakes.iter().take(CONFIG_MISTAKES_MAX) {
         let line = mistake.span().map(|span| line_at(text, span.start));
         problems.add_on_reading("", line, mistake.message(), "valid TOML", None);
     }
@@ -62,7 +60,7 @@ fn fill(
     mut document: Spanned<DeTable<'_>>,
     problems: &mut Problems,
 ) -> Option<FileSpec> {
-    for _ in 0..MISTAKES_MAX {
+    for _ in 0..CONFIG_MISTAKES_MAX {
         let attempt = FileSpec::deserialize(toml::Deserializer::from(document.clone()));
         let mistake = match attempt {
             Ok(spec) => return Some(spec),

@@ -19,6 +19,8 @@ use std::path::Path;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use crate::model::limits::CONFIG_FILE_BYTES_MAX;
+
 pub use cluster::{Cluster, Profile};
 pub use company::Company;
 pub use mail::Mail;
@@ -33,9 +35,6 @@ pub const VERSION: u32 = 1;
 
 /// The exit status for a configuration that cannot be used (`EX_CONFIG` of sysexits.h).
 pub const EXIT_STATUS: u8 = 78;
-
-/// The largest file that is read, in bytes. The complete commented example has 10 kB.
-const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Everything a file may say.
 #[derive(Debug, Default, Deserialize)]
@@ -115,10 +114,10 @@ impl Config {
 fn read_file(path: &Path) -> Result<String, String> {
     let file = File::open(path).map_err(|error| error.to_string())?;
     let mut text = String::new();
-    file.take(FILE_BYTES_MAX + 1)
+    file.take(CONFIG_FILE_BYTES_MAX + 1)
         .read_to_string(&mut text)
         .map_err(|error| error.to_string())?;
-    if text.len() as u64 > FILE_BYTES_MAX {
+    if text.len() as u64 > CONFIG_FILE_BYTES_MAX {
         return Err("a larger file".to_owned());
     }
     Ok(text)

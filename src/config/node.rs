@@ -6,12 +6,8 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::problem::Problems;
-
-/// The longest name of a node, provider or region, in bytes: what still fits a column of `lifeboat status`.
-const NAME_BYTES_MAX: usize = 32;
-
-/// The longest socket path Linux takes, in bytes (`sun_path` holds 108 with the closing zero).
-const SOCKET_PATH_BYTES_MAX: usize = 107;
+use crate::model::limits::SOCKET_PATH_BYTES_MAX;
+use crate::model::words::Label;
 
 /// What a file may say under `[node]`.
 #[derive(Debug, Default, Deserialize)]
@@ -28,11 +24,11 @@ pub struct NodeSpec {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
     /// What people call it; unique in the cluster.
-    pub name: String,
+    pub name: Label,
     /// Who runs the machine. A cluster refuses to give one provider half of its votes.
-    pub provider: String,
+    pub provider: Label,
     /// Where the machine stands, for people to read.
-    pub region: String,
+    pub region: Label,
     /// The folder of everything the node keeps.
     pub data_dir: PathBuf,
     /// The local socket that the command line speaks to; its file permissions are the trust.
@@ -85,19 +81,15 @@ fn absolute(key: &str, path: &std::path::Path, problems: &mut Problems) {
 }
 
 /// Names go into certificates, metrics and terminal columns, so they are kept plain.
-fn name(key: &str, given: Option<String>, example: &str, problems: &mut Problems) -> String {
-    let wanted = "1 to 32 small letters, digits or hyphens, with a letter or digit at both ends";
-    let Some(text) = problems.required(key, given, wanted, example) else {
-        return String::new();
-    };
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    let fits = !text.is_empty()
-        && text.len() <= NAME_BYTES_MAX
-        && text.chars().all(|c| plain(c) || c == '-')
-        && text.starts_with(plain)
-        && text.ends_with(plain);
-    if !fits {
-        problems.add_with(key, format_args!("\"{text}\""), wanted, example);
-    }
-    text
+fn name(key: &str, given: Option<String>, example: &str, problems: &mut Problems) -> Label {
+    let wanted = "1 to 63 letters, digits, '-', '_' or '.', starting with a letter or digit";
+    let text = problems.required(key, given, wanted, example);
+    let label = text.and_then(|text| {
+        let label = Label::new(&text);
+        if label.is_err() {
+            problems.add_with(key, format_args!("\"{text}\""), wanted, example);
+        }
+        label.ok()
+    });
+    label.unwrap_or_else(|| Label::new("unnamed").expect("a plain word is a label"))
 }

@@ -9,8 +9,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-/// The largest secret, in bytes. Keys and passwords are far smaller; a larger file is another file.
-const SECRET_BYTES_MAX: u64 = 64 * 1024;
+use crate::model::limits::SECRET_BYTES_MAX;
 
 /// Text that must not be seen: it has no `Display`, and its `Debug` says nothing about it.
 #[derive(Clone, PartialEq, Eq)]

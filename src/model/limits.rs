@@ -50,6 +50,19 @@ pub const SUPPORT_MAIL_MS: u64 = 30 * 24 * 3_600_000;
 /// How long an acknowledgement to a customer is tried: a day later it only confuses.
 pub const ACKNOWLEDGEMENT_MAIL_MS: u64 = 24 * 3_600_000;
 
+/// Bytes of a configuration file that are read: the complete commented example has 10 kB.
+pub const CONFIG_FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// Mistakes of one configuration file that are shown; a file with more is another kind of file.
+pub const CONFIG_MISTAKES_MAX: usize = 100;
+/// Bytes of a file that holds a secret: keys and passwords are far smaller, a larger file is another file.
+pub const SECRET_BYTES_MAX: u64 = 64 * 1024;
+/// Bytes of the path of a socket, which is all that Linux takes (`sun_path` has 108 with the closing zero).
+pub const SOCKET_PATH_BYTES_MAX: usize = 107;
+/// Log lines that wait to be written; more are dropped and counted, as a stalled log must not stop the node.
+pub const LOG_LINES_WAITING_MAX: usize = 4_096;
+/// Series that the metrics show: all of ours with seven nodes come to some hundreds.
+pub const METRIC_SERIES_MAX: usize = 2_000;
+
 // A node that holds the largest set of audit lines and answers must stay far below a gigabyte.
 const _: () = assert!(AUDIT_LINES_MAX + ANSWERS_MAX <= 200_000);
 const _: () = assert!(LEASE_MS_MAX < ACKNOWLEDGEMENT_MAIL_MS);
