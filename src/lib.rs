@@ -2,7 +2,11 @@
 
 pub mod model;
 
+pub mod cluster;
+
 pub mod clock;
 pub mod config;
+pub mod durable;
+pub mod seal;
 pub mod tasks;
 pub mod telemetry;
