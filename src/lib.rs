@@ -4,6 +4,9 @@ pub mod model;
 
 pub mod cluster;
 
+pub mod blobs;
+pub mod letterbox;
+
 pub mod clock;
 pub mod config;
 pub mod durable;

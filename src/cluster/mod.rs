@@ -8,9 +8,13 @@ pub mod health;
 use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::model::{Proposal, Reply, State, words::NodeId};
+use crate::model::{
+    Proposal, Reply, State,
+    words::{BlobHash, NodeId},
+};
 use health::Health;
 
 /// A committed proposal: its log index and what the state said to it.
@@ -62,6 +66,14 @@ pub(crate) enum Request {
         deadline: Duration,
         answer: oneshot::Sender<Result<Committed, ProposeError>>,
     },
+    /// Ask a peer for a part of a blob.
+    FetchBlob {
+        peer: NodeId,
+        hash: BlobHash,
+        offset: u64,
+        length: u64,
+        answer: oneshot::Sender<Result<Bytes, FetchError>>,
+    },
     /// Change the membership; `force` overrides what [`crate::model::nodes::sound_voters`] refuses.
     Change {
         change: MemberChange,
@@ -86,6 +98,11 @@ pub enum ChangeError {
     #[error(transparent)]
     Unreachable(#[from] ProposeError),
 }
+
+/// Why a part of a blob did not come.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the peer did not send it: {0}")]
+pub struct FetchError(pub String);
 
 /// A handle on the cluster. Cheap to clone; holds no lock and never waits to read.
 #[derive(Clone)]
@@ -190,5 +207,31 @@ impl Cluster {
             Ok(Ok(result)) => result,
             Ok(Err(_)) | Err(_) => Err(ChangeError::Unknown),
         }
+    }
+
+    /// Asks `peer` for at most `length` bytes of a blob from `offset` on. The bytes are not verified.
+    ///
+    /// # Errors
+    /// When the peer cannot be reached, or does not have the blob.
+    pub async fn fetch_blob(
+        &self,
+        peer: NodeId,
+        hash: BlobHash,
+        offset: u64,
+        length: u64,
+    ) -> Result<Bytes, FetchError> {
+        let (answer, answered) = oneshot::channel();
+        let stopping = || FetchError("the node is stopping".to_owned());
+        self.requests
+            .send(Request::FetchBlob {
+                peer,
+                hash,
+                offset,
+                length,
+                answer,
+            })
+            .await
+            .map_err(|_| stopping())?;
+        answered.await.map_err(|_| stopping())?
     }
 }
