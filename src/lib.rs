@@ -3,6 +3,7 @@
 pub mod model;
 
 pub mod clock;
+pub mod cluster;
 pub mod config;
 pub mod tasks;
 pub mod telemetry;
