@@ -2,8 +2,12 @@
 
 pub mod model;
 
+pub mod cluster;
+
 pub mod clock;
 pub mod cluster;
 pub mod config;
+pub mod durable;
+pub mod seal;
 pub mod tasks;
 pub mod telemetry;

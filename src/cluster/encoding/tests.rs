@@ -301,7 +301,7 @@ fn a_stamped_proposal_survives_packing_and_a_newer_format_is_named() {
             id: ClientId([4; 16]),
             actor: Actor::System,
             source: Source {
-                door: Door::Node,
+                door: Door::Cluster,
                 address: None,
             },
             origin: NodeId(1),
