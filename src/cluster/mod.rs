@@ -3,7 +3,10 @@
 //! [`Cluster`] is what everybody else holds: the agreed state without waiting, what changed, and a way to propose.
 //! When Raft cannot run, the handle stays and says so; the state it last had stays readable (P3).
 
+pub mod disk;
+pub mod encoding;
 pub mod health;
+pub mod raft;
 
 use std::{sync::Arc, time::Duration};
 

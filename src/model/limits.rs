@@ -92,6 +92,27 @@ pub const LETTERBOX_RETRY_MS: u64 = 100;
 /// The longest such pause: a customer must not wait longer than this once the others can be reached.
 pub const LETTERBOX_RETRY_MS_MAX: u64 = 5_000;
 
+/// Bytes of one frame between nodes or on the disk: small enough to hold seven of them in memory for each peer.
+pub const FRAME_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes of one proposal in the log: the largest is a conversation's sealed fields, far below.
+pub const PROPOSAL_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of entries in one append to a follower, at least one entry: what a slow link carries in a second or two.
+pub const APPEND_BYTES_MAX: usize = 1024 * 1024;
+/// Nodes that one membership may name: both voter sets of a change and the learners.
+pub const MEMBERS_NAMED_MAX: usize = 3 * NODES_MAX;
+/// Bytes of newest log entries that stay in memory; older ones are read back from the disk.
+pub const LOG_TAIL_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Writes that wait for the disk; past it the caller waits, which slows proposals down and loses none.
+pub const DISK_WRITES_WAITING_MAX: usize = 4_096;
+/// Rows deleted in one transaction when the log is shortened, so that an append waits for at most one such.
+pub const PURGE_ROWS_MAX: u64 = 1_000;
+/// Bytes of a snapshot's encoded state: ten times what the fullest state takes; more is a damaged length.
+pub const STATE_BYTES_MAX: u64 = 8 * 1024 * 1024 * 1024;
+/// Applied entries whose running hash is remembered, for comparing with peers that lag or lead.
+pub const APPLIED_HASHES_KEPT: usize = 4_096;
+
+// An append must fit its frame, and one proposal must fit an append.
+const _: () = assert!(APPEND_BYTES_MAX + PROPOSAL_BYTES_MAX < FRAME_BYTES_MAX);
 // A node that holds the largest set of audit lines and answers must stay far below a gigabyte.
 const _: () = assert!(AUDIT_LINES_MAX + ANSWERS_MAX <= 200_000);
 const _: () = assert!(LEASE_MS_MAX < ACKNOWLEDGEMENT_MAIL_MS);
