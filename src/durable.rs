@@ -66,14 +66,21 @@ pub fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), DurableError> {
     new_name.push(".new");
     let new = folder.join(new_name);
     let write = || -> io::Result<()> {
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&new)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&new, path)?;
         sync_folder(folder)
     };
-    write().map_err(|source| DurableError::Write { path: path.to_owned(), source })
+    write().map_err(|source| DurableError::Write {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Reads a whole file of at most `limit` bytes; `None` when there is no such file.
@@ -81,16 +88,24 @@ pub fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), DurableError> {
 /// # Errors
 /// `TooLong` past the limit, without having read more than it; `Read` for anything else.
 pub fn read_limited(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, DurableError> {
-    let failed = |source| DurableError::Read { path: path.to_owned(), source };
+    let failed = |source| DurableError::Read {
+        path: path.to_owned(),
+        source,
+    };
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed(error)),
     };
     let mut bytes = Vec::new();
-    file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
+    file.take(limit.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
     if bytes.len() as u64 > limit {
-        return Err(DurableError::TooLong { path: path.to_owned(), limit });
+        return Err(DurableError::TooLong {
+            path: path.to_owned(),
+            limit,
+        });
     }
     Ok(Some(bytes))
 }
@@ -106,7 +121,10 @@ pub fn delete_durably(path: &Path) -> Result<(), DurableError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
     };
-    delete().map_err(|source| DurableError::Delete { path: path.to_owned(), source })
+    delete().map_err(|source| DurableError::Delete {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Makes the names in a folder survive a power cut.
@@ -118,10 +136,16 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
 }
 
 fn split(path: &Path) -> Result<(&Path, &std::ffi::OsStr), DurableError> {
-    let no_name = || DurableError::NoName { path: path.to_owned() };
+    let no_name = || DurableError::NoName {
+        path: path.to_owned(),
+    };
     let name = path.file_name().ok_or_else(no_name)?;
     let folder = path.parent().ok_or_else(no_name)?;
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let folder = if folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        folder
+    };
     Ok((folder, name))
 }
 
@@ -131,7 +155,8 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     fn folder(name: &str) -> PathBuf {
-        let folder = std::env::temp_dir().join(format!("lifeboat-durable-{name}-{}", std::process::id()));
+        let folder =
+            std::env::temp_dir().join(format!("lifeboat-durable-{name}-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         folder
     }
@@ -142,7 +167,10 @@ mod tests {
         write_durably(&path, b"first").unwrap();
         write_durably(&path, b"second").unwrap();
         assert_eq!(read_limited(&path, 100).unwrap().unwrap(), b"second");
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
         delete_durably(&path).unwrap();
         delete_durably(&path).unwrap();
         assert!(read_limited(&path, 100).unwrap().is_none());

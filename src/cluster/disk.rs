@@ -78,8 +78,14 @@ impl Write {
     pub fn bytes(&self) -> usize {
         match self {
             Write::Append(rows) => rows.iter().map(|row| row.frame.len() + 64).sum(),
-            Write::Purge { mark: frame, .. } | Write::Set(_, frame) | Write::Committed(frame) => frame.len(),
-            Write::Reset(marks) => marks.iter().flat_map(|(_, frame)| frame).map(Bytes::len).sum(),
+            Write::Purge { mark: frame, .. } | Write::Set(_, frame) | Write::Committed(frame) => {
+                frame.len()
+            }
+            Write::Reset(marks) => marks
+                .iter()
+                .flat_map(|(_, frame)| frame)
+                .map(Bytes::len)
+                .sum(),
             Write::TruncateFrom(_) | Write::Clear(_) => 0,
         }
     }
@@ -204,7 +210,12 @@ pub trait Disk: Clone + Send + Sync + 'static {
     ///
     /// # Errors
     /// `DamagedRow` and `MissingRow` name the row.
-    fn rows(&self, from: u64, to: u64, max_bytes: usize) -> impl Future<Output = Result<Vec<Row>, DiskError>> + Send;
+    fn rows(
+        &self,
+        from: u64,
+        to: u64,
+        max_bytes: usize,
+    ) -> impl Future<Output = Result<Vec<Row>, DiskError>> + Send;
 
     /// The age of the oldest write that is not finished; `None` when none waits. Never blocks.
     fn stalled(&self) -> Option<Duration>;
