@@ -10,3 +10,4 @@ pub mod durable;
 pub mod seal;
 pub mod tasks;
 pub mod telemetry;
+pub mod tls;
