@@ -13,3 +13,4 @@ pub mod durable;
 pub mod seal;
 pub mod tasks;
 pub mod telemetry;
+pub mod tls;

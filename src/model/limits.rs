@@ -113,6 +113,56 @@ pub const APPLIED_HASHES_KEPT: usize = 4_096;
 
 // An append must fit its frame, and one proposal must fit an append.
 const _: () = assert!(APPEND_BYTES_MAX + PROPOSAL_BYTES_MAX < FRAME_BYTES_MAX);
+/// Life of the cluster's certificate authority: longer than the product's hardware; a new one means a new cluster.
+pub const AUTHORITY_DAYS: i64 = 3_650;
+/// Life of a node's certificate: a stolen key is of use for a month at most, then for the grace below only to a member.
+pub const NODE_CERTIFICATE_DAYS: i64 = 30;
+/// How far before now a certificate begins, so that a node whose clock is behind accepts it at once.
+pub const CERTIFICATE_SLACK_MS: u64 = 3_600_000;
+/// How long peers still accept an expired certificate of a member: an emergency must not end with a date.
+pub const CERTIFICATE_GRACE_MS: u64 = 60 * 24 * 3_600_000;
+/// Bytes of a certificate request or PEM file that is read: the longest real chain is a third of it.
+pub const PEM_BYTES_MAX: u64 = 64 * 1_024;
+/// Certificate pairs in the public folder: every name of the company, with room.
+pub const PUBLIC_CERTIFICATES_MAX: usize = 256;
+/// How long a TLS session of the public side may be resumed: a working day.
+pub const TICKET_LIFE_MS: u64 = 12 * 3_600_000;
+/// Bytes of a join token: seven addresses of the longest host name.
+pub const TOKEN_BYTES_MAX: usize = 2_048;
+/// Addresses in a join token: as many as there can be voters.
+pub const TOKEN_ADDRESSES_MAX: usize = 7;
+
+/// The longest a peer may take to accept a TCP connection and finish its handshake: ten times the widest round trip.
+pub const PEER_DIAL_MS: u64 = 1_500;
+/// The longest a caller on the peer port may take for its handshake; silent ones are closed.
+pub const PEER_HANDSHAKE_MS: u64 = 5_000;
+/// Handshakes in progress on the peer port; one more ends the oldest, so a flood cannot keep members out.
+pub const PEER_HANDSHAKES_MAX: usize = 256;
+/// Connections of members at a time: three each way for every node that can exist, and as many again while they reconnect.
+pub const PEER_CONNECTIONS_MAX: usize = NODES_MAX * 12;
+/// Connections one member may hold: three channels, and as many again while it reconnects.
+pub const PEER_CONNECTIONS_EACH: usize = 12;
+/// Requests in progress on one peer connection: every writer of a busy node forwards one.
+pub const PEER_STREAMS_MAX: u32 = 1_024;
+/// Bytes of one message or frame between peers: the largest batch of log entries, or one chunk.
+pub const PEER_FRAME_BYTES_MAX: usize = 4 * 1_024 * 1_024;
+/// Bytes of unread call bodies held for all peers together.
+pub const PEER_BODIES_BYTES_MAX: usize = 64 * 1_024 * 1_024;
+/// Frames waiting in one direction of one stream; more wait at the sender.
+pub const PEER_FRAMES_WAITING: usize = 16;
+/// How long a transfer may stand still before it is given up.
+pub const PEER_STALL_MS: u64 = 10_000;
+/// Bytes of one chunk of a file that travels between peers.
+pub const PEER_CHUNK_BYTES: usize = 64 * 1_024;
+/// Bytes a second that one transfer may take, so that heartbeats survive on a 100 Mbit/s line.
+pub const PEER_TRANSFER_BYTES_PER_S: u64 = 8 * 1_024 * 1_024;
+/// First and last pause before a lost peer is dialled again.
+pub const PEER_BACKOFF_MS: (u64, u64) = (100, 2_000);
+/// How often an idle peer connection is tried, and how long the answer may take.
+pub const PEER_PING_MS: (u64, u64) = (1_000, 2_000);
+/// How long sent bytes may stay unacknowledged before the kernel gives the connection up.
+pub const PEER_UNACKNOWLEDGED_MS: u64 = 3_000;
+
 // A node that holds the largest set of audit lines and answers must stay far below a gigabyte.
 const _: () = assert!(AUDIT_LINES_MAX + ANSWERS_MAX <= 200_000);
 const _: () = assert!(LEASE_MS_MAX < ACKNOWLEDGEMENT_MAIL_MS);
