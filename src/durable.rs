@@ -55,6 +55,19 @@ pub enum DurableError {
     },
 }
 
+impl From<DurableError> for io::Error {
+    fn from(error: DurableError) -> Self {
+        let kind = match &error {
+            DurableError::NoName { .. } => io::ErrorKind::InvalidInput,
+            DurableError::TooLong { .. } => io::ErrorKind::InvalidData,
+            DurableError::Write { source, .. }
+            | DurableError::Read { source, .. }
+            | DurableError::Delete { source, .. } => source.kind(),
+        };
+        io::Error::new(kind, error)
+    }
+}
+
 /// Writes a file so that after a crash at any moment the path holds the old bytes or these, whole.
 /// Readable by the owner only.
 ///
@@ -108,6 +121,17 @@ pub fn read_limited(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, DurableE
         });
     }
     Ok(Some(bytes))
+}
+
+/// Reads a whole file of at most `limit` bytes that must be there.
+///
+/// # Errors
+/// As [`read_limited`], and `Read` when there is no such file.
+pub fn read_whole(path: &Path, limit: u64) -> Result<Vec<u8>, DurableError> {
+    read_limited(path, limit)?.ok_or_else(|| DurableError::Read {
+        path: path.to_owned(),
+        source: io::ErrorKind::NotFound.into(),
+    })
 }
 
 /// Deletes a file for good; a file that is not there is deleted already.
