@@ -7,11 +7,13 @@ pub mod disk;
 pub mod encoding;
 pub mod health;
 pub mod raft;
+pub mod stamp;
 
 use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::model::{
@@ -30,7 +32,7 @@ pub struct Committed {
 }
 
 /// Why a proposal has no answer yet.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum ProposeError {
     /// It may still be agreed on. Propose it again with the same id.
     #[error("no majority answered in time; it may still be agreed on")]
@@ -47,7 +49,7 @@ pub enum ProposeError {
 }
 
 /// A change of who belongs to the cluster.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MemberChange {
     /// Let an admitted node vote once it has caught up.
     Promote(NodeId),
@@ -86,7 +88,7 @@ pub(crate) enum Request {
 }
 
 /// Why the membership was not changed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum ChangeError {
     /// It would not be a sound set of voters.
     #[error(transparent)]

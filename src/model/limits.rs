@@ -112,6 +112,12 @@ pub const STATE_BYTES_MAX: u64 = 8 * 1024 * 1024 * 1024;
 pub const APPLIED_HASHES_KEPT: usize = 4_096;
 
 // An append must fit its frame, and one proposal must fit an append.
+/// How far a leader's clock may be off the voters' median, in milliseconds, before it is overruled: ten times what NTP
+/// loses on a bad day, and far below anything that expires.
+pub const CLOCK_SKEW_MS_MAX: i64 = 5_000;
+/// Proposals and questions that wait for the Raft runtime on one node.
+pub const CLUSTER_REQUESTS_MAX: usize = 8_192;
+
 const _: () = assert!(APPEND_BYTES_MAX + PROPOSAL_BYTES_MAX < FRAME_BYTES_MAX);
 /// Life of the cluster's certificate authority: longer than the product's hardware; a new one means a new cluster.
 pub const AUTHORITY_DAYS: i64 = 3_650;
