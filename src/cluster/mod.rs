@@ -3,7 +3,12 @@
 //! [`Cluster`] is what everybody else holds: the agreed state without waiting, what changed, and a way to propose.
 //! When Raft cannot run, the handle stays and says so; the state it last had stays readable (P3).
 
+pub mod fetch;
+pub mod frames;
 pub mod health;
+pub mod net;
+pub mod serve;
+pub mod transport;
 
 use std::{sync::Arc, time::Duration};
 
