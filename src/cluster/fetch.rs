@@ -99,15 +99,23 @@ pub async fn fetch_file<N: Net>(
     if total > most {
         return Err(FetchError::TooLarge { total, most });
     }
-    while let Some(piece) = download.next().await.map_err(FetchError::Peer)? {
-        have += piece.len() as u64;
-        if have > total {
-            break;
+    let ended = loop {
+        match download.next().await {
+            Ok(Some(piece)) => {
+                have += piece.len() as u64;
+                if have > total {
+                    break Ok(());
+                }
+                hash.update(&piece);
+                file.write_all(&piece).await.map_err(disk)?;
+            }
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(FetchError::Peer(error)),
         }
-        hash.update(&piece);
-        file.write_all(&piece).await.map_err(disk)?;
-    }
+    };
+    // Also after an error: the next attempt goes on from what is really there.
     file.flush().await.map_err(disk)?;
+    ended?;
     if have < total {
         return Err(FetchError::Short { have, total });
     }
