@@ -5,7 +5,6 @@ pub mod model;
 pub mod cluster;
 
 pub mod clock;
-pub mod cluster;
 pub mod config;
 pub mod durable;
 pub mod seal;

@@ -78,8 +78,14 @@ impl Write {
     pub fn bytes(&self) -> usize {
         match self {
             Write::Append(rows) => rows.iter().map(|row| row.frame.len() + 64).sum(),
-            Write::Purge { mark: frame, .. } | Write::Set(_, frame) | Write::Committed(frame) => frame.len(),
-            Write::Reset(marks) => marks.iter().flat_map(|(_, frame)| frame).map(Bytes::len).sum(),
+            Write::Purge { mark: frame, .. } | Write::Set(_, frame) | Write::Committed(frame) => {
+                frame.len()
+            }
+            Write::Reset(marks) => marks
+                .iter()
+                .flat_map(|(_, frame)| frame)
+                .map(Bytes::len)
+                .sum(),
             Write::TruncateFrom(_) | Write::Clear(_) => 0,
         }
     }
@@ -107,6 +113,8 @@ pub struct Loaded {
     pub marks: Vec<(Mark, Bytes)>,
     /// Marks that are there and damaged in every copy.
     pub marks_lost: Vec<Mark>,
+    /// The last purged index; 0 when nothing was purged.
+    pub purged: u64,
     /// First and last index of the rows, consecutive and checked; purged rows are not among them.
     pub rows: Option<(u64, u64)>,
     /// The newest of those rows, as many as may stay in memory, in order.
@@ -181,9 +189,6 @@ pub enum DiskError {
         /// The row.
         index: u64,
     },
-    /// A snapshot file could not be written, read or deleted.
-    #[error("a snapshot file failed")]
-    File(#[source] Arc<crate::durable::DurableError>),
     /// The thread that was to do it has ended.
     #[error("the disk's thread has ended")]
     Ended,
@@ -204,10 +209,18 @@ pub trait Disk: Clone + Send + Sync + 'static {
     ///
     /// # Errors
     /// `DamagedRow` and `MissingRow` name the row.
-    fn rows(&self, from: u64, to: u64, max_bytes: usize) -> impl Future<Output = Result<Vec<Row>, DiskError>> + Send;
+    fn rows(
+        &self,
+        from: u64,
+        to: u64,
+        max_bytes: usize,
+    ) -> impl Future<Output = Result<Vec<Row>, DiskError>> + Send;
 
     /// The age of the oldest write that is not finished; `None` when none waits. Never blocks.
     fn stalled(&self) -> Option<Duration>;
+
+    /// How long the last write took, its sync included; `None` before the first. Never blocks.
+    fn last_write(&self) -> Option<Duration>;
 
     /// Why the disk takes no more writes; `None` while it does. Never blocks.
     fn poisoned(&self) -> Option<Arc<str>>;

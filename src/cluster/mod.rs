@@ -6,7 +6,12 @@
 pub mod disk;
 pub mod encoding;
 pub mod health;
+pub mod journal;
+pub mod machine;
 pub mod raft;
+mod scan;
+pub mod snapshots;
+pub mod sqlite;
 
 use std::{sync::Arc, time::Duration};
 
