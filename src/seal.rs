@@ -37,7 +37,7 @@ pub enum KeyError {
         path: PathBuf,
         /// Why.
         #[source]
-        source: durable::DurableError,
+        source: std::io::Error,
     },
     /// The file cannot be written.
     #[error("cannot write the service key {path}")]
@@ -46,7 +46,7 @@ pub enum KeyError {
         path: PathBuf,
         /// Why.
         #[source]
-        source: durable::DurableError,
+        source: std::io::Error,
     },
     /// The file is not a service key.
     #[error(
@@ -90,12 +90,11 @@ impl Keyring {
     /// # Errors
     /// When the file cannot be read or is not a service key; it is never replaced.
     pub fn load(path: &Path) -> Result<Self, KeyError> {
-        let bytes = durable::read_limited(path, FILE_BYTES_MAX)
-            .map_err(|source| KeyError::Read {
+        let bytes =
+            durable::read_at_most(path, FILE_BYTES_MAX).map_err(|source| KeyError::Read {
                 path: path.to_owned(),
                 source,
-            })?
-            .unwrap_or_default();
+            })?;
         let text = String::from_utf8_lossy(&bytes);
         Self::from_text(&text).ok_or_else(|| KeyError::Malformed {
             path: path.to_owned(),
@@ -131,9 +130,11 @@ impl Keyring {
     /// # Errors
     /// When it cannot be written; an older file then stays as it was.
     pub fn save(&self, path: &Path) -> Result<(), KeyError> {
-        durable::write_durably(path, self.to_text().as_bytes()).map_err(|source| KeyError::Write {
-            path: path.to_owned(),
-            source,
+        durable::write_secret_durably(path, self.to_text().as_bytes()).map_err(|source| {
+            KeyError::Write {
+                path: path.to_owned(),
+                source,
+            }
         })
     }
 

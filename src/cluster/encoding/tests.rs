@@ -83,16 +83,18 @@ fn bytes_written_by_the_first_release_are_still_written_and_read() {
             set_by: Some(last),
             members,
         },
+        running: [3; 32],
         state_bytes: 9,
         state_sha256: [1; 32],
         body_bytes: 8,
         body_sha256: [2; 32],
     };
     let (seven, one, two) = ("07".repeat(16), "01".repeat(32), "02".repeat(32));
+    let three = "03".repeat(32);
     let members = "020201050205060109";
     golden(
         header,
-        &format!("0104{seven}01010203ac02010203ac02{members}09{one}08{two}"),
+        &format!("0104{seven}01010203ac02010203ac02{members}{three}09{one}08{two}"),
     );
     golden(
         DamageRecord {
