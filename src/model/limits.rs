@@ -113,6 +113,9 @@ pub const APPLIED_HASHES_KEPT: usize = 4_096;
 /// How far a leader's clock may be off the voters' median, in milliseconds, before it is overruled: ten times what NTP
 /// loses on a bad day, and far below anything that expires.
 pub const CLOCK_SKEW_MS_MAX: i64 = 5_000;
+/// How long the log's disk may take for one write before a leader hands over: longer than any honest hiccup, and
+/// shorter than a customer's patience.
+pub const DISK_STALL_MS: u64 = 2_000;
 /// Proposals and questions that wait for the Raft runtime on one node.
 pub const CLUSTER_REQUESTS_MAX: usize = 8_192;
 
