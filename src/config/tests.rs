@@ -136,7 +136,7 @@ proptest! {
             let at = at % bytes.len().max(1);
             match kind {
                 0 => bytes.insert(at, byte),
-                1 => { bytes.get_mut(at).map(|b| *b = byte); }
+                1 => bytes.iter_mut().skip(at).take(1).for_each(|b| *b = byte),
                 2 if !bytes.is_empty() => { bytes.remove(at); }
                 _ => { let tail = bytes.split_off(at); let copy = tail.clone(); bytes.extend(tail); bytes.extend(copy); }
             }
