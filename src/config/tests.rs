@@ -16,6 +16,11 @@ listen = "0.0.0.0:7400"
 advertise = "198.51.100.7:7400"
 profile = "wan"
 
+[web]
+names = ["help.example.net"]
+
+[company]
+
 [telemetry]
 log-format = "json"
 log-level = "debug"
@@ -55,12 +60,12 @@ fn every_mistake_is_told_at_once_with_its_line() {
     );
     assert!(has(&list, 12, "cluster.profile", "\"far\""), "{list:?}");
     assert!(
-        has(&list, 15, "telemetry.colour", "the unknown key colour"),
+        has(&list, 20, "telemetry.colour", "the unknown key colour"),
         "{list:?}"
     );
     assert!(
         list.iter()
-            .any(|(line, key, _)| *line == Some(16) && key == "telemetry.log-format"),
+            .any(|(line, key, _)| *line == Some(21) && key == "telemetry.log-format"),
         "{list:?}"
     );
 }
