@@ -97,6 +97,9 @@ fn in_our_words(message: &str) -> (String, String) {
     {
         return (found.replace('`', "\""), wanted.replace('`', "\""));
     }
+    if let Some(wanted) = message.strip_prefix("wanted ") {
+        return ("another kind of value".to_owned(), wanted.to_owned());
+    }
     (message.to_owned(), "a value that fits this key".to_owned())
 }
 
