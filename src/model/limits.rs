@@ -64,6 +64,10 @@ pub const CONFIG_MISTAKES_MAX: usize = 100;
 pub const SECRET_BYTES_MAX: u64 = 64 * 1024;
 /// Bytes of the path of a socket, which is all that Linux takes (`sun_path` has 108 with the closing zero).
 pub const SOCKET_PATH_BYTES_MAX: usize = 107;
+/// Bytes of a service key's file: far more than the most keys take.
+pub const SERVICE_KEY_FILE_BYTES_MAX: u64 = 16 << 10;
+/// Keys that such a file may hold: one for each rotation in the life of a cluster.
+pub const SERVICE_KEYS_MAX: usize = 64;
 /// Log lines that wait to be written; more are dropped and counted, as a stalled log must not stop the node.
 pub const LOG_LINES_WAITING_MAX: usize = 4_096;
 /// Series that the metrics show: all of ours with seven nodes come to some hundreds.
