@@ -1,0 +1,5 @@
+//! Mail that leaves the house: the courier, who asks the agreed state what is due, and what he needs for it.
+
+pub mod line;
+pub mod reply;
+pub mod session;
