@@ -172,6 +172,12 @@ pub const PEER_BACKOFF_MS: (u64, u64) = (100, 2_000);
 pub const PEER_PING_MS: (u64, u64) = (1_000, 2_000);
 /// How long sent bytes may stay unacknowledged before the kernel gives the connection up.
 pub const PEER_UNACKNOWLEDGED_MS: u64 = 3_000;
+/// Bytes in one line of a mail server's answer: RFC 5321 allows 512, some servers write more.
+pub const SMTP_REPLY_LINE_BYTES: usize = 2_048;
+/// Lines in one answer of a mail server: the longest EHLO seen has about 20.
+pub const SMTP_REPLY_LINES: usize = 100;
+/// Relays that a node may be told of: each costs a full set of timeouts before the next is tried.
+pub const MAIL_RELAYS_MAX: usize = 8;
 
 // A node that holds the largest set of audit lines and answers must stay far below a gigabyte.
 const _: () = assert!(AUDIT_LINES_MAX + ANSWERS_MAX <= 200_000);

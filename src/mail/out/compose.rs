@@ -12,7 +12,9 @@ use lettre::message::{Mailbox, MessageBuilder};
 use lettre::{Address, Message};
 use sha2::{Digest, Sha256};
 
-use crate::model::words::{ClientId, Contact, ConversationId, EmailAddress, Lang, TicketCode, Timestamp};
+use crate::model::words::{
+    ClientId, Contact, ConversationId, EmailAddress, Lang, TicketCode, Timestamp,
+};
 
 use super::texts;
 
@@ -119,7 +121,10 @@ pub fn acknowledgement(
         reply_to: None,
     };
     // RFC 3834: others' robots must not answer ours.
-    let headers = [("Auto-Submitted", "auto-replied"), ("X-Auto-Response-Suppress", "OOF, AutoReply")];
+    let headers = [
+        ("Auto-Submitted", "auto-replied"),
+        ("X-Auto-Response-Suppress", "OOF, AutoReply"),
+    ];
     mail.compose(house, &headers)
 }
 
@@ -153,7 +158,11 @@ pub fn answer(
 ///
 /// # Errors
 /// When lettre does not take one of the addresses.
-pub fn forward(house: &House, it: &Forward<'_>, to: &EmailAddress) -> Result<Composed, ComposeError> {
+pub fn forward(
+    house: &House,
+    it: &Forward<'_>,
+    to: &EmailAddress,
+) -> Result<Composed, ComposeError> {
     let mail = Draft {
         to,
         subject: texts::forward_subject(house.staff_lang, it.thread.ticket, it.number),
@@ -183,17 +192,28 @@ struct Draft<'a> {
 }
 
 impl Draft<'_> {
-    fn compose(self, house: &House, headers: &[(&'static str, &'static str)]) -> Result<Composed, ComposeError> {
+    fn compose(
+        self,
+        house: &House,
+        headers: &[(&'static str, &'static str)],
+    ) -> Result<Composed, ComposeError> {
         let (from, to) = (address(&house.from)?, address(self.to)?);
         let domain = from.domain().to_owned();
-        let company = house.company.chars().filter(|it| !it.is_control()).collect();
+        let company = house
+            .company
+            .chars()
+            .filter(|it| !it.is_control())
+            .collect();
         let mut builder = Message::builder()
             .from(Mailbox::new(Some(company), from.clone()))
             .to(Mailbox::new(None, to.clone()))
             .date(SystemTime::UNIX_EPOCH + Duration::from_millis(self.made.0.min(LATEST_MS)))
             .message_id(Some(format!("<{}@{domain}>", self.id)))
             // Every mail of a conversation refers to the same root, so that mail programs show them together.
-            .references(format!("<{}@{domain}>", mark("conversation", &self.thread.conversation.0)))
+            .references(format!(
+                "<{}@{domain}>",
+                mark("conversation", &self.thread.conversation.0)
+            ))
             .subject(self.subject);
         if let Some(customer) = self.reply_to {
             builder = builder.reply_to(Mailbox::new(None, address(customer)?));
@@ -207,7 +227,11 @@ impl Draft<'_> {
             .header(ContentType::TEXT_PLAIN)
             .body(self.text)
             .map_err(ComposeError::Build)?;
-        Ok(Composed { from, to, bytes: message.formatted() })
+        Ok(Composed {
+            from,
+            to,
+            bytes: message.formatted(),
+        })
     }
 }
 
@@ -215,7 +239,10 @@ impl Draft<'_> {
 const LATEST_MS: u64 = 253_402_300_799_000;
 
 fn with_header(builder: MessageBuilder, name: &'static str, value: &'static str) -> MessageBuilder {
-    builder.raw_header(HeaderValue::new(HeaderName::new_from_ascii_str(name), value.to_owned()))
+    builder.raw_header(HeaderValue::new(
+        HeaderName::new_from_ascii_str(name),
+        value.to_owned(),
+    ))
 }
 
 fn address(it: &EmailAddress) -> Result<Address, ComposeError> {
@@ -225,5 +252,8 @@ fn address(it: &EmailAddress) -> Result<Address, ComposeError> {
 /// The left side of a Message-ID: tells kinds apart and gives no id away.
 fn mark(kind: &str, id: &[u8; 16]) -> String {
     let hash = Sha256::new().chain_update(kind).chain_update(id).finalize();
-    hash[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+    hash[..16]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }

@@ -212,9 +212,19 @@ pub struct Line<S> {
 
 impl Line<Wire> {
     /// Connects, greets, encrypts and signs in as the relay asks; `hello` is our own host name.
-    pub async fn open(relay: &Relay, hello: &str, patience: Patience) -> Result<(Self, Offers), LineError> {
+    pub async fn open(
+        relay: &Relay,
+        hello: &str,
+        patience: Patience,
+    ) -> Result<(Self, Offers), LineError> {
         let tcp = connect(relay, patience.connect).await?;
-        let Security::Tls { start, name, connector, login } = &relay.security else {
+        let Security::Tls {
+            start,
+            name,
+            connector,
+            login,
+        } = &relay.security
+        else {
             let mut line = Line::new(Either::Left(tcp), patience);
             line.greeting().await?;
             let offers = line.hello(hello).await?;
@@ -224,7 +234,10 @@ impl Line<Wire> {
             TlsStart::AtOnce => tcp,
             TlsStart::Upgrade => ask_for_tls(tcp, hello, patience).await?,
         };
-        let failed = |source| LineError::Tls { host: relay.host.clone(), source };
+        let failed = |source| LineError::Tls {
+            host: relay.host.clone(),
+            source,
+        };
         let tls = tokio::time::timeout(patience.connect, connector.connect(name.clone(), tcp))
             .await
             .map_err(|elapsed| failed(elapsed.into()))?
@@ -243,7 +256,9 @@ impl Line<Wire> {
     async fn sign_in(&mut self, login: &Login, offers: &Offers) -> Result<(), LineError> {
         if offers.auth_plain {
             let said = BASE64.encode(format!("\0{}\0{}", login.user, login.password));
-            let reply = self.command(Step::Login, &format!("AUTH PLAIN {said}\r\n")).await?;
+            let reply = self
+                .command(Step::Login, &format!("AUTH PLAIN {said}\r\n"))
+                .await?;
             return done(Step::Login, reply).map(drop);
         }
         if !offers.auth_login {
@@ -255,7 +270,9 @@ impl Line<Wire> {
             if !reply.is_go_on() {
                 break;
             }
-            reply = self.command(Step::Login, &format!("{}\r\n", BASE64.encode(said))).await?;
+            reply = self
+                .command(Step::Login, &format!("{}\r\n", BASE64.encode(said)))
+                .await?;
         }
         done(Step::Login, reply).map(drop)
     }
@@ -263,7 +280,10 @@ impl Line<Wire> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
     fn new(stream: S, patience: Patience) -> Self {
-        Line { stream: BufReader::new(stream), patience }
+        Line {
+            stream: BufReader::new(stream),
+            patience,
+        }
     }
 
     /// Writes one command, which must end in CRLF, and reads the answer to it.
@@ -286,7 +306,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
 
     /// Says goodbye without waiting for the answer.
     pub async fn quit(&mut self) -> Result<(), LineError> {
-        self.write(Step::Quit, b"QUIT\r\n", self.patience.command).await
+        self.write(Step::Quit, b"QUIT\r\n", self.patience.command)
+            .await
     }
 
     async fn greeting(&mut self) -> Result<(), LineError> {
@@ -295,7 +316,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
     }
 
     async fn hello(&mut self, name: &str) -> Result<Offers, LineError> {
-        let reply = self.command(Step::Hello, &format!("EHLO {name}\r\n")).await?;
+        let reply = self
+            .command(Step::Hello, &format!("EHLO {name}\r\n"))
+            .await?;
         done(Step::Hello, reply).map(|reply| Offers::of(&reply))
     }
 
@@ -303,7 +326,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
         match tokio::time::timeout(within, Reply::read(&mut self.stream)).await {
             Ok(Ok(reply)) => Ok(reply),
             Ok(Err(source)) => Err(LineError::Unreadable { step, source }),
-            Err(_) => Err(LineError::Silent { step, after: within }),
+            Err(_) => Err(LineError::Silent {
+                step,
+                after: within,
+            }),
         }
     }
 
@@ -316,22 +342,37 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
         match written.await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(source)) => Err(LineError::Broken { step, source }),
-            Err(_) => Err(LineError::Silent { step, after: within }),
+            Err(_) => Err(LineError::Silent {
+                step,
+                after: within,
+            }),
         }
     }
 }
 
 fn done(step: Step, reply: Reply) -> Result<Reply, LineError> {
-    if reply.is_done() { Ok(reply) } else { Err(LineError::Refused { step, status: reply.status() }) }
+    if reply.is_done() {
+        Ok(reply)
+    } else {
+        Err(LineError::Refused {
+            step,
+            status: reply.status(),
+        })
+    }
 }
 
 async fn connect(relay: &Relay, within: Duration) -> Result<TcpStream, LineError> {
-    let failed =
-        |source: io::Error| LineError::Connect { host: relay.host.clone(), port: relay.port, source };
+    let failed = |source: io::Error| LineError::Connect {
+        host: relay.host.clone(),
+        port: relay.port,
+        source,
+    };
     let attempt = async {
         let found = tokio::net::lookup_host((relay.host.as_str(), relay.port));
-        let addresses =
-            found.await.map_err(|source| LineError::Lookup { host: relay.host.clone(), source })?;
+        let addresses = found.await.map_err(|source| LineError::Lookup {
+            host: relay.host.clone(),
+            source,
+        })?;
         let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
         for address in addresses {
             match TcpStream::connect(address).await {
@@ -341,14 +382,20 @@ async fn connect(relay: &Relay, within: Duration) -> Result<TcpStream, LineError
         }
         Err(failed(last))
     };
-    let tcp = tokio::time::timeout(within, attempt).await.map_err(|elapsed| failed(elapsed.into()))??;
+    let tcp = tokio::time::timeout(within, attempt)
+        .await
+        .map_err(|elapsed| failed(elapsed.into()))??;
     // Nagle's algorithm with delayed acknowledgements costs 43 ms a message.
     tcp.set_nodelay(true).map_err(failed)?;
     Ok(tcp)
 }
 
 /// Greeting, EHLO and STARTTLS in the clear; gives back the bare connection to encrypt.
-async fn ask_for_tls(tcp: TcpStream, hello: &str, patience: Patience) -> Result<TcpStream, LineError> {
+async fn ask_for_tls(
+    tcp: TcpStream,
+    hello: &str,
+    patience: Patience,
+) -> Result<TcpStream, LineError> {
     let mut line = Line::new(tcp, patience);
     line.greeting().await?;
     if !line.hello(hello).await?.starttls {
@@ -362,4 +409,3 @@ async fn ask_for_tls(tcp: TcpStream, hello: &str, patience: Patience) -> Result<
     }
     Ok(line.stream.into_inner())
 }
-

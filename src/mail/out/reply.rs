@@ -5,7 +5,7 @@ use std::io;
 
 use tokio::io::{AsyncBufRead, AsyncBufReadExt};
 
-use crate::model::limits::{SMTP_REPLY_LINES, SMTP_REPLY_LINE_BYTES};
+use crate::model::limits::{SMTP_REPLY_LINE_BYTES, SMTP_REPLY_LINES};
 
 /// One reply: three digits and the text of each line, in the order they came (RFC 5321, 4.2).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +39,10 @@ pub enum ReplyError {
 impl Reply {
     /// Reads one whole reply; the caller bounds the time.
     pub async fn read<R: AsyncBufRead + Unpin>(from: &mut R) -> Result<Reply, ReplyError> {
-        let mut reply = Reply { code: 0, lines: Vec::new() };
+        let mut reply = Reply {
+            code: 0,
+            lines: Vec::new(),
+        };
         loop {
             let line = read_line(from).await?;
             let (code, last, text) = split_line(&line).ok_or(ReplyError::Malformed)?;
@@ -92,9 +95,11 @@ fn enhanced(line: &str) -> Option<&str> {
     let word = line.split(' ').next()?;
     let mut parts = word.split('.');
     let class = parts.next()?;
-    let number = |part: &str| (1..=3).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
+    let number =
+        |part: &str| (1..=3).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
     let rest = [parts.next()?, parts.next()?];
-    (matches!(class, "2" | "4" | "5") && rest.into_iter().all(number) && parts.next().is_none()).then_some(word)
+    (matches!(class, "2" | "4" | "5") && rest.into_iter().all(number) && parts.next().is_none())
+        .then_some(word)
 }
 
 async fn read_line<R: AsyncBufRead + Unpin>(from: &mut R) -> Result<Vec<u8>, ReplyError> {
@@ -129,7 +134,9 @@ fn split_line(line: &[u8]) -> Option<(u16, bool, String)> {
     if !matches!(digits[0], b'2'..=b'5') || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    let code = digits.iter().fold(0, |code, digit| code * 10 + u16::from(digit - b'0'));
+    let code = digits
+        .iter()
+        .fold(0, |code, digit| code * 10 + u16::from(digit - b'0'));
     let last = match line.get(3) {
         None | Some(b' ') => true,
         Some(b'-') => false,
@@ -168,7 +175,9 @@ impl Offers {
                 Some("STARTTLS") => offers.starttls = true,
                 Some("8BITMIME") => offers.eight_bit = true,
                 Some("SMTPUTF8") => offers.utf8 = true,
-                Some("SIZE") => offers.size = Some(words.next().and_then(|n| n.parse().ok()).unwrap_or(0)),
+                Some("SIZE") => {
+                    offers.size = Some(words.next().and_then(|n| n.parse().ok()).unwrap_or(0))
+                }
                 Some("AUTH") => {
                     for word in words {
                         offers.auth_plain |= word == "PLAIN";
@@ -192,7 +201,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_reply_of_several_lines_is_one_reply() {
-        let reply = read(b"250-mail.example.test\r\n250-SIZE 1000\r\n250 AUTH PLAIN LOGIN\r\n").await.unwrap();
+        let reply = read(b"250-mail.example.test\r\n250-SIZE 1000\r\n250 AUTH PLAIN LOGIN\r\n")
+            .await
+            .unwrap();
         assert_eq!(reply.lines.len(), 3);
         let offers = Offers::of(&reply);
         assert_eq!(offers.size, Some(1000));
@@ -201,16 +212,34 @@ mod tests {
 
     #[tokio::test]
     async fn a_bare_code_and_a_bare_newline_are_understood() {
-        assert_eq!(read(b"250\n").await.unwrap(), Reply { code: 250, lines: vec![String::new()] });
+        assert_eq!(
+            read(b"250\n").await.unwrap(),
+            Reply {
+                code: 250,
+                lines: vec![String::new()]
+            }
+        );
     }
 
     #[tokio::test]
     async fn what_breaks_the_rules_is_an_error() {
-        assert!(matches!(read(b"250-one\r\n550 two\r\n").await, Err(ReplyError::Malformed)));
-        assert!(matches!(read(b"hello\r\n").await, Err(ReplyError::Malformed)));
+        assert!(matches!(
+            read(b"250-one\r\n550 two\r\n").await,
+            Err(ReplyError::Malformed)
+        ));
+        assert!(matches!(
+            read(b"hello\r\n").await,
+            Err(ReplyError::Malformed)
+        ));
         assert!(matches!(read(b"2\r\n").await, Err(ReplyError::Malformed)));
-        assert!(matches!(read(b"250?\r\n").await, Err(ReplyError::Malformed)));
-        assert!(matches!(read(b"250-only half").await, Err(ReplyError::Closed)));
+        assert!(matches!(
+            read(b"250?\r\n").await,
+            Err(ReplyError::Malformed)
+        ));
+        assert!(matches!(
+            read(b"250-only half").await,
+            Err(ReplyError::Closed)
+        ));
     }
 
     #[tokio::test]
@@ -223,9 +252,13 @@ mod tests {
 
     #[tokio::test]
     async fn the_status_holds_numbers_and_never_an_address() {
-        let reply = read(b"550 5.1.1 <somebody@example.test> unknown\r\n").await.unwrap();
+        let reply = read(b"550 5.1.1 <somebody@example.test> unknown\r\n")
+            .await
+            .unwrap();
         assert_eq!(reply.status(), "550 5.1.1");
-        let reply = read(b"550 somebody@example.test unknown\r\n").await.unwrap();
+        let reply = read(b"550 somebody@example.test unknown\r\n")
+            .await
+            .unwrap();
         assert_eq!(reply.status(), "550");
     }
 }

@@ -49,9 +49,17 @@ const BLOCK_BYTES: usize = 16 * 1024;
 
 impl Session {
     /// Opens a session; `hello` is our own host name.
-    pub async fn open(relay: &Relay, hello: &str, patience: Patience) -> Result<Session, LineError> {
+    pub async fn open(
+        relay: &Relay,
+        hello: &str,
+        patience: Patience,
+    ) -> Result<Session, LineError> {
         let (line, offers) = Line::open(relay, hello, patience).await?;
-        Ok(Session { line, offers, usable: true })
+        Ok(Session {
+            line,
+            offers,
+            usable: true,
+        })
     }
 
     /// Whether another message may be sent in this session.
@@ -98,7 +106,10 @@ impl Session {
 
     /// MAIL, RCPT, DATA; `None` when the server waits for the message.
     async fn envelope(&mut self, letter: &Letter<'_>) -> Result<Option<Outcome>, LineError> {
-        let mut from = format!("MAIL FROM:<{}>", letter.from.map(Address::to_string).unwrap_or_default());
+        let mut from = format!(
+            "MAIL FROM:<{}>",
+            letter.from.map(Address::to_string).unwrap_or_default()
+        );
         if self.offers.size.is_some() {
             from.push_str(&format!(" SIZE={}", letter.bytes.len()));
         }
@@ -113,7 +124,10 @@ impl Session {
         if !reply.is_done() {
             return Ok(Some(self.said_no(Step::From, &reply)));
         }
-        let reply = self.line.command(Step::To, &format!("RCPT TO:<{}>\r\n", letter.to)).await?;
+        let reply = self
+            .line
+            .command(Step::To, &format!("RCPT TO:<{}>\r\n", letter.to))
+            .await?;
         if !reply.is_done() {
             return Ok(Some(self.said_no(Step::To, &reply)));
         }
@@ -151,7 +165,11 @@ impl Session {
             Ok(reply) if reply.is_later() || reply.is_refusal() => self.said_no(Step::Dot, &reply),
             Ok(reply) => {
                 self.usable = false;
-                Outcome::Unknown(format!("{} was answered with {}", Step::Dot, reply.status()))
+                Outcome::Unknown(format!(
+                    "{} was answered with {}",
+                    Step::Dot,
+                    reply.status()
+                ))
             }
             Err(error) => {
                 self.usable = false;
@@ -204,4 +222,3 @@ fn transparent(message: &[u8]) -> Vec<u8> {
     }
     wire
 }
-

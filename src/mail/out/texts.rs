@@ -76,9 +76,15 @@ pub(super) fn answer(lang: Lang, company: &str, thread: &Thread<'_>, text: &str)
 pub(super) fn forward_subject(lang: Lang, ticket: &TicketCode, number: Option<u32>) -> String {
     match (lang, number) {
         (Lang::Cs, Some(1) | None) => format!("[{ticket}] Zákazník píše z nouzového webu"),
-        (Lang::Cs, Some(number)) => format!("[{ticket}] Zákazník píše z nouzového webu, {number}. zpráva"),
-        (Lang::En, Some(1) | None) => format!("[{ticket}] A customer writes from the emergency website"),
-        (Lang::En, Some(number)) => format!("[{ticket}] A customer writes from the emergency website, message {number}"),
+        (Lang::Cs, Some(number)) => {
+            format!("[{ticket}] Zákazník píše z nouzového webu, {number}. zpráva")
+        }
+        (Lang::En, Some(1) | None) => {
+            format!("[{ticket}] A customer writes from the emergency website")
+        }
+        (Lang::En, Some(number)) => {
+            format!("[{ticket}] A customer writes from the emergency website, message {number}")
+        }
     }
 }
 
@@ -148,7 +154,11 @@ fn quoted(text: &str) -> String {
 
 /// A time for people, always with its zone.
 fn spoken(at: Timestamp) -> String {
-    let whole = i64::try_from(at.0 / 1000).ok().and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
+    let whole = i64::try_from(at.0 / 1000)
+        .ok()
+        .and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
     let format = format_description!("[year]-[month]-[day] [hour]:[minute]:[second] UTC");
-    whole.and_then(|time| time.format(format).ok()).unwrap_or_else(|| format!("{} ms since 1970", at.0))
+    whole
+        .and_then(|time| time.format(format).ok())
+        .unwrap_or_else(|| format!("{} ms since 1970", at.0))
 }

@@ -7,7 +7,11 @@ use crate::model::words::Phone;
 use super::*;
 
 fn house(company: &str) -> House {
-    House { company: company.to_owned(), from: email("notice@help1.example.net"), staff_lang: Lang::En }
+    House {
+        company: company.to_owned(),
+        from: email("notice@help1.example.net"),
+        staff_lang: Lang::En,
+    }
 }
 
 fn email(text: &str) -> EmailAddress {
@@ -15,22 +19,40 @@ fn email(text: &str) -> EmailAddress {
 }
 
 fn links() -> Vec<String> {
-    vec!["https://help1.example.net/t/abc".to_owned(), "https://help2.example.org/t/abc".to_owned()]
+    vec![
+        "https://help1.example.net/t/abc".to_owned(),
+        "https://help2.example.org/t/abc".to_owned(),
+    ]
 }
 
 /// The header lines, unfolded, and the body with its encoding undone.
 fn read(mail: &Composed) -> (Vec<String>, String) {
     assert!(mail.bytes.is_ascii(), "every server can take it");
     let text = String::from_utf8(mail.bytes.clone()).unwrap();
-    assert!(!text.replace("\r\n", "").contains(['\r', '\n']), "no bare CR or LF");
+    assert!(
+        !text.replace("\r\n", "").contains(['\r', '\n']),
+        "no bare CR or LF"
+    );
     let (headers, body) = text.split_once("\r\n\r\n").unwrap();
-    let headers = headers.replace("\r\n ", " ").split("\r\n").map(str::to_owned).collect::<Vec<_>>();
-    let encoding = headers.iter().find_map(|it| it.strip_prefix("Content-Transfer-Encoding: ")).unwrap();
+    let headers = headers
+        .replace("\r\n ", " ")
+        .split("\r\n")
+        .map(str::to_owned)
+        .collect::<Vec<_>>();
+    let encoding = headers
+        .iter()
+        .find_map(|it| it.strip_prefix("Content-Transfer-Encoding: "))
+        .unwrap();
     let body = match encoding {
         "base64" => {
             use base64::Engine;
             let packed = body.replace("\r\n", "");
-            String::from_utf8(base64::engine::general_purpose::STANDARD.decode(packed).unwrap()).unwrap()
+            String::from_utf8(
+                base64::engine::general_purpose::STANDARD
+                    .decode(packed)
+                    .unwrap(),
+            )
+            .unwrap()
         }
         "quoted-printable" => unquoted(body),
         _ => body.to_owned(),
@@ -55,14 +77,21 @@ fn unquoted(body: &str) -> String {
 }
 
 fn names(headers: &[String]) -> Vec<&str> {
-    headers.iter().map(|it| it.split(':').next().unwrap()).collect()
+    headers
+        .iter()
+        .map(|it| it.split(':').next().unwrap())
+        .collect()
 }
 
 fn pass_on(text: &str, reference: Option<&str>, contact: &Contact, company: &str) -> Composed {
     let ticket = TicketCode::from_entropy(7);
     let links = links();
     let it = Forward {
-        thread: Thread { conversation: ConversationId([7; 16]), ticket: &ticket, links: &links },
+        thread: Thread {
+            conversation: ConversationId([7; 16]),
+            ticket: &ticket,
+            links: &links,
+        },
         message: ClientId([9; 16]),
         number: Some(1),
         text,
@@ -80,16 +109,45 @@ fn pass_on(text: &str, reference: Option<&str>, contact: &Contact, company: &str
 fn an_acknowledgement_says_what_the_customer_needs_in_the_customers_language() {
     let ticket = TicketCode::from_entropy(7);
     let links = links();
-    let thread = Thread { conversation: ConversationId([7; 16]), ticket: &ticket, links: &links };
+    let thread = Thread {
+        conversation: ConversationId([7; 16]),
+        ticket: &ticket,
+        links: &links,
+    };
     for (lang, word) in [(Lang::Cs, "bezpečně uložená"), (Lang::En, "safely stored")] {
         let at = Timestamp(1_795_453_805_000);
-        let mail = acknowledgement(&house("Příklad"), &thread, lang, &email("jana@example.com"), at).unwrap();
+        let mail = acknowledgement(
+            &house("Příklad"),
+            &thread,
+            lang,
+            &email("jana@example.com"),
+            at,
+        )
+        .unwrap();
         let (headers, body) = read(&mail);
         assert!(headers.contains(&"Auto-Submitted: auto-replied".to_owned()));
-        assert!(headers.contains(&"Date: Mon, 23 Nov 2026 17:10:05 +0000".to_owned()), "{headers:?}");
-        assert!(body.contains(word) && body.contains(ticket.as_str()) && links.iter().all(|it| body.contains(it)), "{body}");
-        assert!(!String::from_utf8_lossy(&mail.bytes).contains("07070707"), "the conversation's id stays inside");
-        let again = acknowledgement(&house("Příklad"), &thread, lang, &email("jana@example.com"), at).unwrap();
+        assert!(
+            headers.contains(&"Date: Mon, 23 Nov 2026 17:10:05 +0000".to_owned()),
+            "{headers:?}"
+        );
+        assert!(
+            body.contains(word)
+                && body.contains(ticket.as_str())
+                && links.iter().all(|it| body.contains(it)),
+            "{body}"
+        );
+        assert!(
+            !String::from_utf8_lossy(&mail.bytes).contains("07070707"),
+            "the conversation's id stays inside"
+        );
+        let again = acknowledgement(
+            &house("Příklad"),
+            &thread,
+            lang,
+            &email("jana@example.com"),
+            at,
+        )
+        .unwrap();
         assert_eq!(mail.bytes, again.bytes, "a repeat is the same mail");
     }
 }
@@ -97,10 +155,21 @@ fn an_acknowledgement_says_what_the_customer_needs_in_the_customers_language() {
 #[test]
 fn support_gets_everything_needed_to_answer() {
     let customer = Contact::new("jana@example.com").unwrap();
-    let (headers, body) = read(&pass_on("Nejde mi web.\nCo mám dělat?", Some("priklad.cz"), &customer, "Příklad"));
+    let (headers, body) = read(&pass_on(
+        "Nejde mi web.\nCo mám dělat?",
+        Some("priklad.cz"),
+        &customer,
+        "Příklad",
+    ));
     assert!(headers.contains(&"Reply-To: jana@example.com".to_owned()));
     assert!(!names(&headers).contains(&"Auto-Submitted"));
-    for word in ["> Nejde mi web.\n> Co mám dělat?", "priklad.cz", "prague-1", "2026-11-23 17:10:05 UTC", "https://help1"] {
+    for word in [
+        "> Nejde mi web.\n> Co mám dělat?",
+        "priklad.cz",
+        "prague-1",
+        "2026-11-23 17:10:05 UTC",
+        "https://help1",
+    ] {
         assert!(body.contains(word), "{word} is missing in {body}");
     }
     let phone = Contact::Phone(Phone::new("+420 123 456 789").unwrap());
@@ -111,11 +180,20 @@ fn support_gets_everything_needed_to_answer() {
 
 #[test]
 fn a_held_message_and_the_same_message_agreed_on_have_one_message_id() {
-    let id = |headers: Vec<String>| headers.into_iter().find(|it| it.starts_with("Message-ID")).unwrap();
+    let id = |headers: Vec<String>| {
+        headers
+            .into_iter()
+            .find(|it| it.starts_with("Message-ID"))
+            .unwrap()
+    };
     let ticket = TicketCode::from_entropy(7);
     let contact = Contact::new("jana@example.com").unwrap();
     let held = Forward {
-        thread: Thread { conversation: ConversationId([7; 16]), ticket: &ticket, links: &[] },
+        thread: Thread {
+            conversation: ConversationId([7; 16]),
+            ticket: &ticket,
+            links: &[],
+        },
         message: ClientId([9; 16]),
         number: None,
         text: "x",
