@@ -4,7 +4,7 @@
 //! Nobody can inject a header: header values are ticket codes, hashes, addresses that passed lettre's check, and our
 //! own words; what a visitor wrote goes into the body only. An address that lettre does not take is an error.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, UNIX_EPOCH};
 
 use lettre::address::AddressError;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue, MIME_VERSION_1_0};
@@ -207,7 +207,7 @@ impl Draft<'_> {
         let mut builder = Message::builder()
             .from(Mailbox::new(Some(company), from.clone()))
             .to(Mailbox::new(None, to.clone()))
-            .date(SystemTime::UNIX_EPOCH + Duration::from_millis(self.made.0.min(LATEST_MS)))
+            .date(UNIX_EPOCH + Duration::from_millis(self.made.0.min(LATEST_MS)))
             .message_id(Some(format!("<{}@{domain}>", self.id)))
             // Every mail of a conversation refers to the same root, so that mail programs show them together.
             .references(format!(

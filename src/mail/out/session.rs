@@ -11,9 +11,6 @@ use lettre::Address;
 use super::line::{Line, LineError, Patience, Relay, Step, Wire};
 use super::reply::{Offers, Reply};
 
-#[cfg(test)]
-mod tests;
-
 /// One message to one recipient.
 pub struct Letter<'a> {
     /// Envelope sender; none for the null return path.
@@ -68,12 +65,15 @@ impl Session {
     }
 
     /// Sends one message to one recipient and says what became of it.
-    pub async fn send(&mut self, letter: &Letter<'_>) -> Outcome {
+    ///
+    /// `gate` is asked when everything but the final dot is out: `false` takes the message back, `true` lets go of it
+    /// for good. What must be true at the moment of handing over is checked there and nowhere earlier.
+    pub async fn send(&mut self, letter: &Letter<'_>, gate: impl Future<Output = bool>) -> Outcome {
         if let Some(why) = self.cannot_take(letter) {
             return Outcome::RefusedForGood(why);
         }
         let outcome = match self.envelope(letter).await {
-            Ok(None) => self.message(letter.bytes).await,
+            Ok(None) => self.message(letter.bytes, gate).await,
             Ok(Some(said_no)) => said_no,
             // Before the final dot nothing has been handed over.
             Err(error) => {
@@ -152,12 +152,16 @@ impl Session {
         }
     }
 
-    async fn message(&mut self, bytes: &[u8]) -> Outcome {
+    async fn message(&mut self, bytes: &[u8], gate: impl Future<Output = bool>) -> Outcome {
         for block in transparent(bytes).chunks(BLOCK_BYTES) {
             if let Err(error) = self.line.block(block).await {
                 self.usable = false;
                 return Outcome::TryLater(error.to_string());
             }
+        }
+        if !gate.await {
+            self.usable = false;
+            return Outcome::TryLater("taken back before the final dot".to_owned());
         }
         // From here on the relay may have the whole message, whatever we hear of it.
         match self.line.dot().await {

@@ -1,192 +1,9 @@
-//! Sessions against a small scripted server over real sockets, with and without TLS.
+//! Sessions against the scripted server.
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
-use tokio::net::TcpListener;
-use tokio::sync::mpsc;
-use tokio_rustls::rustls::pki_types::{PrivateKeyDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
-use tokio_rustls::{TlsAcceptor, TlsConnector};
-
-use super::super::line::{LineError, Login, Patience, Relay, Security, TlsStart};
+use super::super::line::LineError;
 use super::*;
 
 const SHORT: Duration = Duration::from_millis(200);
-const PATIENCE: Patience = Patience {
-    connect: Duration::from_secs(5),
-    command: Duration::from_secs(5),
-    block: Duration::from_secs(5),
-    answer: Duration::from_secs(5),
-};
-
-/// What the server answers to a line; `.` stands for a whole message.
-type Script = fn(&str) -> Answer;
-
-enum Answer {
-    Say(&'static str),
-    Hang,
-    Leave,
-}
-
-fn friendly(line: &str) -> Answer {
-    match line.split([' ', ':']).next().unwrap_or_default() {
-        "" => Answer::Say("220 relay.example.test ESMTP\r\n"),
-        "EHLO" => Answer::Say(
-            "250-relay.example.test\r\n250-SIZE 100000\r\n250-STARTTLS\r\n250 AUTH LOGIN PLAIN\r\n",
-        ),
-        "DATA" => Answer::Say("354 go on\r\n"),
-        "AUTH" => Answer::Say("235 2.7.0 welcome\r\n"),
-        _ => Answer::Say("250 2.0.0 fine\r\n"),
-    }
-}
-
-/// Plays the script on one connection and reports every line heard, a message as one text.
-async fn play<S: AsyncRead + AsyncWrite + Unpin>(
-    stream: S,
-    script: Script,
-    heard: mpsc::Sender<String>,
-    greet: bool,
-) -> Option<S> {
-    let mut stream = BufReader::new(stream);
-    let mut line = String::new();
-    let mut next = if greet { script("") } else { Answer::Say("") };
-    loop {
-        match next {
-            Answer::Say(text) => stream.get_mut().write_all(text.as_bytes()).await.ok()?,
-            Answer::Hang => std::future::pending().await,
-            Answer::Leave => return None,
-        }
-        if line == "STARTTLS" {
-            return Some(stream.into_inner());
-        }
-        let in_message = line == "DATA";
-        line.clear();
-        while stream.read_line(&mut line).await.ok()? > 0 {
-            if !in_message || line.ends_with("\r\n.\r\n") {
-                break;
-            }
-        }
-        if line.is_empty() {
-            return None;
-        }
-        heard
-            .send(line.trim_end_matches("\r\n").to_owned())
-            .await
-            .ok()?;
-        next = script(if in_message { "." } else { line.trim_end() });
-        line = if in_message {
-            ".".to_owned()
-        } else {
-            line.trim_end().to_owned()
-        };
-    }
-}
-
-struct Server {
-    port: u16,
-    heard: mpsc::Receiver<String>,
-}
-
-async fn server(script: Script, tls: Option<TlsAcceptor>, at_once: bool) -> Server {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let (tell, heard) = mpsc::channel(100);
-    tokio::spawn(async move {
-        while let Ok((tcp, _)) = listener.accept().await {
-            match &tls {
-                Some(acceptor) if at_once => {
-                    if let Ok(tls) = acceptor.accept(tcp).await {
-                        play(tls, script, tell.clone(), true).await;
-                    }
-                }
-                Some(acceptor) => {
-                    if let Some(tcp) = play(tcp, script, tell.clone(), true).await
-                        && let Ok(tls) = acceptor.accept(tcp).await
-                    {
-                        play(tls, script, tell.clone(), false).await;
-                    }
-                }
-                None => drop(play(tcp, script, tell.clone(), true).await),
-            }
-        }
-    });
-    Server { port, heard }
-}
-
-fn clear(port: u16) -> Relay {
-    Relay {
-        host: "127.0.0.1".to_owned(),
-        port,
-        security: Security::Clear,
-    }
-}
-
-/// A certificate for `relay.example.test`, and a client that trusts it.
-fn encryption() -> (TlsAcceptor, TlsConnector) {
-    let made = rcgen::generate_simple_self_signed(vec!["relay.example.test".to_owned()]).unwrap();
-    let provider = Arc::new(tokio_rustls::rustls::crypto::aws_lc_rs::default_provider());
-    let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
-    let mut roots = RootCertStore::empty();
-    roots.add(made.cert.der().clone()).unwrap();
-    let server = ServerConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
-        .unwrap();
-    let server = server
-        .with_no_client_auth()
-        .with_single_cert(vec![made.cert.der().clone()], key)
-        .unwrap();
-    let client = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap();
-    let client = client.with_root_certificates(roots).with_no_client_auth();
-    (Arc::new(server).into(), Arc::new(client).into())
-}
-
-fn secure(port: u16, start: TlsStart, name: &'static str, connector: TlsConnector) -> Relay {
-    let login = Some(Login {
-        user: "gateway".to_owned(),
-        password: "hush".to_owned(),
-    });
-    let name = ServerName::try_from(name).unwrap();
-    Relay {
-        host: "127.0.0.1".to_owned(),
-        port,
-        security: Security::Tls {
-            start,
-            name,
-            connector,
-            login,
-        },
-    }
-}
-
-async fn send(session: &mut Session, body: &str) -> Outcome {
-    let address: Address = "support@example.test".parse().unwrap();
-    session
-        .send(&Letter {
-            from: Some(&address),
-            to: &address,
-            bytes: body.as_bytes(),
-        })
-        .await
-}
-
-async fn open(server: &Server) -> Session {
-    Session::open(&clear(server.port), "gw.example.test", PATIENCE)
-        .await
-        .unwrap()
-}
-
-async fn heard(server: &mut Server, start: &str) -> String {
-    while let Some(line) = server.heard.recv().await {
-        if line.starts_with(start) {
-            return line;
-        }
-    }
-    panic!("the server never heard {start}");
-}
 
 #[tokio::test]
 async fn a_message_arrives_as_it_was_and_a_lone_dot_does_not_end_it() {
@@ -328,6 +145,23 @@ async fn a_connection_lost_after_the_dot_is_unknown_and_before_it_is_not() {
         send(&mut open(&before).await, "x").await,
         Outcome::TryLater(_)
     ));
+}
+
+#[tokio::test]
+async fn a_message_whose_gate_is_shut_is_never_ended_with_a_dot() {
+    let mut server = server(friendly, None, false).await;
+    let mut session = open(&server).await;
+    let address: Address = "support@example.test".parse().unwrap();
+    let letter = Letter {
+        from: None,
+        to: &address,
+        bytes: b"x",
+    };
+    let outcome = session.send(&letter, async { false }).await;
+    assert!(matches!(outcome, Outcome::TryLater(_)));
+    drop(session);
+    assert_eq!(heard(&mut server, "MAIL").await, "MAIL FROM:<> SIZE=1");
+    assert_eq!(heard(&mut server, "x").await, "x");
 }
 
 #[tokio::test]
