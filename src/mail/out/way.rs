@@ -3,7 +3,6 @@
 //! whether and when it is tried again is the agreed state's business, not ours.
 
 use std::error::Error;
-use std::io;
 use std::sync::{Mutex, PoisonError};
 
 use tokio_rustls::TlsConnector;
@@ -12,6 +11,7 @@ use tracing::{debug, warn};
 
 use crate::config::{self, MailOut, RelayTls, SecretError};
 use crate::model::limits::MAIL_SESSIONS_MAX;
+use crate::tls::outgoing::{self, OutgoingError};
 
 use super::compose::Composed;
 use super::line::{LineError, Login, Patience, Relay, Security, TlsStart};
@@ -36,7 +36,7 @@ pub enum WayError {
         host: String,
         /// Why.
         #[source]
-        source: io::Error,
+        source: OutgoingError,
     },
     /// The password cannot be read.
     #[error("no password for {host}")]
@@ -73,15 +73,11 @@ struct Station {
 }
 
 impl Way {
-    /// Makes the relays ready. `trust` gives a TLS connector that trusts the authority in the file, or the public
-    /// ones where there is no file.
+    /// Makes the relays ready.
     ///
     /// # Errors
     /// When a certificate name or authority of one of them cannot be used.
-    pub fn new(
-        out: &MailOut,
-        trust: impl Fn(Option<&std::path::Path>) -> io::Result<TlsConnector>,
-    ) -> Result<Way, WayError> {
+    pub fn new(out: &MailOut) -> Result<Way, WayError> {
         let station = |relay: &config::Relay| {
             let encryption = match relay.tls {
                 RelayTls::None => None,
@@ -91,7 +87,7 @@ impl Way {
                         name: relay.tls_name.clone(),
                         source,
                     })?;
-                    let connector = trust(relay.tls_ca_file.as_deref());
+                    let connector = outgoing::connector(relay.tls_ca_file.as_deref());
                     let connector = connector.map_err(|source| WayError::Trust {
                         host: relay.host.clone(),
                         source,

@@ -35,7 +35,7 @@ fn relay(port: u16) -> RelayConfig {
 }
 
 pub(super) fn way(ports: &[u16]) -> Way {
-    Way::new(&out(ports), |_| unreachable!("no relay here has TLS")).unwrap()
+    Way::new(&out(ports)).unwrap()
 }
 
 fn mail() -> Composed {
