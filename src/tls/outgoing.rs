@@ -1,7 +1,6 @@
 //! TLS towards servers that are not ours, such as mail relays: whom we trust and which versions we speak.
 //! The public authorities are built in; a file of authorities takes their place, for a relay with its own.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,21 +10,15 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::{ClientConfig, RootCertStore};
 use tokio_rustls::TlsConnector;
 
-use crate::durable::read_at_most;
+use crate::durable::{DurableError, read_whole};
 use crate::model::limits::PEM_BYTES_MAX;
 
 /// Why there is nobody to trust.
 #[derive(Debug, thiserror::Error)]
 pub enum OutgoingError {
     /// The file cannot be read.
-    #[error("cannot read the authorities in {path}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
+    #[error("no authorities to trust")]
+    Read(#[source] DurableError),
     /// The file is not PEM.
     #[error("{path} is not a PEM file of certificates")]
     Pem {
@@ -73,10 +66,7 @@ pub fn connector(file: Option<&Path>) -> Result<TlsConnector, OutgoingError> {
 
 fn authorities(path: &Path) -> Result<RootCertStore, OutgoingError> {
     let path_buf = || path.to_owned();
-    let text = read_at_most(path, PEM_BYTES_MAX).map_err(|source| OutgoingError::Read {
-        path: path_buf(),
-        source,
-    })?;
+    let text = read_whole(path, PEM_BYTES_MAX).map_err(OutgoingError::Read)?;
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(&text) {
         let certificate = certificate.map_err(|source| OutgoingError::Pem {
@@ -114,7 +104,7 @@ mod tests {
     fn a_file_without_an_authority_is_refused_by_name() {
         let folder = tempfile::tempdir().unwrap();
         let missing = connector(Some(&folder.path().join("none"))).err().unwrap();
-        assert!(matches!(missing, OutgoingError::Read { .. }));
+        assert!(matches!(missing, OutgoingError::Read(_)));
         let path = folder.path().join("empty");
         std::fs::write(&path, "nothing").unwrap();
         let empty = connector(Some(&path)).err().unwrap();

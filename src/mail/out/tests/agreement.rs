@@ -136,6 +136,7 @@ impl Agreement {
             applied,
             health.subscribe(),
             requests,
+            Arc::new(|_, _, _, _| unreachable!("mail fetches no blobs")),
         );
         (cluster, health)
     }
