@@ -19,6 +19,9 @@ profile = "wan"
 [telemetry]
 log-format = "json"
 log-level = "debug"
+
+[company]
+name = "Example Hosting"
 "#;
 
 fn mistakes(text: &str) -> Vec<(Option<usize>, String, String)> {
