@@ -2,7 +2,14 @@
 
 pub mod model;
 
+pub mod cluster;
+
+pub mod blobs;
+pub mod letterbox;
+
 pub mod clock;
 pub mod config;
+pub mod durable;
+pub mod seal;
 pub mod tasks;
 pub mod telemetry;

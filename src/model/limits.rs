@@ -22,6 +22,14 @@ pub const OUTBOX_ITEMS_MAX: usize = 500_000;
 pub const SITE_VERSIONS_KEPT: usize = 10;
 /// Blobs the state knows of at a time.
 pub const BLOBS_MAX: usize = 10_000;
+/// Bytes of one blob: a site with pictures; every node keeps the live ones in memory.
+pub const BLOB_BYTES_MAX: u64 = 256 << 20;
+/// Bytes of a blob that are asked of a peer at a time, so that a lost connection costs little.
+pub const BLOB_RANGE_BYTES: u64 = 1 << 20;
+/// How often the files are compared with the state even when nothing changed.
+pub const BLOB_LOOK_MS: u64 = 5_000;
+/// How long telling the cluster about a blob may take before it is said again.
+pub const BLOB_PROPOSE_MS: u64 = 10_000;
 /// How long nodes keep the file of a blob that nothing refers to, so that a slow node can still finish copying it.
 pub const BLOB_RELEASE_MS: u64 = 3_600_000;
 
@@ -63,9 +71,32 @@ pub const LOG_LINES_WAITING_MAX: usize = 4_096;
 /// Series that the metrics show: all of ours with seven nodes come to some hundreds.
 pub const METRIC_SERIES_MAX: usize = 2_000;
 
+/// How long a customer waits for a majority before "held here" is the answer: longer than a leader change (near).
+pub const HOLD_AFTER_MS: u64 = 2_000;
+/// How much longer a disk may take before the answer is "we cannot say".
+pub const STORE_PATIENCE_MS: u64 = 8_000;
+/// Items that a node holds at a time: a day of being alone at one a second, about 100 MB.
+pub const LETTERBOX_ITEMS_MAX: usize = 100_000;
+/// Posts that wait for the letterbox's task: a burst of connections, each waits for its answer.
+pub const LETTERBOX_ORDERS_MAX: usize = 4_096;
+/// Writes that wait for the letterbox's disk.
+pub const LETTERBOX_JOBS_MAX: usize = 65_536;
+/// Writes that share one fsync: past this the gain is small and the wait of the first grows.
+pub const LETTERBOX_BATCH_MAX: usize = 1_024;
+/// Conversations of one letterbox that are proposed side by side: enough to fill a 150 ms round trip.
+pub const LETTERBOX_PROPOSALS_MAX: usize = 512;
+/// How long one proposal of a held item may take before it is tried again.
+pub const LETTERBOX_PROPOSE_MS: u64 = 10_000;
+/// The first pause before a held item is proposed again; doubled each time.
+pub const LETTERBOX_RETRY_MS: u64 = 100;
+/// The longest such pause: a customer must not wait longer than this once the others can be reached.
+pub const LETTERBOX_RETRY_MS_MAX: u64 = 5_000;
+
 // A node that holds the largest set of audit lines and answers must stay far below a gigabyte.
 const _: () = assert!(AUDIT_LINES_MAX + ANSWERS_MAX <= 200_000);
 const _: () = assert!(LEASE_MS_MAX < ACKNOWLEDGEMENT_MAIL_MS);
+const _: () =
+    assert!(HOLD_AFTER_MS < LETTERBOX_PROPOSE_MS && LETTERBOX_BATCH_MAX <= LETTERBOX_JOBS_MAX);
 
 /// Bytes of a public form's body: four fields at their bounds, four bytes a character, each byte as `%xx`, and names.
 pub const FORM_BYTES_MAX: usize = 64 * 1024;

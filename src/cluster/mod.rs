@@ -1,0 +1,237 @@
+//! How the cluster agrees. The only room that names openraft.
+//!
+//! [`Cluster`] is what everybody else holds: the agreed state without waiting, what changed, and a way to propose.
+//! When Raft cannot run, the handle stays and says so; the state it last had stays readable (P3).
+
+pub mod health;
+
+use std::{sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::model::{
+    Proposal, Reply, State,
+    words::{BlobHash, NodeId},
+};
+use health::Health;
+
+/// A committed proposal: its log index and what the state said to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// Its log index. A repeat has the index of the repeat.
+    pub index: u64,
+    /// What the state said. A refusal is an answer, not an error.
+    pub reply: Reply,
+}
+
+/// Why a proposal has no answer yet.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProposeError {
+    /// It may still be agreed on. Propose it again with the same id.
+    #[error("no majority answered in time; it may still be agreed on")]
+    Unknown,
+    /// It was not taken: no leader can be reached from here.
+    #[error("no leader can be reached from this node")]
+    NoLeader,
+    /// Raft does not run on this node.
+    #[error("this node does not take part: {0}")]
+    Halted(String),
+    /// More proposals are under way than this node takes.
+    #[error("too many proposals are under way on this node")]
+    Busy,
+}
+
+/// A change of who belongs to the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MemberChange {
+    /// Let an admitted node vote once it has caught up.
+    Promote(NodeId),
+    /// Let it listen only.
+    Demote(NodeId),
+    /// Let it go; its id is never used again.
+    Remove(NodeId),
+    /// Let the second take the first one's place in one step.
+    Replace(NodeId, NodeId),
+    /// Hand leadership to another node, before a planned stop.
+    TransferLeadership(Option<NodeId>),
+}
+
+/// What the handle asks of the tasks on the Raft runtime.
+pub(crate) enum Request {
+    /// Agree on this; forward it if another node leads.
+    Propose {
+        proposal: Box<Proposal>,
+        deadline: Duration,
+        answer: oneshot::Sender<Result<Committed, ProposeError>>,
+    },
+    /// Ask a peer for a part of a blob.
+    FetchBlob {
+        peer: NodeId,
+        hash: BlobHash,
+        offset: u64,
+        length: u64,
+        answer: oneshot::Sender<Result<Bytes, FetchError>>,
+    },
+    /// Change the membership; `force` overrides what [`crate::model::nodes::sound_voters`] refuses.
+    Change {
+        change: MemberChange,
+        force: bool,
+        answer: oneshot::Sender<Result<(), ChangeError>>,
+    },
+}
+
+/// Why the membership was not changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChangeError {
+    /// It would not be a sound set of voters.
+    #[error(transparent)]
+    Refused(#[from] crate::model::Refusal),
+    /// No majority agreed in time; it may still happen.
+    #[error("no majority agreed in time; look at 'lifeboat nodes' before trying again")]
+    Unknown,
+    /// Raft said no, in its words.
+    #[error("the cluster could not do it: {0}")]
+    Failed(String),
+    /// Raft does not run on this node or no leader can be reached.
+    #[error(transparent)]
+    Unreachable(#[from] ProposeError),
+}
+
+/// Why a part of a blob did not come.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the peer did not send it: {0}")]
+pub struct FetchError(pub String);
+
+/// A handle on the cluster. Cheap to clone; holds no lock and never waits to read.
+#[derive(Clone)]
+pub struct Cluster {
+    id: NodeId,
+    state: Arc<ArcSwap<State>>,
+    applied: watch::Receiver<u64>,
+    health: watch::Receiver<Arc<Health>>,
+    requests: mpsc::Sender<Request>,
+}
+
+impl Cluster {
+    /// A handle on what the tasks of the Raft runtime publish and listen to.
+    pub(crate) fn new(
+        id: NodeId,
+        state: Arc<ArcSwap<State>>,
+        applied: watch::Receiver<u64>,
+        health: watch::Receiver<Arc<Health>>,
+        requests: mpsc::Sender<Request>,
+    ) -> Self {
+        Self {
+            id,
+            state,
+            applied,
+            health,
+            requests,
+        }
+    }
+
+    /// This node.
+    pub fn id(&self) -> NodeId {
+        self.id
+    }
+
+    /// The state as this node last applied it. Never waits; may be behind the leader's.
+    pub fn state(&self) -> Arc<State> {
+        self.state.load_full()
+    }
+
+    /// Changes with the log index of the last entry applied, after the state can be read.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.applied.clone()
+    }
+
+    /// What this node knows of itself and its peers. Never waits.
+    pub fn health(&self) -> Arc<Health> {
+        self.health.borrow().clone()
+    }
+
+    /// Changes whenever [`Self::health`] does.
+    pub fn health_changes(&self) -> watch::Receiver<Arc<Health>> {
+        self.health.clone()
+    }
+
+    /// Asks the cluster to agree on a change, through whichever node leads.
+    ///
+    /// # Errors
+    /// Says whether it may still be agreed on; proposing it again with the same id is always safe.
+    pub async fn propose(
+        &self,
+        proposal: Proposal,
+        deadline: Duration,
+    ) -> Result<Committed, ProposeError> {
+        let (answer, answered) = oneshot::channel();
+        let request = Request::Propose {
+            proposal: Box::new(proposal),
+            deadline,
+            answer,
+        };
+        self.requests.try_send(request).map_err(|it| match it {
+            mpsc::error::TrySendError::Full(_) => ProposeError::Busy,
+            mpsc::error::TrySendError::Closed(_) => {
+                ProposeError::Halted("it is stopping".to_owned())
+            }
+        })?;
+        match tokio::time::timeout(deadline, answered).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) | Err(_) => Err(ProposeError::Unknown),
+        }
+    }
+
+    /// Changes who belongs to the cluster, or who leads.
+    ///
+    /// # Errors
+    /// A refusal unless forced, or that the outcome is unknown or failed.
+    pub async fn change_members(
+        &self,
+        change: MemberChange,
+        force: bool,
+        deadline: Duration,
+    ) -> Result<(), ChangeError> {
+        let (answer, answered) = oneshot::channel();
+        self.requests
+            .send(Request::Change {
+                change,
+                force,
+                answer,
+            })
+            .await
+            .map_err(|_| ChangeError::Unknown)?;
+        match tokio::time::timeout(deadline, answered).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) | Err(_) => Err(ChangeError::Unknown),
+        }
+    }
+
+    /// Asks `peer` for at most `length` bytes of a blob from `offset` on. The bytes are not verified.
+    ///
+    /// # Errors
+    /// When the peer cannot be reached, or does not have the blob.
+    pub async fn fetch_blob(
+        &self,
+        peer: NodeId,
+        hash: BlobHash,
+        offset: u64,
+        length: u64,
+    ) -> Result<Bytes, FetchError> {
+        let (answer, answered) = oneshot::channel();
+        let stopping = || FetchError("the node is stopping".to_owned());
+        self.requests
+            .send(Request::FetchBlob {
+                peer,
+                hash,
+                offset,
+                length,
+                answer,
+            })
+            .await
+            .map_err(|_| stopping())?;
+        answered.await.map_err(|_| stopping())?
+    }
+}
