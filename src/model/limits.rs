@@ -106,6 +106,8 @@ pub const FORM_AGE_MS_MIN: u64 = 2_000;
 pub const FORM_AGE_MS_MAX: u64 = 24 * 3_600_000;
 /// Milliseconds by which the clock of the node that made a form may be ahead of the one that takes it.
 pub const FORM_CLOCK_AHEAD_MS: u64 = 5 * 60_000;
+/// How long a customer waits, after a quorum has the message, for this node to have it too: the next page is read here.
+pub const CATCH_UP_MS: u64 = 1_000;
 /// Final digits of a telephone number that are compared: people leave the country code out.
 pub const PHONE_DIGITS_COMPARED: usize = 9;
 

@@ -90,7 +90,7 @@ mod tests {
     const FILES: [(&str, &str); 2] =
         [("cs", include_str!("locales/cs.ftl")), ("en", include_str!("locales/en.ftl"))];
 
-    const USERS: [&str; 13] = [
+    const USERS: [&str; 14] = [
         include_str!("templates/base.html"),
         include_str!("templates/front.html"),
         include_str!("templates/write_form.html"),
@@ -104,6 +104,7 @@ mod tests {
         include_str!("form.rs"),
         include_str!("write.rs"),
         include_str!("talk.rs"),
+        include_str!("ticket.rs"),
     ];
 
     /// Each key of a file with the names of the parts that its text takes.
@@ -152,7 +153,7 @@ mod tests {
         for lang in Lang::ALL {
             let say = Say::in_lang(lang);
             for key in keys(FILES[0].1).keys() {
-                let text = say.with(key, [("count", 3.into()), ("seconds", 3.into()), ("copies", 3.into()), ("month", 3.into())]);
+                let text = say.with(key, [("count", 3.into()), ("seconds", 3.into()), ("month", 3.into())]);
                 assert!(!text.is_empty() && !text.contains("nknown"), "{} {key}: {text}", lang.tag());
             }
         }
@@ -161,10 +162,10 @@ mod tests {
     #[test]
     fn czech_counts_as_czech_does() {
         let say = Say::in_lang(Lang::Cs);
-        let held = |copies: u32| say.with("state-held", [("copies", copies.into())]);
-        assert!(held(1).ends_with("drží jeden server"));
-        assert!(held(2).ends_with("drží 2 servery"));
-        assert!(held(5).ends_with("drží 5 serverů"));
+        let wait = |seconds: u32| say.with("ticket-busy", [("seconds", seconds.into())]);
+        assert!(wait(1).contains("prosím jednu sekundu a"));
+        assert!(wait(2).contains("prosím 2 sekundy a"));
+        assert!(wait(5).contains("prosím 5 sekund a"));
     }
 
     #[test]

@@ -14,7 +14,7 @@ notice-body = Toto je naše nouzová stránka. Běží odděleně od hlavních s
 # Proužek na serveru, který nevidí ostatní
 alone-heading = Tento server se teď nemůže spojit s ostatními.
 alone-body = Psát nám můžete dál: zprávu uložíme tady a předáme ji, jakmile se spojení obnoví.
-alone-since = Údaje na stránce jsou naposledy potvrzené v { $time }.
+alone-since = Spojení se přerušilo { $time }; co tu vidíte, platilo tehdy.
 
 # Formulář
 write-heading = Napište nám
@@ -43,6 +43,7 @@ form-busy = Z vaší sítě přichází velmi mnoho zpráv. Všechno, co jste na
    *[other] { $seconds } sekund
 } a stiskněte znovu Odeslat.
 form-refused = Tento server teď nemůže zprávy ukládat. Všechno, co jste napsali, tu zůstalo. Stiskněte prosím za minutu znovu Odeslat, použijte některou z dalších adres níže, nebo zavolejte.
+form-unsure = Zatím nevíme jistě, jestli je vaše zpráva uložená. Všechno, co jste napsali, tu zůstalo. Stiskněte prosím znovu Odeslat: dvakrát nám nepřijde.
 conversation-full = Do této konverzace se už další zprávy nevejdou. Začněte prosím novou na úvodní stránce.
 
 # Telefon
@@ -59,13 +60,8 @@ talk-title = Konverzace { $code }
 state-safe = Vaše zpráva je bezpečně uložená
 state-safe-more = Mají ji nejméně { $copies } z našich { $servers } serverů.
 state-safe-one = Náš server ji má na disku.
-state-held = Vaši zprávu drží { $copies ->
-    [one] jeden server
-    [few] { $copies } servery
-    [many] { $copies } serveru
-   *[other] { $copies } serverů
-}
-state-held-more = Je tady na disku ({ $node }) a předáme ji, jakmile se server spojí s ostatními. Nic se neztratilo.
+state-held = Vaši zprávu zatím drží jeden server
+state-held-more = Je na disku tohoto serveru ({ $node }) a předáme ji, jakmile se server spojí s ostatními. Nic se neztratilo.
 code-label = Váš kód
 code-hint = Kód si zapište. S ním a se svým e-mailem nebo telefonem se ke zprávě vrátíte na kterékoli z našich adres. Můžete ho také nadiktovat po telefonu.
 answer-by-mail = Stránku můžete zavřít. Odpovíme na { $contact }.

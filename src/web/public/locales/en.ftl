@@ -14,7 +14,7 @@ notice-body = This is our emergency page. It runs apart from our main systems, s
 # Strip on a server that cannot reach the others
 alone-heading = This server cannot reach the others right now.
 alone-body = You can still write to us: what you send is kept here and passed on as soon as they can be reached.
-alone-since = What you see here was last agreed at { $time }.
+alone-since = Contact was lost at { $time }; what you see here is as of then.
 
 # The form
 write-heading = Write to us
@@ -41,6 +41,7 @@ form-busy = Very many messages are coming from your network. All you wrote is st
    *[other] { $seconds } seconds
 } and press Send again.
 form-refused = This server cannot store messages at the moment. All you wrote is still here. Please press Send again in a minute, use one of the other addresses below, or call.
+form-unsure = We cannot say yet whether your message is stored. All you wrote is still here. Please press Send again: it will not arrive twice.
 conversation-full = This conversation has as many messages as it can hold. Please start a new one from the first page.
 
 # Telephone
@@ -57,11 +58,8 @@ talk-title = Conversation { $code }
 state-safe = Your message is safely stored
 state-safe-more = At least { $copies } of our { $servers } servers have it.
 state-safe-one = Our server has it on its disk.
-state-held = Your message is held on { $copies ->
-    [one] one server
-   *[other] { $copies } servers
-}
-state-held-more = It is on disk here ({ $node }) and will be passed on as soon as the other servers can be reached. Nothing is lost.
+state-held = Your message is held on one server
+state-held-more = It is on the disk of this server ({ $node }) and will be passed on as soon as the other servers can be reached. Nothing is lost.
 code-label = Your code
 code-hint = Write the code down. With it and your e-mail or phone you can come back at any of our addresses. You can also read it out when you call.
 answer-by-mail = You can close this page. We answer to { $contact }.
