@@ -15,3 +15,4 @@ pub mod durable;
 pub mod seal;
 pub mod tasks;
 pub mod telemetry;
+pub mod tls;

@@ -22,6 +22,8 @@ use crate::{
 
 /// First line of the key file; the number is the file's format.
 const HEADER: &str = "lifeboat service key 1";
+/// Bytes of a key file: far more than the most keys take.
+const FILE_BYTES_MAX: u64 = 16 << 10;
 /// Keys that a file may hold: one for each rotation in the life of a cluster.
 const KEYS_MAX: usize = 64;
 
@@ -35,7 +37,7 @@ pub enum KeyError {
         path: PathBuf,
         /// Why.
         #[source]
-        source: std::io::Error,
+        source: durable::DurableError,
     },
     /// The file cannot be written.
     #[error("cannot write the service key {path}")]
@@ -44,7 +46,7 @@ pub enum KeyError {
         path: PathBuf,
         /// Why.
         #[source]
-        source: std::io::Error,
+        source: durable::DurableError,
     },
     /// The file is not a service key.
     #[error(
@@ -88,10 +90,13 @@ impl Keyring {
     /// # Errors
     /// When the file cannot be read or is not a service key; it is never replaced.
     pub fn load(path: &Path) -> Result<Self, KeyError> {
-        let text = std::fs::read_to_string(path).map_err(|source| KeyError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
+        let bytes = durable::read_limited(path, FILE_BYTES_MAX)
+            .map_err(|source| KeyError::Read {
+                path: path.to_owned(),
+                source,
+            })?
+            .unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes);
         Self::from_text(&text).ok_or_else(|| KeyError::Malformed {
             path: path.to_owned(),
         })
@@ -126,11 +131,9 @@ impl Keyring {
     /// # Errors
     /// When it cannot be written; an older file then stays as it was.
     pub fn save(&self, path: &Path) -> Result<(), KeyError> {
-        durable::write_secret_durably(path, self.to_text().as_bytes()).map_err(|source| {
-            KeyError::Write {
-                path: path.to_owned(),
-                source,
-            }
+        durable::write_durably(path, self.to_text().as_bytes()).map_err(|source| KeyError::Write {
+            path: path.to_owned(),
+            source,
         })
     }
 

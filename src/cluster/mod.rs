@@ -3,18 +3,31 @@
 //! [`Cluster`] is what everybody else holds: the agreed state without waiting, what changed, and a way to propose.
 //! When Raft cannot run, the handle stays and says so; the state it last had stays readable (P3).
 
+pub mod disk;
+pub mod encoding;
+pub mod fetch;
+pub mod frames;
 pub mod health;
+pub mod neighbours;
+pub mod net;
+pub mod propose;
+pub mod raft;
+pub mod serve;
+pub mod stamp;
+pub mod transport;
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::model::{
     Proposal, Reply, State,
     words::{BlobHash, NodeId},
 };
+use fetch::FetchError;
 use health::Health;
 
 /// A committed proposal: its log index and what the state said to it.
@@ -27,7 +40,7 @@ pub struct Committed {
 }
 
 /// Why a proposal has no answer yet.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum ProposeError {
     /// It may still be agreed on. Propose it again with the same id.
     #[error("no majority answered in time; it may still be agreed on")]
@@ -44,7 +57,7 @@ pub enum ProposeError {
 }
 
 /// A change of who belongs to the cluster.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MemberChange {
     /// Let an admitted node vote once it has caught up.
     Promote(NodeId),
@@ -66,14 +79,6 @@ pub(crate) enum Request {
         deadline: Duration,
         answer: oneshot::Sender<Result<Committed, ProposeError>>,
     },
-    /// Ask a peer for a part of a blob.
-    FetchBlob {
-        peer: NodeId,
-        hash: BlobHash,
-        offset: u64,
-        length: u64,
-        answer: oneshot::Sender<Result<Bytes, FetchError>>,
-    },
     /// Change the membership; `force` overrides what [`crate::model::nodes::sound_voters`] refuses.
     Change {
         change: MemberChange,
@@ -83,7 +88,7 @@ pub(crate) enum Request {
 }
 
 /// Why the membership was not changed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum ChangeError {
     /// It would not be a sound set of voters.
     #[error(transparent)]
@@ -99,10 +104,10 @@ pub enum ChangeError {
     Unreachable(#[from] ProposeError),
 }
 
-/// Why a part of a blob did not come.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the peer did not send it: {0}")]
-pub struct FetchError(pub String);
+/// Copies a blob of at most so many bytes from a peer to a file; see [`fetch::fetch_file`].
+pub(crate) type FetchBlob = dyn Fn(NodeId, BlobHash, u64, PathBuf) -> BoxFuture<'static, Result<(), FetchError>>
+    + Send
+    + Sync;
 
 /// A handle on the cluster. Cheap to clone; holds no lock and never waits to read.
 #[derive(Clone)]
@@ -112,6 +117,7 @@ pub struct Cluster {
     applied: watch::Receiver<u64>,
     health: watch::Receiver<Arc<Health>>,
     requests: mpsc::Sender<Request>,
+    fetch: Arc<FetchBlob>,
 }
 
 impl Cluster {
@@ -122,6 +128,7 @@ impl Cluster {
         applied: watch::Receiver<u64>,
         health: watch::Receiver<Arc<Health>>,
         requests: mpsc::Sender<Request>,
+        fetch: Arc<FetchBlob>,
     ) -> Self {
         Self {
             id,
@@ -129,6 +136,7 @@ impl Cluster {
             applied,
             health,
             requests,
+            fetch,
         }
     }
 
@@ -209,29 +217,17 @@ impl Cluster {
         }
     }
 
-    /// Asks `peer` for at most `length` bytes of a blob from `offset` on. The bytes are not verified.
+    /// Copies a blob of at most `most` bytes from `peer` to `path`, going on where an interrupted copy stopped.
     ///
     /// # Errors
-    /// When the peer cannot be reached, or does not have the blob.
+    /// When the peer cannot be reached or does not have it, or what came is not what its name says.
     pub async fn fetch_blob(
         &self,
         peer: NodeId,
         hash: BlobHash,
-        offset: u64,
-        length: u64,
-    ) -> Result<Bytes, FetchError> {
-        let (answer, answered) = oneshot::channel();
-        let stopping = || FetchError("the node is stopping".to_owned());
-        self.requests
-            .send(Request::FetchBlob {
-                peer,
-                hash,
-                offset,
-                length,
-                answer,
-            })
-            .await
-            .map_err(|_| stopping())?;
-        answered.await.map_err(|_| stopping())?
+        most: u64,
+        path: PathBuf,
+    ) -> Result<(), FetchError> {
+        (self.fetch)(peer, hash, most, path).await
     }
 }

@@ -24,8 +24,6 @@ pub const SITE_VERSIONS_KEPT: usize = 10;
 pub const BLOBS_MAX: usize = 10_000;
 /// Bytes of one blob: a site with pictures; every node keeps the live ones in memory.
 pub const BLOB_BYTES_MAX: u64 = 256 << 20;
-/// Bytes of a blob that are asked of a peer at a time, so that a lost connection costs little.
-pub const BLOB_RANGE_BYTES: u64 = 1 << 20;
 /// How often the files are compared with the state even when nothing changed.
 pub const BLOB_LOOK_MS: u64 = 5_000;
 /// How long telling the cluster about a blob may take before it is said again.
@@ -91,6 +89,89 @@ pub const LETTERBOX_PROPOSE_MS: u64 = 10_000;
 pub const LETTERBOX_RETRY_MS: u64 = 100;
 /// The longest such pause: a customer must not wait longer than this once the others can be reached.
 pub const LETTERBOX_RETRY_MS_MAX: u64 = 5_000;
+
+/// Bytes of one frame between nodes or on the disk: small enough to hold seven of them in memory for each peer.
+pub const FRAME_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes of one proposal in the log: the largest is a conversation's sealed fields, far below.
+pub const PROPOSAL_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of entries in one append to a follower, at least one entry: what a slow link carries in a second or two.
+pub const APPEND_BYTES_MAX: usize = 1024 * 1024;
+/// Nodes that one membership may name: both voter sets of a change and the learners.
+pub const MEMBERS_NAMED_MAX: usize = 3 * NODES_MAX;
+/// Bytes of newest log entries that stay in memory; older ones are read back from the disk.
+pub const LOG_TAIL_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Writes that wait for the disk; past it the caller waits, which slows proposals down and loses none.
+pub const DISK_WRITES_WAITING_MAX: usize = 4_096;
+/// Rows deleted in one transaction when the log is shortened, so that an append waits for at most one such.
+pub const PURGE_ROWS_MAX: u64 = 1_000;
+/// Bytes of a snapshot's encoded state: ten times what the fullest state takes; more is a damaged length.
+pub const STATE_BYTES_MAX: u64 = 8 * 1024 * 1024 * 1024;
+/// Applied entries whose running hash is remembered, for comparing with peers that lag or lead.
+pub const APPLIED_HASHES_KEPT: usize = 4_096;
+
+// An append must fit its frame, and one proposal must fit an append.
+/// How far a leader's clock may be off the voters' median, in milliseconds, before it is overruled: ten times what NTP
+/// loses on a bad day, and far below anything that expires.
+pub const CLOCK_SKEW_MS_MAX: i64 = 5_000;
+/// Proposals and questions that wait for the Raft runtime on one node.
+pub const CLUSTER_REQUESTS_MAX: usize = 8_192;
+
+const _: () = assert!(APPEND_BYTES_MAX + PROPOSAL_BYTES_MAX < FRAME_BYTES_MAX);
+/// Life of the cluster's certificate authority: longer than the product's hardware; a new one means a new cluster.
+pub const AUTHORITY_DAYS: i64 = 3_650;
+/// Life of a node's certificate: a stolen key is of use for a month at most, then for the grace below only to a member.
+pub const NODE_CERTIFICATE_DAYS: i64 = 30;
+/// How far before now a certificate begins, so that a node whose clock is behind accepts it at once.
+pub const CERTIFICATE_SLACK_MS: u64 = 3_600_000;
+/// How long peers still accept an expired certificate of a member: an emergency must not end with a date.
+pub const CERTIFICATE_GRACE_MS: u64 = 60 * 24 * 3_600_000;
+/// Bytes of a certificate request or PEM file that is read: the longest real chain is a third of it.
+pub const PEM_BYTES_MAX: u64 = 64 * 1_024;
+/// Certificate pairs in the public folder: every name of the company, with room.
+pub const PUBLIC_CERTIFICATES_MAX: usize = 256;
+/// How long a TLS session of the public side may be resumed: a working day.
+pub const TICKET_LIFE_MS: u64 = 12 * 3_600_000;
+/// Bytes of a join token: seven addresses of the longest host name.
+pub const TOKEN_BYTES_MAX: usize = 2_048;
+/// Addresses in a join token: as many as there can be voters.
+pub const TOKEN_ADDRESSES_MAX: usize = 7;
+
+/// The longest a peer may take to accept a TCP connection and finish its handshake: ten times the widest round trip.
+pub const PEER_DIAL_MS: u64 = 1_500;
+/// The longest a caller on the peer port may take for its handshake; silent ones are closed.
+pub const PEER_HANDSHAKE_MS: u64 = 5_000;
+/// Handshakes in progress on the peer port; one more ends the oldest, so a flood cannot keep members out.
+pub const PEER_HANDSHAKES_MAX: usize = 256;
+/// Connections of members at a time: three each way for every node that can exist, and as many again while they reconnect.
+pub const PEER_CONNECTIONS_MAX: usize = NODES_MAX * 12;
+/// Connections one member may hold: three channels, and as many again while it reconnects.
+pub const PEER_CONNECTIONS_EACH: usize = 12;
+/// Newcomers that are answered at a time: joining is rare, and each costs a signature and a commit.
+pub const PEER_NEWCOMERS_MAX: usize = 4;
+/// Bytes of a request to join or its answer: a certificate request, or certificates, keys and seven addresses.
+pub const PEER_JOIN_BYTES_MAX: usize = 64 * 1_024;
+/// Requests in progress on one peer connection: every writer of a busy node forwards one.
+pub const PEER_STREAMS_MAX: u32 = 1_024;
+/// Bytes of the headers of one request between peers: ours are a tenth of it.
+pub const PEER_HEADER_BYTES_MAX: u32 = 4_096;
+/// Bytes of one message or frame between peers: the largest batch of log entries, or one chunk.
+pub const PEER_FRAME_BYTES_MAX: usize = 4 * 1_024 * 1_024;
+/// Bytes of unread call bodies held for all peers together.
+pub const PEER_BODIES_BYTES_MAX: usize = 64 * 1_024 * 1_024;
+/// Frames waiting in one direction of one stream; more wait at the sender.
+pub const PEER_FRAMES_WAITING: usize = 16;
+/// How long a transfer may stand still before it is given up.
+pub const PEER_STALL_MS: u64 = 10_000;
+/// Bytes of one chunk of a file that travels between peers.
+pub const PEER_CHUNK_BYTES: usize = 64 * 1_024;
+/// Bytes a second that one transfer may take, so that heartbeats survive on a 100 Mbit/s line.
+pub const PEER_TRANSFER_BYTES_PER_S: u64 = 8 * 1_024 * 1_024;
+/// First and last pause before a lost peer is dialled again.
+pub const PEER_BACKOFF_MS: (u64, u64) = (100, 2_000);
+/// How often an idle peer connection is tried, and how long the answer may take.
+pub const PEER_PING_MS: (u64, u64) = (1_000, 2_000);
+/// How long sent bytes may stay unacknowledged before the kernel gives the connection up.
+pub const PEER_UNACKNOWLEDGED_MS: u64 = 3_000;
 
 // A node that holds the largest set of audit lines and answers must stay far below a gigabyte.
 const _: () = assert!(AUDIT_LINES_MAX + ANSWERS_MAX <= 200_000);
