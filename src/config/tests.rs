@@ -24,6 +24,9 @@ names = ["help.example.net"]
 [telemetry]
 log-format = "json"
 log-level = "debug"
+
+[company]
+name = "Example Hosting"
 "#;
 
 fn mistakes(text: &str) -> Vec<(Option<usize>, String, String)> {

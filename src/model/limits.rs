@@ -203,3 +203,42 @@ const _: () = assert!(AUDIT_LINES_MAX + ANSWERS_MAX <= 200_000);
 const _: () = assert!(LEASE_MS_MAX < ACKNOWLEDGEMENT_MAIL_MS);
 const _: () =
     assert!(HOLD_AFTER_MS < LETTERBOX_PROPOSE_MS && LETTERBOX_BATCH_MAX <= LETTERBOX_JOBS_MAX);
+
+/// Bytes of a public form's body: four fields at their bounds, four bytes a character, each byte as `%xx`, and names.
+pub const FORM_BYTES_MAX: usize = 64 * 1024;
+/// Milliseconds below which a form came back faster than a person writes; it is kept apart, not refused.
+pub const FORM_AGE_MS_MIN: u64 = 2_000;
+/// Milliseconds for which a form can be sent: a page left open over night still can.
+pub const FORM_AGE_MS_MAX: u64 = 24 * 3_600_000;
+/// Milliseconds by which the clock of the node that made a form may be ahead of the one that takes it.
+pub const FORM_CLOCK_AHEAD_MS: u64 = 5 * 60_000;
+/// How long a customer waits, after a quorum has the message, for this node to have it too: the next page is read here.
+pub const CATCH_UP_MS: u64 = 1_000;
+/// Final digits of a telephone number that are compared: people leave the country code out.
+pub const PHONE_DIGITS_COMPARED: usize = 9;
+
+/// The shape of a token bucket: how much at once, and how fast it is forgiven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bucket {
+    /// Milliseconds until one more fits.
+    pub each_ms: u64,
+    /// So many at once are ordinary; past it what comes is kept apart (quarantine).
+    pub soft: u64,
+    /// So many at once and no more; past it the visitor is asked to wait.
+    pub hard: u64,
+}
+
+/// Messages from one address or IPv6 /64: a mobile operator puts many people behind one, so only dozens at once stand out.
+pub const PACE_HOST: Bucket = Bucket { each_ms: 3_000, soft: 30, hard: 120 };
+/// Messages from one /24 or /48.
+pub const PACE_NETWORK: Bucket = Bucket { each_ms: 300, soft: 200, hard: 1_200 };
+/// Messages that one node takes: the worst day seen elsewhere brought a few thousand an hour; the disk takes far more.
+pub const PACE_EVERYBODY: Bucket = Bucket { each_ms: 5, soft: 10_000, hard: 50_000 };
+/// Messages added to one conversation: a person in haste sends one line at a time.
+pub const PACE_CONVERSATION: Bucket = Bucket { each_ms: 5_000, soft: 20, hard: 40 };
+/// Tries of one ticket code, from wherever: contacts cannot be guessed at one a minute.
+pub const PACE_TICKET: Bucket = Bucket { each_ms: 60_000, soft: 20, hard: 20 };
+/// Tries of ticket codes from one address: people mistype; the code space of 5 * 10^11 cannot be searched at this pace.
+pub const PACE_TICKETS_OF_HOST: Bucket = Bucket { each_ms: 10_000, soft: 30, hard: 30 };
+/// Buckets remembered at a time: about 6 MB.
+pub const PACE_KEYS_MAX: usize = 65_536;
