@@ -12,6 +12,8 @@ pub mod raft;
 mod scan;
 pub mod snapshots;
 pub mod sqlite;
+mod tail;
+mod writer;
 
 use std::{sync::Arc, time::Duration};
 
