@@ -3,6 +3,7 @@
 //! [`Cluster`] is what everybody else holds: the agreed state without waiting, what changed, and a way to propose.
 //! When Raft cannot run, the handle stays and says so; the state it last had stays readable (P3).
 
+pub mod answers;
 pub mod disk;
 pub mod encoding;
 pub mod fetch;
@@ -12,6 +13,7 @@ pub mod journal;
 pub mod machine;
 pub mod neighbours;
 pub mod net;
+pub mod network;
 pub mod propose;
 pub mod raft;
 mod scan;

@@ -169,6 +169,8 @@ pub const PEER_BODIES_BYTES_MAX: usize = 64 * 1_024 * 1_024;
 pub const PEER_FRAMES_WAITING: usize = 16;
 /// How long a transfer may stand still before it is given up.
 pub const PEER_STALL_MS: u64 = 10_000;
+/// Bytes of a snapshot that are hashed before others get a turn: two milliseconds on a slow processor.
+pub const SNAPSHOT_HASH_STEP: usize = 1_024 * 1_024;
 /// Bytes of one chunk of a file that travels between peers.
 pub const PEER_CHUNK_BYTES: usize = 64 * 1_024;
 /// Bytes a second that one transfer may take, so that heartbeats survive on a 100 Mbit/s line.
