@@ -35,6 +35,10 @@ pub const BLOB_RELEASE_MS: u64 = 3_600_000;
 pub const NODES_MAX: usize = 32;
 /// Join tokens that exist at a time.
 pub const TOKENS_MAX: usize = 64;
+/// How long after its admission a node is let in by itself; later one that is no member has left, and stays out.
+pub const ADMITTED_LATELY_MS: u64 = 3_600_000;
+/// Entries that a learner may lack and still count as caught up: a moment's worth under load.
+pub const CAUGHT_UP_ENTRIES: u64 = 1_000;
 /// The longest a join token may live: a day, as it opens the cluster.
 pub const TOKEN_TTL_MS_MAX: u64 = 24 * 3_600_000;
 
