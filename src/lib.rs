@@ -7,6 +7,8 @@ pub mod cluster;
 pub mod blobs;
 pub mod letterbox;
 
+pub mod web;
+
 pub mod clock;
 pub mod config;
 pub mod durable;
