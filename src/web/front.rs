@@ -25,6 +25,7 @@ use crate::web::host::{Names, NoHost, Standing};
 use crate::web::inline::Inline;
 use crate::web::negotiate::Accepted;
 use crate::web::posted::{Breach, Posted};
+use crate::web::public::Visitor;
 use crate::web::site::{ALLOW_READING, Site};
 use crate::web::vitals::{Patience, Underway, Vitals};
 use crate::web::{media, policy, squeeze};
@@ -38,16 +39,7 @@ const SERVICE_WORKER: HeaderName = HeaderName::from_static("service-worker");
 /// Answers the token of an ACME challenge (RFC 8555 section 8.3), where there is one.
 pub type Challenge = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
-/// Who asks, as the listener knows it: an extension of every request that a router gets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Visitor {
-    /// The address of the connection. Never to be written down.
-    pub address: IpAddr,
-    /// The name asked for is the company's own, switched over to us: nothing may outlive the outage.
-    pub borrowed: bool,
-}
-
-/// Cancelled when the node stops: another extension of every request. Whoever streams must end then, since a stream
+/// Cancelled when the node stops: an extension of every request that a router gets. Whoever streams must end then, since a stream
 /// that goes on keeps its connection open until the deadline.
 #[derive(Debug, Clone)]
 pub struct Stopping(pub CancellationToken);

@@ -31,7 +31,8 @@ use tokio_util::sync::CancellationToken;
 use super::archive::Draft;
 use super::counters::{Count, Counters};
 use super::host::Names;
-use super::{Bounds, Front, Patience, Site, Sockets, Visitor, bundle, serve};
+use super::public::Visitor;
+use super::{Bounds, Front, Patience, Site, Sockets, bundle, serve};
 use crate::tls::public;
 
 pub(super) const OWN: &str = "help.example.net";
