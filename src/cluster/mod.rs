@@ -19,7 +19,9 @@ pub mod serve;
 pub mod snapshots;
 pub mod sqlite;
 pub mod stamp;
+mod tail;
 pub mod transport;
+mod writer;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 

@@ -26,9 +26,7 @@ use crate::model::limits::CONFIG_FILE_BYTES_MAX;
 
 pub use cluster::{Cluster, Profile};
 pub use colour::{Colour, NotAColour};
-pub use company::Company;
 pub use company::{Company, Network, PhoneLine, Spoken};
-pub use mail::Mail;
 pub use mail::{Mail, MailOut, Relay, RelayLogin, RelayTls};
 pub use node::Node;
 pub use problem::{Problem, Problems};
