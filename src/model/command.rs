@@ -282,6 +282,11 @@ pub enum Command {
         /// The incarnation.
         incarnation: u64,
     },
+    /// Somebody asks for a change of members or of leadership. It is put on the record before it is tried.
+    ChangeMembers {
+        /// The change, in words.
+        change: Note,
+    },
 }
 
 impl Command {
@@ -311,6 +316,7 @@ impl Command {
             Self::LeaseItem { .. } => "lease-item",
             Self::SettleItem { .. } => "settle-item",
             Self::BoxOpened { .. } => "box-opened",
+            Self::ChangeMembers { .. } => "change-members",
         }
     }
 
@@ -334,7 +340,8 @@ impl Command {
             | Self::BlobDropped { .. }
             | Self::LeaseItem { .. }
             | Self::SettleItem { .. }
-            | Self::BoxOpened { .. } => None,
+            | Self::BoxOpened { .. }
+            | Self::ChangeMembers { .. } => None,
         }
     }
 
@@ -358,6 +365,7 @@ impl Command {
             | Self::CloseConversation { conversation }
             | Self::ReleaseConversation { conversation } => conversation.to_string(),
             Self::LeaseItem { item, .. } | Self::SettleItem { item, .. } => item.to_string(),
+            Self::ChangeMembers { change } => change.as_str().to_owned(),
         }
     }
 }

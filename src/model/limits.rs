@@ -169,6 +169,27 @@ pub const PEER_PING_MS: (u64, u64) = (1_000, 2_000);
 /// How long sent bytes may stay unacknowledged before the kernel gives the connection up.
 pub const PEER_UNACKNOWLEDGED_MS: u64 = 3_000;
 
+/// Connections to the local socket at a time: people and their scripts, and one console.
+pub const DESK_CONNECTIONS_MAX: usize = 64;
+/// Time for the head of a request on the local socket.
+pub const DESK_HEAD_MS: u64 = 10_000;
+/// The longest that one request may take: a site of the largest size on the slowest node.
+pub const DESK_REQUEST_MS: u64 = 15 * 60_000;
+/// How long requests in progress may take once the node is asked to stop.
+pub const DESK_STOP_MS: u64 = 5_000;
+/// Bytes of a request's JSON: the longest message, each character escaped, with its fields.
+pub const DESK_BODY_BYTES_MAX: usize = 64 * 1024;
+/// How long an operator waits for a majority: longer than two leader changes of the wide profile.
+pub const DESK_PROPOSE_MS: u64 = 10_000;
+/// How long a change of members may take: the newcomer has to copy the log first.
+pub const DESK_MEMBERS_MS: u64 = 60_000;
+/// Conversations or lines of the record in one answer.
+pub const DESK_PAGE_MAX: usize = 1_000;
+/// Characters of a client's idempotency key.
+pub const DESK_KEY_CHARS_MAX: usize = 200;
+/// How long a disk may take to say how much room it has before the answer goes without it.
+pub const DESK_DISK_MS: u64 = 500;
+
 // A node that holds the largest set of audit lines and answers must stay far below a gigabyte.
 const _: () = assert!(AUDIT_LINES_MAX + ANSWERS_MAX <= 200_000);
 const _: () = assert!(LEASE_MS_MAX < ACKNOWLEDGEMENT_MAIL_MS);
