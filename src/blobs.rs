@@ -7,7 +7,7 @@
 use std::{
     collections::HashMap,
     fs,
-    io::{self, Read, Write},
+    io::{self, Write},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -15,6 +15,7 @@ use std::{
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
+use tokio::io::AsyncSeekExt;
 
 use crate::{
     clock,
@@ -165,31 +166,23 @@ impl Blobs {
         Ok(bytes.into())
     }
 
-    /// Reads a part of a blob for a peer, without verifying: the receiver does. Blocking.
+    /// Opens a blob for a peer, from `offset` on, without verifying: the receiver does. `None` when it is not here.
     ///
     /// # Errors
-    /// When it is not here or cannot be read.
-    pub fn read_range(
+    /// When it is here and cannot be read.
+    pub async fn open_from(
         &self,
-        hash: &BlobHash,
+        hash: BlobHash,
         offset: u64,
-        length: u64,
-    ) -> Result<Bytes, BlobError> {
-        let refused = |source| BlobError::File {
-            what: "read",
-            hash: *hash,
-            source,
+    ) -> io::Result<Option<(u64, tokio::fs::File)>> {
+        let mut file = match tokio::fs::File::open(self.path(&hash)).await {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
         };
-        let mut file = fs::File::open(self.path(hash)).map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound => BlobError::Missing { hash: *hash },
-            _ => refused(source),
-        })?;
-        io::Seek::seek(&mut file, io::SeekFrom::Start(offset)).map_err(refused)?;
-        let mut bytes = Vec::new();
-        file.take(length.min(limits::BLOB_RANGE_BYTES))
-            .read_to_end(&mut bytes)
-            .map_err(refused)?;
-        Ok(bytes.into())
+        let total = file.metadata().await?.len();
+        file.seek(io::SeekFrom::Start(offset.min(total))).await?;
+        Ok(Some((total, file)))
     }
 
     /// Whether the file is here. Says nothing about its content.
@@ -317,55 +310,18 @@ impl Blobs {
         size: u64,
         holders: Vec<NodeId>,
     ) -> bool {
-        let part = self.path(&hash).with_extension("part");
         for holder in holders.into_iter().filter(|it| *it != cluster.id()) {
-            match self.fetch_from(cluster, holder, hash, size, &part).await {
+            match cluster
+                .fetch_blob(holder, hash, size, self.path(&hash))
+                .await
+            {
                 Ok(()) => return true,
                 Err(error) => {
-                    tracing::info!(blob = %hash, %holder, %error, "a copy was interrupted; it goes on where it stopped")
+                    tracing::info!(blob = %hash, %holder, %error, "a copy was interrupted; it goes on where it stopped");
                 }
             }
         }
         false
-    }
-
-    async fn fetch_from(
-        &self,
-        cluster: &Cluster,
-        holder: NodeId,
-        hash: BlobHash,
-        size: u64,
-        part: &Path,
-    ) -> io::Result<()> {
-        let mut file = fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(part)?;
-        let mut offset = file.metadata()?.len();
-        while offset < size {
-            let bytes = cluster
-                .fetch_blob(holder, hash, offset, limits::BLOB_RANGE_BYTES)
-                .await
-                .map_err(io::Error::other)?;
-            if bytes.is_empty() {
-                break;
-            }
-            file.write_all(&bytes)?;
-            offset += bytes.len() as u64;
-        }
-        file.sync_all()?;
-        let bytes = durable::read_limited(part, limits::BLOB_BYTES_MAX)
-            .map_err(io::Error::other)?
-            .unwrap_or_default();
-        if Sha256::digest(&bytes)[..] != hash.0 {
-            fs::remove_file(part)?;
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "the copy does not match its name and was thrown away",
-            ));
-        }
-        fs::rename(part, self.path(&hash))?;
-        durable::sync_folder(&self.folder)
     }
 }
 
@@ -394,6 +350,8 @@ async fn propose(cluster: &Cluster, command: Command) {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncReadExt;
+
     use super::*;
 
     fn folder(name: &str) -> PathBuf {
@@ -403,13 +361,16 @@ mod tests {
         folder
     }
 
-    #[test]
-    fn a_blob_reads_back_whole_and_in_ranges() {
+    #[tokio::test]
+    async fn a_blob_reads_back_whole_and_from_the_middle() {
         let folder = folder("whole");
         let blobs = Blobs::open(&folder).unwrap();
         let hash = blobs.put(b"a page").unwrap();
         assert_eq!(blobs.read(&hash).unwrap(), &b"a page"[..]);
-        assert_eq!(blobs.read_range(&hash, 2, 3).unwrap(), &b"pag"[..]);
+        let (total, mut file) = blobs.open_from(hash, 2).await.unwrap().unwrap();
+        let mut rest = Vec::new();
+        file.read_to_end(&mut rest).await.unwrap();
+        assert_eq!((total, &rest[..]), (6, &b"page"[..]));
         assert_eq!(blobs.put(b"a page").unwrap(), hash);
         assert!(matches!(
             blobs.read(&BlobHash([0; 32])),

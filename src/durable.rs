@@ -151,6 +151,13 @@ pub fn delete_durably(path: &Path) -> Result<(), DurableError> {
     })
 }
 
+/// Where a file is gathered before it is whole; what an interrupted copy left there is gone on with.
+pub fn temporary_name(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".part");
+    PathBuf::from(name)
+}
+
 /// Makes the names in a folder survive a power cut.
 ///
 /// # Errors

@@ -5,14 +5,19 @@
 
 pub mod disk;
 pub mod encoding;
+pub mod fetch;
+pub mod frames;
 pub mod health;
+pub mod net;
 pub mod raft;
+pub mod serve;
 pub mod stamp;
+pub mod transport;
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -20,6 +25,7 @@ use crate::model::{
     Proposal, Reply, State,
     words::{BlobHash, NodeId},
 };
+use fetch::FetchError;
 use health::Health;
 
 /// A committed proposal: its log index and what the state said to it.
@@ -71,14 +77,6 @@ pub(crate) enum Request {
         deadline: Duration,
         answer: oneshot::Sender<Result<Committed, ProposeError>>,
     },
-    /// Ask a peer for a part of a blob.
-    FetchBlob {
-        peer: NodeId,
-        hash: BlobHash,
-        offset: u64,
-        length: u64,
-        answer: oneshot::Sender<Result<Bytes, FetchError>>,
-    },
     /// Change the membership; `force` overrides what [`crate::model::nodes::sound_voters`] refuses.
     Change {
         change: MemberChange,
@@ -104,10 +102,10 @@ pub enum ChangeError {
     Unreachable(#[from] ProposeError),
 }
 
-/// Why a part of a blob did not come.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the peer did not send it: {0}")]
-pub struct FetchError(pub String);
+/// Copies a blob of at most so many bytes from a peer to a file; see [`fetch::fetch_file`].
+pub(crate) type FetchBlob = dyn Fn(NodeId, BlobHash, u64, PathBuf) -> BoxFuture<'static, Result<(), FetchError>>
+    + Send
+    + Sync;
 
 /// A handle on the cluster. Cheap to clone; holds no lock and never waits to read.
 #[derive(Clone)]
@@ -117,6 +115,7 @@ pub struct Cluster {
     applied: watch::Receiver<u64>,
     health: watch::Receiver<Arc<Health>>,
     requests: mpsc::Sender<Request>,
+    fetch: Arc<FetchBlob>,
 }
 
 impl Cluster {
@@ -127,6 +126,7 @@ impl Cluster {
         applied: watch::Receiver<u64>,
         health: watch::Receiver<Arc<Health>>,
         requests: mpsc::Sender<Request>,
+        fetch: Arc<FetchBlob>,
     ) -> Self {
         Self {
             id,
@@ -134,6 +134,7 @@ impl Cluster {
             applied,
             health,
             requests,
+            fetch,
         }
     }
 
@@ -214,29 +215,17 @@ impl Cluster {
         }
     }
 
-    /// Asks `peer` for at most `length` bytes of a blob from `offset` on. The bytes are not verified.
+    /// Copies a blob of at most `most` bytes from `peer` to `path`, going on where an interrupted copy stopped.
     ///
     /// # Errors
-    /// When the peer cannot be reached, or does not have the blob.
+    /// When the peer cannot be reached or does not have it, or what came is not what its name says.
     pub async fn fetch_blob(
         &self,
         peer: NodeId,
         hash: BlobHash,
-        offset: u64,
-        length: u64,
-    ) -> Result<Bytes, FetchError> {
-        let (answer, answered) = oneshot::channel();
-        let stopping = || FetchError("the node is stopping".to_owned());
-        self.requests
-            .send(Request::FetchBlob {
-                peer,
-                hash,
-                offset,
-                length,
-                answer,
-            })
-            .await
-            .map_err(|_| stopping())?;
-        answered.await.map_err(|_| stopping())?
+        most: u64,
+        path: PathBuf,
+    ) -> Result<(), FetchError> {
+        (self.fetch)(peer, hash, most, path).await
     }
 }

@@ -24,8 +24,6 @@ pub const SITE_VERSIONS_KEPT: usize = 10;
 pub const BLOBS_MAX: usize = 10_000;
 /// Bytes of one blob: a site with pictures; every node keeps the live ones in memory.
 pub const BLOB_BYTES_MAX: u64 = 256 << 20;
-/// Bytes of a blob that are asked of a peer at a time, so that a lost connection costs little.
-pub const BLOB_RANGE_BYTES: u64 = 1 << 20;
 /// How often the files are compared with the state even when nothing changed.
 pub const BLOB_LOOK_MS: u64 = 5_000;
 /// How long telling the cluster about a blob may take before it is said again.
@@ -148,8 +146,14 @@ pub const PEER_HANDSHAKES_MAX: usize = 256;
 pub const PEER_CONNECTIONS_MAX: usize = NODES_MAX * 12;
 /// Connections one member may hold: three channels, and as many again while it reconnects.
 pub const PEER_CONNECTIONS_EACH: usize = 12;
+/// Newcomers that are answered at a time: joining is rare, and each costs a signature and a commit.
+pub const PEER_NEWCOMERS_MAX: usize = 4;
+/// Bytes of a request to join or its answer: a certificate request, or certificates, keys and seven addresses.
+pub const PEER_JOIN_BYTES_MAX: usize = 64 * 1_024;
 /// Requests in progress on one peer connection: every writer of a busy node forwards one.
 pub const PEER_STREAMS_MAX: u32 = 1_024;
+/// Bytes of the headers of one request between peers: ours are a tenth of it.
+pub const PEER_HEADER_BYTES_MAX: u32 = 4_096;
 /// Bytes of one message or frame between peers: the largest batch of log entries, or one chunk.
 pub const PEER_FRAME_BYTES_MAX: usize = 4 * 1_024 * 1_024;
 /// Bytes of unread call bodies held for all peers together.
