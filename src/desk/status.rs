@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use super::{
     Desk,
     api::Route,
+    conversations,
     members::{self, Member},
 };
 use crate::{
@@ -242,7 +243,7 @@ async fn status(Shared(desk): Shared<Desk>) -> Json<Status> {
             last_write_us: health.disk.last_write_us,
             poisoned: health.disk.poisoned.clone(),
         },
-        conversations: conversations(&state),
+        conversations: count(&state),
         alarms: alarms(&state, &health, &desk.letterbox.health()),
     })
 }
@@ -309,7 +310,7 @@ fn letters(desk: &Desk) -> Letters {
     let oldest = held
         .values()
         .flatten()
-        .filter_map(|it| it.proposal.command.taken())
+        .filter_map(|it| conversations::taken(&it.proposal.command))
         .min();
     Letters {
         held: health.held,
@@ -362,7 +363,7 @@ fn files(state: &State, own: NodeId) -> Files {
     }
 }
 
-fn conversations(state: &State) -> Conversations {
+fn count(state: &State) -> Conversations {
     let mut count = Conversations {
         open: 0,
         closed: 0,

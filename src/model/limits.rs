@@ -185,6 +185,8 @@ pub const DESK_STOP_MS: u64 = 5_000;
 pub const DESK_BODY_BYTES_MAX: usize = 64 * 1024;
 /// How long an operator waits for a majority: longer than two leader changes of the wide profile.
 pub const DESK_PROPOSE_MS: u64 = 10_000;
+/// How long an answer waits until this node itself has applied what was agreed on.
+pub const DESK_APPLY_MS: u64 = 2_000;
 /// How long a change of members may take: the newcomer has to copy the log first.
 pub const DESK_MEMBERS_MS: u64 = 60_000;
 /// Conversations or lines of the record in one answer.
