@@ -12,6 +12,8 @@ pub mod web;
 
 pub mod cli;
 
+pub mod web;
+
 pub mod clock;
 pub mod config;
 pub mod durable;

@@ -293,12 +293,11 @@ impl Collected {
     }
 
     fn zip<R: Read + Seek>(&mut self, archive: R) -> Result<(), BundleRefused> {
-        let damaged = |after: &Option<String>, error: zip::result::ZipError| {
-            BundleRefused::Damaged {
+        let damaged =
+            |after: &Option<String>, error: zip::result::ZipError| BundleRefused::Damaged {
                 after: after.clone(),
                 source: io::Error::other(error),
-            }
-        };
+            };
         let mut after = None;
         let mut archive = zip::ZipArchive::new(archive).map_err(|e| damaged(&after, e))?;
         for index in 0..archive.len() {

@@ -149,8 +149,10 @@ pub fn pack(draft: &Draft) -> Packed {
             scripts: inline.scripts,
         });
     }
-    let table = postcard::to_stdvec(&lines).expect("strings and numbers always have a postcard form");
-    let table_bytes = u32::try_from(table.len()).expect("the limits on files and paths keep the table small");
+    let table =
+        postcard::to_stdvec(&lines).expect("strings and numbers always have a postcard form");
+    let table_bytes =
+        u32::try_from(table.len()).expect("the limits on files and paths keep the table small");
     let mut bytes = Vec::with_capacity(HEAD_BYTES + table.len() + contents.len() + DIGEST_BYTES);
     bytes.extend_from_slice(MAGIC);
     bytes.extend_from_slice(&VERSION.to_le_bytes());
@@ -207,7 +209,10 @@ fn squeeze_all(files: &[(&str, &[u8])]) -> Vec<Forms> {
             })
             .collect();
         for worker in workers {
-            for (index, made) in worker.join().expect("squeezing bytes in memory does not panic") {
+            for (index, made) in worker
+                .join()
+                .expect("squeezing bytes in memory does not panic")
+            {
                 forms[index] = made;
             }
         }
@@ -221,7 +226,8 @@ fn squeeze_all(files: &[(&str, &[u8])]) -> Vec<Forms> {
 /// What is wrong with it. Bytes that pass were written by `pack`, here or on another node.
 pub fn load(blob: &Bytes) -> Result<Vec<File>, Unusable> {
     let body = checked_body(blob)?;
-    let table_bytes = u32::from_le_bytes(blob[8..HEAD_BYTES].try_into().expect("four bytes")) as usize;
+    let table_bytes =
+        u32::from_le_bytes(blob[8..HEAD_BYTES].try_into().expect("four bytes")) as usize;
     let whole = |why| Unusable::Entry {
         path: String::new(),
         why,

@@ -72,7 +72,10 @@ pub fn ranges(headers: &HeaderMap, etag: &[u8], length: u64) -> Asked {
         return Asked::Whole;
     };
     // A date never matches, as we send none.
-    if headers.get(IF_RANGE).is_some_and(|value| value.as_bytes() != etag) {
+    if headers
+        .get(IF_RANGE)
+        .is_some_and(|value| value.as_bytes() != etag)
+    {
         return Asked::Whole;
     }
     parse(range.as_bytes(), length)
@@ -115,9 +118,7 @@ fn one(spec: &[u8], length: u64) -> Option<Option<Part>> {
         (None, Some(last)) if from.is_empty() => {
             Some((last > 0 && length > 0).then(|| (length - last.min(length), length - 1)))
         }
-        (Some(first), None) if to.is_empty() => {
-            Some((first < length).then(|| (first, length - 1)))
-        }
+        (Some(first), None) if to.is_empty() => Some((first < length).then(|| (first, length - 1))),
         (Some(first), Some(last)) if first <= last => {
             Some((first < length).then(|| (first, last.min(length - 1))))
         }
@@ -162,7 +163,11 @@ mod tests {
             (IF_MATCH, "W/\"abc\"", Condition::Failed),
             (IF_MATCH, "\"x\"", Condition::Failed),
         ] {
-            assert_eq!(judge(&with(&[(field.clone(), value)]), ETAG), wanted, "{field}: {value}");
+            assert_eq!(
+                judge(&with(&[(field.clone(), value)]), ETAG),
+                wanted,
+                "{field}: {value}"
+            );
         }
         let both = with(&[(IF_MATCH, "\"x\""), (IF_NONE_MATCH, "\"abc\"")]);
         assert_eq!(judge(&both, ETAG), Condition::Failed);
@@ -187,11 +192,21 @@ mod tests {
             ("bytes=", Asked::Whole),
             ("lines=1-2", Asked::Whole),
             ("bytes=0-,0-", Asked::Whole),
-            ("bytes=0-0,0-0,0-0,0-0,0-0,0-0,0-0,0-0,0-0,0-0,0-0,0-0,0-0,0-0,0-0,0-0,0-0", Asked::Whole),
+            (
+                "bytes=0-0,0-0,0-0,0-0,0-0,0-0,0-0,0-0,0-0,0-0,0-0,0-0,0-0,0-0,0-0,0-0,0-0",
+                Asked::Whole,
+            ),
         ] {
-            assert_eq!(ranges(&with(&[(RANGE, field)]), ETAG, 100), wanted, "{field}");
+            assert_eq!(
+                ranges(&with(&[(RANGE, field)]), ETAG, 100),
+                wanted,
+                "{field}"
+            );
         }
-        assert_eq!(ranges(&with(&[(RANGE, "bytes=0-")]), ETAG, 0), Asked::Nothing);
+        assert_eq!(
+            ranges(&with(&[(RANGE, "bytes=0-")]), ETAG, 0),
+            Asked::Nothing
+        );
     }
 
     #[test]

@@ -140,7 +140,7 @@ where
         .max_concurrent_streams(H2_STREAMS)
         .initial_stream_window_size(H2_STREAM_WINDOW)
         .initial_connection_window_size(H2_CONNECTION_WINDOW)
-        .max_header_list_size(REQUEST_HEAD_BYTES as u32)
+        .max_header_list_size(u32::try_from(REQUEST_HEAD_BYTES).unwrap_or(u32::MAX))
         .serve_connection(TokioIo::new(line.clone()), answers);
     drive(shared, connection, line, vitals).await;
 }
@@ -281,7 +281,8 @@ where
         let mut stream = Box::pin(stream);
         // The task polls again with its own waker, so what this one would have been told is not missed.
         let mut nobody = Context::from_waker(Waker::noop());
-        let first = std::panic::catch_unwind(AssertUnwindSafe(|| stream.as_mut().poll(&mut nobody)));
+        let first =
+            std::panic::catch_unwind(AssertUnwindSafe(|| stream.as_mut().poll(&mut nobody)));
         match first {
             Ok(Poll::Ready(())) => {}
             Ok(Poll::Pending) => {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::clock;
 use crate::model::limits::{H2_BYTES_PER_WINDOW_UPDATE, H2_CONTROL_FRAMES, H2_CONTROL_FRAMES_MS};
 
 /// The client connection preface, RFC 9113 section 3.4.
@@ -40,7 +41,7 @@ impl FrameCount {
             skip: PREFACE_BYTES,
             head: [0; FRAME_HEAD_BYTES],
             head_filled: 0,
-            since: Instant::now(),
+            since: clock::monotonic(),
             control: 0,
             window_updates: 0,
             sent: 0,
@@ -89,7 +90,7 @@ impl FrameCount {
         if self.control.max(updates) <= u64::from(H2_CONTROL_FRAMES) {
             return Ok(());
         }
-        let now = Instant::now();
+        let now = clock::monotonic();
         if now.duration_since(self.since) < Duration::from_millis(H2_CONTROL_FRAMES_MS) {
             return Err(Flood);
         }
@@ -109,7 +110,7 @@ mod tests {
     const PING: u8 = 6;
 
     fn frame(kind: u8, payload: usize) -> Vec<u8> {
-        let [_, a, b, c] = (payload as u32).to_be_bytes();
+        let [_, a, b, c] = u32::try_from(payload).unwrap().to_be_bytes();
         let mut frame = vec![a, b, c, kind, 0, 0, 0, 0, 0];
         frame.resize(FRAME_HEAD_BYTES + payload, 0xff);
         frame
@@ -153,7 +154,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn window_updates_for_nothing_are_a_flood() {
         let mut count = opened();
-        let flood = (0..=H2_CONTROL_FRAMES).any(|_| count.received(&frame(WINDOW_UPDATE, 4)).is_err());
+        let flood =
+            (0..=H2_CONTROL_FRAMES).any(|_| count.received(&frame(WINDOW_UPDATE, 4)).is_err());
         assert!(flood);
     }
 

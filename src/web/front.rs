@@ -23,10 +23,11 @@ use crate::web::content::Content;
 use crate::web::counters::Counters;
 use crate::web::host::{Names, NoHost, Standing};
 use crate::web::inline::Inline;
+use crate::web::negotiate::Accepted;
 use crate::web::posted::{Breach, Posted};
 use crate::web::site::{ALLOW_READING, Site};
 use crate::web::vitals::{Patience, Underway, Vitals};
-use crate::web::{media, policy};
+use crate::web::{media, policy, squeeze};
 
 /// Asked by machines that watch us, under any name and on both ports.
 const CHECKS: [&str; 2] = ["/healthz", "/readyz"];
@@ -37,39 +38,19 @@ const SERVICE_WORKER: HeaderName = HeaderName::from_static("service-worker");
 /// Answers the token of an ACME challenge (RFC 8555 section 8.3), where there is one.
 pub type Challenge = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
-/// Who asks, for the pages: an extension of every request that a router gets.
-#[derive(Debug, Clone)]
+/// Who asks, as the listener knows it: an extension of every request that a router gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Visitor {
-    /// The address that the connection comes from. Never to be written down.
+    /// The address of the connection. Never to be written down.
     pub address: IpAddr,
-    /// The host name asked for, in the configuration's spelling; nothing for health checks.
-    pub host: Option<Arc<str>>,
-    /// What that name is to us; a borrowed one gets no cookie and no redirect that lasts.
-    pub standing: Standing,
-    /// Whether the connection is encrypted.
-    pub encrypted: bool,
-    /// Cancelled when the node stops: whoever streams must end then.
-    pub stopping: CancellationToken,
+    /// The name asked for is the company's own, switched over to us: nothing may outlive the outage.
+    pub borrowed: bool,
 }
 
-/// Addresses of Lifeboat's own pages: one that ends in `/` means everything below it.
-#[derive(Debug, Clone, Default)]
-pub struct OwnPaths(Vec<String>);
-
-impl OwnPaths {
-    /// The paths, such as `/lifeboat/` and `/write`.
-    pub fn new<'a>(paths: impl IntoIterator<Item = &'a str>) -> OwnPaths {
-        OwnPaths(paths.into_iter().map(str::to_owned).collect())
-    }
-
-    /// Whether a path is one of them.
-    pub fn contain(&self, path: &str) -> bool {
-        self.0.iter().any(|own| match own.strip_suffix('/') {
-            Some(_) => path.starts_with(own.as_str()),
-            None => path == own,
-        })
-    }
-}
+/// Cancelled when the node stops: another extension of every request. Whoever streams must end then, since a stream
+/// that goes on keeps its connection open until the deadline.
+#[derive(Debug, Clone)]
+pub struct Stopping(pub CancellationToken);
 
 /// Everything that can answer.
 pub struct Front {
@@ -79,8 +60,8 @@ pub struct Front {
     pub site: Arc<ArcSwapOption<Site>>,
     /// Lifeboat's own pages. `/` shows the default site.
     pub public: axum::Router,
-    /// Which addresses belong to `public` even when a website is published, and under borrowed names.
-    pub own_paths: OwnPaths,
+    /// Which paths belong to `public` even when a website is published, and under borrowed names.
+    pub is_ours: fn(&str) -> bool,
     /// `/healthz` and `/readyz`.
     pub checks: axum::Router,
     /// Answers for certificate authorities.
@@ -124,10 +105,10 @@ impl Future for Answer {
 /// What to do with a request.
 enum Decision {
     Now(Response<Content>),
-    /// Ask the pages, under this name.
-    Pages(Arc<str>, Standing),
+    /// Ask the pages.
+    Pages(Standing),
     /// Ask the pages for the emergency page under a borrowed name, whatever was asked for.
-    Emergency(Arc<str>),
+    Emergency,
     Checks,
 }
 
@@ -144,28 +125,21 @@ impl Front {
         } else {
             self.decide_unencrypted(&request)
         };
-        let (emergency, router, host, standing) = match decision {
+        let (router, standing, emergency) = match decision {
             Decision::Now(answer) => {
                 return Answer::Ready(Some(answer.map(|content| content.watched(underway))));
             }
-            Decision::Pages(host, standing) => (false, &self.public, Some(host), standing),
-            Decision::Emergency(host) => (true, &self.public, Some(host), Standing::Borrowed),
-            Decision::Checks => (false, &self.checks, None, Standing::Own),
-        };
-        let visitor = Visitor {
-            address: caller.address,
-            host,
-            standing,
-            encrypted: caller.encrypted,
-            stopping: caller.stopping.clone(),
+            Decision::Pages(standing) => (&self.public, standing, false),
+            Decision::Emergency => (&self.public, Standing::Borrowed, true),
+            Decision::Checks => (&self.checks, Standing::Own, false),
         };
         self.counters.routed.add();
         let asked = Asked {
             front: self.clone(),
             router: router.clone(),
-            visitor,
+            caller: caller.clone(),
+            standing,
             emergency,
-            vitals: caller.vitals.clone(),
             underway,
         };
         Answer::Routed(Box::pin(asked.answer(request)))
@@ -177,8 +151,8 @@ impl Front {
         if CHECKS.contains(&path) {
             return Decision::Checks;
         }
-        let (host, standing) = match self.find(request) {
-            Ok(found) => found,
+        let standing = match self.find(request) {
+            Ok((_, standing)) => standing,
             Err(answer) => return Decision::Now(answer),
         };
         if let Some(answer) = refused_method(request, standing) {
@@ -191,21 +165,23 @@ impl Front {
                     self.counters.from_site.add();
                     Decision::Now(answer)
                 }
-                None => Decision::Pages(host.clone(), standing),
+                None => Decision::Pages(standing),
             },
             Standing::Borrowed if request.headers().contains_key(SERVICE_WORKER) => {
-                Decision::Now(plain(StatusCode::NOT_FOUND, standing, "There is no such script.\n"))
+                Decision::Now(plain(
+                    StatusCode::NOT_FOUND,
+                    standing,
+                    "There is no such script.\n",
+                ))
             }
-            Standing::Borrowed if self.own_paths.contain(path) => {
-                Decision::Pages(host.clone(), standing)
-            }
+            Standing::Borrowed if (self.is_ours)(path) => Decision::Pages(standing),
             Standing::Borrowed => match site.as_ref() {
                 Some(site) => {
                     self.counters.from_site.add();
                     let part = site.part_of_emergency(request);
                     Decision::Now(part.unwrap_or_else(|| site.emergency(request)))
                 }
-                None => Decision::Emergency(host.clone()),
+                None => Decision::Emergency,
             },
         }
     }
@@ -222,10 +198,15 @@ impl Front {
         };
         if let Some(token) = path.strip_prefix(CHALLENGE) {
             // RFC 8555 section 8.3: base64url, at least 128 bits.
-            let readable = token.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+            let readable = token
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
             let answer = match readable.then(|| (self.challenge)(token)).flatten() {
                 Some(key) => text(StatusCode::OK, key.into()),
-                None => text(StatusCode::NOT_FOUND, Bytes::from_static(b"There is no such challenge.\n")),
+                None => text(
+                    StatusCode::NOT_FOUND,
+                    Bytes::from_static(b"There is no such challenge.\n"),
+                ),
             };
             return Decision::Now(answer);
         }
@@ -255,7 +236,11 @@ impl Front {
 
     /// The name a request is for, or the answer that there is none.
     fn find<B>(&self, request: &Request<B>) -> Result<(&Arc<str>, Standing), Response<Content>> {
-        if request.uri().path_and_query().is_some_and(|t| t.as_str().len() > REQUEST_TARGET_BYTES) {
+        if request
+            .uri()
+            .path_and_query()
+            .is_some_and(|t| t.as_str().len() > REQUEST_TARGET_BYTES)
+        {
             let words = Bytes::from_static(b"This address is too long.\n");
             return Err(text(StatusCode::URI_TOO_LONG, words));
         }
@@ -275,7 +260,10 @@ const UNREADABLE: &[u8] = b"This request does not say which site it is for.\n";
 /// Methods that no page has, and the question to the server as a whole.
 fn refused_method<B>(request: &Request<B>, standing: Standing) -> Option<Response<Content>> {
     let (status, words) = match *request.method() {
-        Method::CONNECT | Method::TRACE => (StatusCode::METHOD_NOT_ALLOWED, "There is no such method here.\n"),
+        Method::CONNECT | Method::TRACE => (
+            StatusCode::METHOD_NOT_ALLOWED,
+            "There is no such method here.\n",
+        ),
         Method::OPTIONS if request.uri().path() == "*" => (StatusCode::NO_CONTENT, ""),
         _ => return None,
     };
@@ -289,9 +277,15 @@ fn text(status: StatusCode, words: Bytes) -> Response<Content> {
     let mut answer = Response::new(Content::bytes(words));
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
     headers.insert(header::CACHE_CONTROL, policy::NO_STORE);
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
     answer
 }
 
@@ -306,29 +300,28 @@ fn plain(status: StatusCode, standing: Standing, words: &'static str) -> Respons
 struct Asked {
     front: Arc<Front>,
     router: axum::Router,
-    visitor: Visitor,
+    caller: Caller,
+    standing: Standing,
     emergency: bool,
-    vitals: Arc<Vitals>,
     underway: Underway,
 }
 
 impl Asked {
     async fn answer(self, request: Request<Incoming>) -> Response<Content> {
-        let standing = self.visitor.standing;
-        let encrypted = self.visitor.encrypted;
+        let standing = self.standing;
         let path = request.uri().path().to_owned();
         let reading = matches!(*request.method(), Method::GET | Method::HEAD);
-        let page_of_site = (standing == Standing::Own && reading && !self.front.own_paths.contain(&path))
-            .then(|| self.front.site.load_full())
-            .flatten();
-        // What the website's own 404 page needs to know, should it be asked for.
-        let bare = page_of_site.as_ref().map(|_| without_body(&request));
+        let accepted = Accepted::of(request.headers());
+        let bare = self
+            .may_be_the_sites(&request, reading)
+            .then(|| without_body(&request));
         let mut answer = match self.ask(request).await {
-            Ok(answer) => answer,
+            Ok(answer) => squeeze::page(answer, accepted).await.map(Content::routed),
             Err(status) => plain(status, standing, sorry(status)),
         };
         if answer.status() == StatusCode::NOT_FOUND
-            && let (Some(site), Some(bare)) = (page_of_site, bare)
+            && let Some(bare) = bare
+            && let Some(site) = &*self.front.site.load()
             && let Some(own) = site.not_found(&bare)
         {
             answer = own;
@@ -338,23 +331,35 @@ impl Asked {
         }
         if self.emergency && path != "/" {
             *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-            answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(EMERGENCY_RETRY_AFTER_S));
+            let retry_after = HeaderValue::from(EMERGENCY_RETRY_AFTER_S);
+            answer
+                .headers_mut()
+                .insert(header::RETRY_AFTER, retry_after);
         }
-        if encrypted {
+        if self.caller.encrypted {
             finish(&mut answer, standing, reading);
         }
         answer.map(|content| content.watched(self.underway))
     }
 
+    /// Whether a published website may show its own 404 page should the router have nothing.
+    fn may_be_the_sites<B>(&self, request: &Request<B>, reading: bool) -> bool {
+        let ours = (self.front.is_ours)(request.uri().path());
+        self.standing == Standing::Own && self.caller.encrypted && reading && !ours
+    }
+
     /// Runs the router. `Err` is the status of a request that it could not answer.
-    async fn ask(&self, request: Request<Incoming>) -> Result<Response<Content>, StatusCode> {
+    async fn ask(
+        &self,
+        request: Request<Incoming>,
+    ) -> Result<Response<axum::body::Body>, StatusCode> {
         let (mut head, body) = request.into_parts();
         let limit = self.front.body_bytes;
         if !self.emergency && body.size_hint().lower() > limit {
             self.front.counters.large_bodies.add();
             return Err(StatusCode::PAYLOAD_TOO_LARGE);
         }
-        if self.visitor.standing == Standing::Borrowed {
+        if self.standing == Standing::Borrowed {
             policy::leave_unread(&mut head.headers);
         }
         if self.emergency {
@@ -363,11 +368,17 @@ impl Asked {
             }
             head.uri = Uri::from_static("/");
         }
-        head.extensions.insert(self.visitor.clone());
+        head.extensions.insert(Visitor {
+            address: self.caller.address,
+            borrowed: self.standing == Standing::Borrowed,
+        });
+        head.extensions
+            .insert(Stopping(self.caller.stopping.clone()));
         let (body, breach) = if self.emergency || body.is_end_stream() {
             (axum::body::Body::empty(), Breach::default())
         } else {
-            let posted = Posted::new(body, limit, &self.front.patience, self.vitals.clone());
+            let vitals = self.caller.vitals.clone();
+            let posted = Posted::new(body, limit, &self.front.patience, vitals);
             let breach = posted.breach();
             (axum::body::Body::new(posted), breach)
         };
@@ -382,7 +393,7 @@ impl Asked {
             return Err(StatusCode::REQUEST_TIMEOUT);
         }
         match answer {
-            Ok(Ok(answer)) => Ok(answer.map(Content::routed)),
+            Ok(Ok(answer)) => Ok(answer),
             Ok(Err(never)) => match never {},
             Err(_panic) => {
                 self.front.counters.panics.add();

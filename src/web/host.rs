@@ -66,7 +66,10 @@ impl Names {
 
 /// The authority of RFC 9110 section 7.2: from the target where it has one, otherwise from `Host`.
 fn authority<B>(request: &Request<B>) -> Result<&str, NoHost> {
-    let target = request.uri().authority().map(|authority| authority.as_str());
+    let target = request
+        .uri()
+        .authority()
+        .map(|authority| authority.as_str());
     let mut fields = request.headers().get_all(HOST).iter();
     let field = match fields.next() {
         None => None,
@@ -98,7 +101,8 @@ fn without_port(authority: &str) -> Option<&str> {
         Some(_) => return None,
         None => authority,
     };
-    let readable = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b'[' | b']' | b':');
+    let readable =
+        |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b'[' | b']' | b':');
     (!host.is_empty() && host.bytes().all(readable)).then_some(host)
 }
 
@@ -119,20 +123,45 @@ mod tests {
 
     #[test]
     fn a_name_is_found_whatever_its_spelling() {
-        for host in ["help.example.net", "HELP.example.net:8443", "help.example.net."] {
-            assert_eq!(find("/", &[host]), Ok(("help.example.net".into(), Standing::Own)), "{host}");
+        for host in [
+            "help.example.net",
+            "HELP.example.net:8443",
+            "help.example.net.",
+        ] {
+            assert_eq!(
+                find("/", &[host]),
+                Ok(("help.example.net".into(), Standing::Own)),
+                "{host}"
+            );
         }
         let borrowed = Ok(("www.example.com".into(), Standing::Borrowed));
         assert_eq!(find("/", &["www.example.com"]), borrowed);
-        assert_eq!(find("http://www.example.com/", &["help.example.net"]), borrowed);
+        assert_eq!(
+            find("http://www.example.com/", &["help.example.net"]),
+            borrowed
+        );
     }
 
     #[test]
     fn other_hosts_are_told_apart_from_nonsense() {
-        for host in ["example.org", "127.0.0.1", "[::1]", "[::1]:443", "www.example.com.evil.org"] {
+        for host in [
+            "example.org",
+            "127.0.0.1",
+            "[::1]",
+            "[::1]:443",
+            "www.example.com.evil.org",
+        ] {
             assert_eq!(find("/", &[host]), Err(NoHost::NotOurs), "{host}");
         }
-        for hosts in [&[][..], &["a", "a"], &[""], &["a b"], &["a/b"], &["u@help.example.net"], &["a:b"]] {
+        for hosts in [
+            &[][..],
+            &["a", "a"],
+            &[""],
+            &["a b"],
+            &["a/b"],
+            &["u@help.example.net"],
+            &["a:b"],
+        ] {
             assert_eq!(find("/", hosts), Err(NoHost::Unreadable), "{hosts:?}");
         }
     }

@@ -79,14 +79,25 @@ pub async fn serve(
         open: TaskTracker::new(),
         shared,
     };
-    let https = sockets.https.iter().map(|socket| (socket, Some(tls.clone())));
+    let https = sockets
+        .https
+        .iter()
+        .map(|socket| (socket, Some(tls.clone())));
     let http = sockets.http.iter().map(|socket| (socket, None));
-    join_all(https.chain(http).map(|(socket, tls)| hall.accept(socket, tls))).await;
+    join_all(
+        https
+            .chain(http)
+            .map(|(socket, tls)| hall.accept(socket, tls)),
+    )
+    .await;
     // Nobody new is let in; the sockets refuse from here on.
     drop(sockets);
     hall.open.close();
     if timeout(bounds.stop, hall.open.wait()).await.is_err() {
-        info!(connections = hall.open.len(), "connections were cut at the deadline of the stop");
+        info!(
+            connections = hall.open.len(),
+            "connections were cut at the deadline of the stop"
+        );
         hall.shared.ending.cancel();
         hall.open.wait().await;
     }

@@ -25,9 +25,13 @@ mod places;
 mod policy;
 mod posted;
 pub mod site;
+mod squeeze;
 mod vitals;
 
-pub use front::{Front, OwnPaths, Visitor};
+pub use front::{Front, Stopping, Visitor};
 pub use listener::{Bounds, Sockets, serve};
 pub use site::Site;
 pub use vitals::Patience;
+
+#[cfg(test)]
+mod tests;

@@ -26,10 +26,7 @@ impl Accepted {
                 let weight = pieces.find_map(weight).unwrap_or(1_000);
                 if coding == b"*" {
                     others = Some(weight);
-                } else if let Some(at) = Encoding::ALL
-                    .iter()
-                    .position(|e| is_named(*e, coding))
-                {
+                } else if let Some(at) = Encoding::ALL.iter().position(|e| is_named(*e, coding)) {
                     named[at] = Some(weight);
                 }
             }
@@ -57,6 +54,12 @@ impl Accepted {
             Encoding::Gzip => self.gzip,
             Encoding::Identity => self.identity,
         }
+    }
+
+    /// The first of `order` that the client wants no less than the content as it is.
+    pub fn first_of(self, order: [Encoding; 3]) -> Option<Encoding> {
+        let mut wanted = order.into_iter();
+        wanted.find(|&encoding| self.weight(encoding) >= self.identity.max(1))
     }
 
     /// The best of what there is: the highest weight, and of equals the one that is usually smallest.
@@ -105,7 +108,10 @@ mod tests {
 
     fn best(field: &str) -> Option<Encoding> {
         let mut headers = HeaderMap::new();
-        headers.insert(ACCEPT_ENCODING, HeaderValue::from_str(field).expect("a field"));
+        headers.insert(
+            ACCEPT_ENCODING,
+            HeaderValue::from_str(field).expect("a field"),
+        );
         Accepted::of(&headers).best(|_| true)
     }
 
@@ -131,7 +137,10 @@ mod tests {
         ] {
             assert_eq!(best(field), wanted, "{field}");
         }
-        assert_eq!(Accepted::of(&HeaderMap::new()).best(|_| true), Some(Identity));
+        assert_eq!(
+            Accepted::of(&HeaderMap::new()).best(|_| true),
+            Some(Identity)
+        );
     }
 
     proptest! {

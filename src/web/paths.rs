@@ -90,9 +90,7 @@ pub fn is_hashed(path: &str) -> bool {
     else {
         return false;
     };
-    (8..=64).contains(&hash.len())
-        && hash.bytes().all(|b| b.is_ascii_hexdigit())
-        && !is_date(hash)
+    (8..=64).contains(&hash.len()) && hash.bytes().all(|b| b.is_ascii_hexdigit()) && !is_date(hash)
 }
 
 /// `report.20260131.pdf` is replaced under the same name when somebody corrects it.
@@ -146,7 +144,12 @@ mod tests {
 
     #[test]
     fn tools_files_are_private_and_well_known_is_not() {
-        for path in [".git/config", "a/.DS_Store", "__MACOSX/x", "a/.well-known/x"] {
+        for path in [
+            ".git/config",
+            "a/.DS_Store",
+            "__MACOSX/x",
+            "a/.well-known/x",
+        ] {
             assert!(is_private(path), "{path}");
         }
         for path in ["index.html", ".well-known/security.txt", "a.b/c"] {
@@ -159,7 +162,13 @@ mod tests {
         for path in ["a.0123abcd.css", "x/app.DEADBEEF00.js", "a.12345678.css"] {
             assert!(is_hashed(path), "{path}");
         }
-        for path in ["a.css", "0123abcd.css", "a.0123abc.css", "a.20260131.pdf", "a.0123abcg.css"] {
+        for path in [
+            "a.css",
+            "0123abcd.css",
+            "a.0123abc.css",
+            "a.20260131.pdf",
+            "a.0123abcg.css",
+        ] {
             assert!(!is_hashed(path), "{path}");
         }
     }

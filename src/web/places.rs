@@ -30,7 +30,10 @@ impl Source {
     fn of(address: IpAddr) -> Source {
         match address.to_canonical() {
             IpAddr::V4(address) => Source::V4(address.to_bits()),
-            IpAddr::V6(address) => Source::V6((address.to_bits() >> 64) as u64),
+            IpAddr::V6(address) => {
+                let [a, b, c, d, e, f, g, h, ..] = address.octets();
+                Source::V6(u64::from_be_bytes([a, b, c, d, e, f, g, h]))
+            }
         }
     }
 }
@@ -80,7 +83,11 @@ pub(super) struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut taken = self.places.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self
+            .places
+            .taken
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         taken.total -= 1;
         if let Some(count) = taken.by_source.get_mut(&self.source) {
             *count -= 1;
@@ -124,7 +131,10 @@ mod tests {
     fn one_line_has_one_64_of_ipv6() {
         let places = Places::new(10, 1);
         let _place = places.take(ip("2001:db8:0:1::1")).expect("free");
-        assert_eq!(places.take(ip("2001:db8:0:1:ffff::2")).err(), Some(Full::Address));
+        assert_eq!(
+            places.take(ip("2001:db8:0:1:ffff::2")).err(),
+            Some(Full::Address)
+        );
         places.take(ip("2001:db8:0:2::1")).expect("another line");
     }
 }

@@ -40,9 +40,7 @@ const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resour
 pub fn protect(headers: &mut HeaderMap, standing: Standing) {
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
     headers.insert(RESOURCE_POLICY, SAME_ORIGIN);
-    headers
-        .entry(header::REFERRER_POLICY)
-        .or_insert(REFERRER);
+    headers.entry(header::REFERRER_POLICY).or_insert(REFERRER);
     match standing {
         Standing::Own => {
             headers.insert(header::STRICT_TRANSPORT_SECURITY, HSTS);

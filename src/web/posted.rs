@@ -11,6 +11,7 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::clock;
 use crate::web::vitals::{Patience, Vitals};
 
 /// Why a body was not read to its end.
@@ -59,12 +60,17 @@ pub(super) struct Posted {
 }
 
 impl Posted {
-    pub(super) fn new(body: Incoming, limit: u64, patience: &Patience, vitals: Arc<Vitals>) -> Posted {
+    pub(super) fn new(
+        body: Incoming,
+        limit: u64,
+        patience: &Patience,
+        vitals: Arc<Vitals>,
+    ) -> Posted {
         Posted {
             body,
             breach: Breach::default(),
             vitals,
-            begun: Instant::now(),
+            begun: clock::monotonic(),
             grace: patience.body_grace,
             pace: patience.pace.max(1),
             bytes: 0,
@@ -79,7 +85,10 @@ impl Posted {
 
     /// When more must have come.
     fn due(&self) -> Instant {
-        self.begun + self.grace.max(Duration::from_millis(self.bytes * 1_000 / self.pace))
+        self.begun
+            + self
+                .grace
+                .max(Duration::from_millis(self.bytes * 1_000 / self.pace))
     }
 
     fn poll_too_slow(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -87,7 +96,7 @@ impl Posted {
             let due = self.due();
             let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(due)));
             std::task::ready!(sleep.as_mut().poll(cx));
-            if due <= Instant::now() {
+            if due <= clock::monotonic() {
                 return Poll::Ready(());
             }
             sleep.as_mut().reset(due);

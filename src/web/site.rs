@@ -1,7 +1,6 @@
 //! One version of the website, served from memory: which address shows which file, and every answer prepared.
 //! Knows requests and answers, no sockets. An address that is not here gives `None`, and others may answer.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 
 use bytes::Bytes;
@@ -71,7 +70,10 @@ impl Site {
         let files = bundle::load(blob)?;
         let mut addresses = HashMap::with_capacity(files.len() * 2);
         for (at, file) in files.iter().enumerate() {
-            addresses.insert(format!("/{}", file.path).into_boxed_str(), Address::File(at));
+            addresses.insert(
+                format!("/{}", file.path).into_boxed_str(),
+                Address::File(at),
+            );
         }
         // A file's own name beats the short form of another: `help` beats `help.html`, which beats `help/`.
         for (at, file) in files.iter().enumerate() {
@@ -133,9 +135,10 @@ impl Site {
         let mut answer = self.files[self.index].borrowed(request);
         if request.uri().path() != "/" {
             *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-            answer
-                .headers_mut()
-                .insert(header::RETRY_AFTER, HeaderValue::from(EMERGENCY_RETRY_AFTER_S));
+            answer.headers_mut().insert(
+                header::RETRY_AFTER,
+                HeaderValue::from(EMERGENCY_RETRY_AFTER_S),
+            );
         }
         answer
     }
@@ -144,7 +147,14 @@ impl Site {
     /// under its own address, and anything that would stay (a worker), is nothing of that kind.
     pub fn part_of_emergency<B>(&self, request: &Request<B>) -> Option<Response<Content>> {
         const PARTS: [&[u8]; 8] = [
-            b"style", b"image", b"font", b"script", b"audio", b"video", b"track", b"manifest",
+            b"style",
+            b"image",
+            b"font",
+            b"script",
+            b"audio",
+            b"video",
+            b"track",
+            b"manifest",
         ];
         let meant_for = request.headers().get("sec-fetch-dest")?.as_bytes();
         let same_site = request.headers().get("sec-fetch-site")?.as_bytes() == b"same-origin";
@@ -273,7 +283,9 @@ impl Served {
             Asked::Nothing => {
                 let mut answer = status(StatusCode::RANGE_NOT_SATISFIABLE);
                 let value = format!("bytes */{length}");
-                answer.headers_mut().insert(header::CONTENT_RANGE, visible(&value));
+                answer
+                    .headers_mut()
+                    .insert(header::CONTENT_RANGE, visible(&value));
                 Some(answer)
             }
             Asked::Parts(parts) => match parts[..] {
@@ -286,7 +298,10 @@ impl Served {
     /// `multipart/byteranges` (RFC 9110 section 14.6).
     fn several_parts(&self, form: &Form, parts: &[Part]) -> Response<Content> {
         let boundary = hex(&self.digest[16..]);
-        let content_type = self.content_type.to_str().unwrap_or("application/octet-stream");
+        let content_type = self
+            .content_type
+            .to_str()
+            .unwrap_or("application/octet-stream");
         let mut pieces = Vec::with_capacity(parts.len() * 2 + 1);
         for &part in parts {
             pieces.push(Bytes::from(format!(
@@ -301,8 +316,12 @@ impl Served {
         *answer.status_mut() = StatusCode::PARTIAL_CONTENT;
         *answer.headers_mut() = form.headers.clone();
         let content_type = format!("multipart/byteranges; boundary={boundary}");
-        answer.headers_mut().insert(header::CONTENT_TYPE, visible(&content_type));
-        answer.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        answer
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, visible(&content_type));
+        answer
+            .headers_mut()
+            .insert(header::CONTENT_LENGTH, HeaderValue::from(length));
         answer
     }
 
@@ -355,8 +374,9 @@ impl Form {
     }
 
     fn part(&self, (first, last): Part) -> Bytes {
-        // The ranges were cut to the file's length, which is a `usize`.
-        self.bytes.slice(first as usize..=last as usize)
+        let at =
+            |byte: u64| usize::try_from(byte).expect("ranges are cut to a file that is in memory");
+        self.bytes.slice(at(first)..=at(last))
     }
 
     fn content_range(&self, (first, last): Part) -> String {
@@ -371,7 +391,9 @@ impl Form {
         *answer.headers_mut() = self.headers.clone();
         let range = visible(&self.content_range(part));
         answer.headers_mut().insert(header::CONTENT_RANGE, range);
-        answer.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        answer
+            .headers_mut()
+            .insert(header::CONTENT_LENGTH, HeaderValue::from(length));
         answer
     }
 }
@@ -395,8 +417,12 @@ fn to_folder<B>(request: &Request<B>) -> Response<Content> {
         None => format!("{}/", uri.path()),
     };
     let mut answer = status(StatusCode::PERMANENT_REDIRECT);
-    answer.headers_mut().insert(header::LOCATION, visible(&location));
-    answer.headers_mut().insert(header::CACHE_CONTROL, policy::REVALIDATE);
+    answer
+        .headers_mut()
+        .insert(header::LOCATION, visible(&location));
+    answer
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, policy::REVALIDATE);
     answer
 }
 
@@ -433,8 +459,18 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// The value of one hexadecimal digit.
+fn digit(byte: u8) -> Option<u8> {
+    match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        b'A'..=b'F' => Some(byte - b'A' + 10),
+        _ => None,
+    }
+}
+
 /// A path without its percent signs; `None` where it could not name a file (a slash or a NUL in disguise, no UTF-8).
-fn decoded(path: &str) -> Option<Cow<'_, str>> {
+fn decoded(path: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(path.len());
     let mut rest = path.bytes();
     while let Some(byte) = rest.next() {
@@ -442,15 +478,13 @@ fn decoded(path: &str) -> Option<Cow<'_, str>> {
             bytes.push(byte);
             continue;
         }
-        let digit = |byte: u8| char::from(byte).to_digit(16);
-        let (high, low) = (digit(rest.next()?)?, digit(rest.next()?)?);
-        let byte = (high * 16 + low) as u8;
+        let byte = digit(rest.next()?)? * 16 + digit(rest.next()?)?;
         if matches!(byte, b'/' | b'\\' | 0) {
             return None;
         }
         bytes.push(byte);
     }
-    String::from_utf8(bytes).ok().map(Cow::Owned)
+    String::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]

@@ -10,6 +10,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::clock;
+use crate::model::limits;
+
 /// The times that a connection has to keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
@@ -29,7 +32,6 @@ pub struct Patience {
 
 impl Default for Patience {
     fn default() -> Patience {
-        use crate::model::limits;
         Patience {
             handshake: Duration::from_millis(limits::TLS_HANDSHAKE_MS),
             head: Duration::from_millis(limits::REQUEST_HEAD_MS),
@@ -70,7 +72,7 @@ pub(super) struct Vitals {
 impl Vitals {
     pub(super) fn new(bytes_are_heads: bool) -> Arc<Vitals> {
         Arc::new(Vitals {
-            begun: Instant::now(),
+            begun: clock::monotonic(),
             bytes_are_heads,
             underway: AtomicU32::new(0),
             moved: AtomicU64::new(1),
@@ -81,7 +83,7 @@ impl Vitals {
     }
 
     fn now(&self) -> u64 {
-        self.begun.elapsed().as_millis() as u64 + 1
+        whole_ms(clock::monotonic().duration_since(self.begun)) + 1
     }
 
     /// Bytes came in.
@@ -129,24 +131,26 @@ impl Vitals {
 
     /// When it has to end if nothing more happens, and why.
     fn due(&self, patience: &Patience) -> (u64, End) {
-        let ms = |duration: Duration| duration.as_millis() as u64;
         let stalled = self.stalled.load(Ordering::Relaxed);
         if stalled != 0 {
-            return (stalled + ms(patience.answer_grace), End::ReaderTooSlow);
+            return (
+                stalled + whole_ms(patience.answer_grace),
+                End::ReaderTooSlow,
+            );
         }
         let moved = self.moved.load(Ordering::Relaxed);
         if self.underway.load(Ordering::Relaxed) > 0 {
-            return (moved + ms(patience.answer_grace), End::ReaderTooSlow);
+            return (moved + whole_ms(patience.answer_grace), End::ReaderTooSlow);
         }
         match self.head.load(Ordering::Relaxed) {
-            0 => (moved + ms(patience.idle), End::Idle),
-            head => (head + ms(patience.head), End::HeadTooSlow),
+            0 => (moved + whole_ms(patience.idle), End::Idle),
+            head => (head + whole_ms(patience.head), End::HeadTooSlow),
         }
     }
 
     /// A reader who took enough in the time gets the same time again.
     fn keeps_pace(&self, patience: &Patience) -> bool {
-        let enough = patience.pace * patience.answer_grace.as_millis() as u64 / 1_000;
+        let enough = patience.pace * whole_ms(patience.answer_grace) / 1_000;
         let stalled = self.stalled.load(Ordering::Relaxed) != 0;
         if !stalled || self.written.load(Ordering::Relaxed) < enough {
             return false;
@@ -155,6 +159,10 @@ impl Vitals {
         self.stalled.store(self.now(), Ordering::Relaxed);
         true
     }
+}
+
+fn whole_ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX / 2)
 }
 
 /// A request that is being read or answered; ends when dropped.
@@ -209,7 +217,7 @@ impl Future for Watch {
                 this.sleep.as_mut().reset(due);
             }
             std::task::ready!(this.sleep.as_mut().poll(cx));
-            if due > Instant::now() {
+            if due > clock::monotonic() {
                 this.sleep.as_mut().reset(due);
             } else if !this.vitals.keeps_pace(&this.patience) {
                 return Poll::Ready(end);

@@ -1,3 +1,5 @@
+//! Tests of packing: what a bundle may hold, that the same input gives the same bytes, and that no bytes panic.
+
 use std::io::{Cursor, Write};
 
 use proptest::prelude::*;
@@ -68,7 +70,11 @@ fn refusal(archive: Vec<u8>) -> String {
 #[test]
 fn every_kind_of_archive_and_a_folder_give_the_same_bytes() {
     let text = "Our Prague datacentre has no power. ".repeat(40);
-    let files = [INDEX_PAGE, ("a/b.txt", text.as_bytes()), ("a/c.png", b"\x89PNG")];
+    let files = [
+        INDEX_PAGE,
+        ("a/b.txt", text.as_bytes()),
+        ("a/c.png", b"\x89PNG"),
+    ];
     let tar = tar_of(&files);
     let folder = tempfile::tempdir().expect("a folder");
     for (name, content) in files {
@@ -77,11 +83,21 @@ fn every_kind_of_archive_and_a_folder_give_the_same_bytes() {
         std::fs::write(path, content).expect("a file");
     }
     let packed = pack(&read(tar.clone()).expect("tar"));
-    assert_eq!((packed.files, packed.content_bytes), (3, (36 + 4 + text.len()) as u64));
-    for archive in [gzip(&tar), zstd::encode_all(&tar[..], 1).expect("memory"), zip_of(&files)] {
+    assert_eq!(
+        (packed.files, packed.content_bytes),
+        (3, (36 + 4 + text.len()) as u64)
+    );
+    for archive in [
+        gzip(&tar),
+        zstd::encode_all(&tar[..], 1).expect("memory"),
+        zip_of(&files),
+    ] {
         assert_eq!(pack(&read(archive).expect("an archive")), packed);
     }
-    assert_eq!(pack(&Draft::from_path(folder.path()).expect("a folder")), packed);
+    assert_eq!(
+        pack(&Draft::from_path(folder.path()).expect("a folder")),
+        packed
+    );
 }
 
 #[test]
@@ -95,8 +111,14 @@ fn what_was_packed_is_what_is_served() {
     let paths: Vec<_> = files.iter().map(|file| file.path.as_str()).collect();
     assert_eq!(paths, ["index.html", "t.txt"]);
     assert_eq!(files[0].content_type, "text/html; charset=utf-8");
-    assert_eq!(files[0].inline.styles, [<[u8; 32]>::from(Sha256::digest(b"a{}"))]);
-    assert_eq!((&files[0].identity[..], &files[0].brotli), (&page[..], &None));
+    assert_eq!(
+        files[0].inline.styles,
+        [<[u8; 32]>::from(Sha256::digest(b"a{}"))]
+    );
+    assert_eq!(
+        (&files[0].identity[..], &files[0].brotli),
+        (&page[..], &None)
+    );
     assert_eq!(files[1].identity, text.as_bytes());
     for squeezed in [&files[1].brotli, &files[1].zstd, &files[1].gzip] {
         assert!(squeezed.as_ref().expect("text shrinks").len() < text.len() / 4);
@@ -107,16 +129,40 @@ fn what_was_packed_is_what_is_served() {
 fn bad_bundles_are_refused_and_the_file_is_named() {
     let deep = "d/".repeat(33) + "f";
     for (entries, wanted) in [
-        (&[("a.html", &b""[..])][..], "there is no index.html at the top of the bundle"),
+        (
+            &[("a.html", &b""[..])][..],
+            "there is no index.html at the top of the bundle",
+        ),
         (&[("site/index.html", b"")], "there is one in `site/`"),
-        (&[INDEX_PAGE, ("../../etc/cron.d/x", b"")], "the file `../../etc/cron.d/x` leads out of the bundle"),
-        (&[INDEX_PAGE, ("/etc/passwd", b"")], "the file `/etc/passwd` has an absolute path"),
-        (&[INDEX_PAGE, ("a\\..\\b", b"")], "the file `a\\..\\b` has a backslash"),
+        (
+            &[INDEX_PAGE, ("../../etc/cron.d/x", b"")],
+            "the file `../../etc/cron.d/x` leads out of the bundle",
+        ),
+        (
+            &[INDEX_PAGE, ("/etc/passwd", b"")],
+            "the file `/etc/passwd` has an absolute path",
+        ),
+        (
+            &[INDEX_PAGE, ("a\\..\\b", b"")],
+            "the file `a\\..\\b` has a backslash",
+        ),
         (&[INDEX_PAGE, (&deep, b"")], "folders deep"),
-        (&[INDEX_PAGE, ("a.html", b""), ("./a.html", b"")], "the file `a.html` is there twice"),
-        (&[INDEX_PAGE, ("A.html", b""), ("a.HTML", b"")], "the file `a.HTML` is there twice (also as `A.html`)"),
-        (&[INDEX_PAGE, ("a", b""), ("a/b", b"")], "the file `a/b` is there twice (also as `a`)"),
-        (&[INDEX_PAGE, ("lifeboat/x.html", b"")], "the file `lifeboat/x.html` lies in `lifeboat/`"),
+        (
+            &[INDEX_PAGE, ("a.html", b""), ("./a.html", b"")],
+            "the file `a.html` is there twice",
+        ),
+        (
+            &[INDEX_PAGE, ("A.html", b""), ("a.HTML", b"")],
+            "the file `a.HTML` is there twice (also as `A.html`)",
+        ),
+        (
+            &[INDEX_PAGE, ("a", b""), ("a/b", b"")],
+            "the file `a/b` is there twice (also as `a`)",
+        ),
+        (
+            &[INDEX_PAGE, ("lifeboat/x.html", b"")],
+            "the file `lifeboat/x.html` lies in `lifeboat/`",
+        ),
     ] {
         let said = refusal(tar_of(entries));
         assert!(said.contains(wanted), "{said}");
@@ -143,7 +189,9 @@ fn links_and_devices_are_refused_by_name() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("index.html"), b"x").expect("a file");
     std::os::unix::fs::symlink("/etc/passwd", folder.path().join("x")).expect("a link");
-    let said = Draft::from_path(folder.path()).expect_err("refused").to_string();
+    let said = Draft::from_path(folder.path())
+        .expect_err("refused")
+        .to_string();
     assert!(said.starts_with("`x` is a symbolic link"), "{said}");
 }
 
@@ -152,7 +200,9 @@ fn a_link_to_a_folder_is_not_followed() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("index.html"), b"x").expect("a file");
     std::os::unix::fs::symlink("/etc", folder.path().join("etc")).expect("a link");
-    let said = Draft::from_path(folder.path()).expect_err("refused").to_string();
+    let said = Draft::from_path(folder.path())
+        .expect_err("refused")
+        .to_string();
     assert!(said.starts_with("`etc` is a symbolic link"), "{said}");
 }
 
@@ -179,7 +229,10 @@ fn too_many_files_are_refused() {
         plain_entry(&mut builder, format!("{number}.txt").as_bytes(), b"");
     }
     let said = refusal(gzip(&builder.into_inner().expect("memory")));
-    assert_eq!(said, "the bundle has more than 10000 files; `10000.txt` is one too many");
+    assert_eq!(
+        said,
+        "the bundle has more than 10000 files; `10000.txt` is one too many"
+    );
 }
 
 #[test]
@@ -197,7 +250,12 @@ fn names_that_are_no_utf_8_are_refused_without_breaking_the_terminal() {
 
 #[test]
 fn tools_files_are_left_out_and_told() {
-    let draft = read(tar_of(&[INDEX_PAGE, (".git/config", b"x"), ("a/.DS_Store", b"x")])).expect("tar");
+    let draft = read(tar_of(&[
+        INDEX_PAGE,
+        (".git/config", b"x"),
+        ("a/.DS_Store", b"x"),
+    ]))
+    .expect("tar");
     assert_eq!(draft.left_out(), [".git/config", "a/.DS_Store"]);
     assert_eq!(draft.files().len(), 1);
 }
@@ -250,7 +308,7 @@ proptest! {
 
     #[test]
     fn no_bytes_panic_the_reader_of_archives(
-        start in prop_oneof![Just(&b"PK\x03\x04"[..]), Just(b"\x1f\x8b\x08\x00"), Just(b"\x28\xb5\x2f\xfd"), Just(b"")],
+        start in prop_oneof![Just(&b"PK\x03\x04"[..]), Just(&b"\x1f\x8b\x08\x00"[..]), Just(&b"\x28\xb5\x2f\xfd"[..]), Just(&b""[..])],
         rest in proptest::collection::vec(any::<u8>(), 0..600),
     ) {
         let _refused = read([start, &rest].concat());
