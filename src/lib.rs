@@ -12,8 +12,6 @@ pub mod web;
 
 pub mod cli;
 
-pub mod web;
-
 pub mod clock;
 pub mod config;
 pub mod durable;

@@ -9,7 +9,6 @@ use axum::{
     http::StatusCode,
     routing::{get, post},
 };
-use imbl::Vector;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -18,13 +17,14 @@ use super::{
     api::Route,
     asking::{Asking, Body},
     problem::Problem,
+    seen::{Seen, Wanted, matches, opened_by, seen},
 };
 use crate::{
     clock,
-    letterbox::{HeldItem, Posted},
+    letterbox::Posted,
     model::{
-        Actor, Command, Reply, State,
-        conversation::{Author, Conversation, Door, Message},
+        Actor, Command, Reply,
+        conversation::{Author, Door},
         limits,
         when::rfc3339,
         words::{ConversationId, MessageText, Sealed, TicketCode, Timestamp},
@@ -137,15 +137,6 @@ struct Which {
     after: Option<String>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Wanted {
-    Open,
-    Waiting,
-    Closed,
-    Quarantined,
-    All,
-}
-
 pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::new::<Listed>(
@@ -233,7 +224,7 @@ async fn one(
     Path(conversation): Path<String>,
 ) -> Result<Json<Opened>, Problem> {
     let id = desk.find(&conversation)?;
-    let seen = desk.seen(&desk.cluster.state(), id).ok_or_else(gone)?;
+    let seen = seen(&desk.letterbox, &desk.cluster.state(), id).ok_or_else(gone)?;
     Ok(Json(desk.opened(id, &seen)))
 }
 
@@ -285,109 +276,7 @@ async fn release(
         .await
 }
 
-/// A conversation with what this node holds of it laid on top.
-struct Seen {
-    ticket: TicketCode,
-    lang: crate::model::words::Lang,
-    door: Door,
-    contact: Sealed,
-    by_mail: bool,
-    reference: Option<Sealed>,
-    quarantined: bool,
-    closed: Option<Timestamp>,
-    touched: Timestamp,
-    messages: Vector<Message>,
-    held: Vec<HeldItem>,
-}
-
-impl Seen {
-    fn state(&self) -> &'static str {
-        if self.quarantined {
-            "quarantined"
-        } else if self.closed.is_some() {
-            "closed"
-        } else {
-            "open"
-        }
-    }
-
-    /// Whether the customer wrote last and nobody closed it.
-    fn waiting(&self) -> bool {
-        let held = self.held.iter().rev().find_map(|it| match &it.proposal.command {
-            Command::OpenConversation { .. } | Command::AddMessage { .. } => {
-                Some(it.proposal.actor == Actor::Customer)
-            }
-            _ => None,
-        });
-        let agreed = self.messages.back().map(|it| it.author == Author::Customer);
-        self.state() == "open" && held.or(agreed).unwrap_or(false)
-    }
-
-    fn is(&self, wanted: Wanted) -> bool {
-        match wanted {
-            Wanted::Open => self.state() == "open",
-            Wanted::Waiting => self.waiting(),
-            Wanted::Closed => self.state() == "closed",
-            Wanted::Quarantined => self.quarantined,
-            Wanted::All => true,
-        }
-    }
-
-    /// What is held changes how the conversation looks before the cluster agrees.
-    fn lay(&mut self, item: &HeldItem) {
-        match &item.proposal.command {
-            Command::OpenConversation { taken, .. } | Command::AddMessage { taken, .. } => {
-                self.touched = self.touched.max(*taken);
-                if item.proposal.actor == Actor::Customer {
-                    self.closed = None;
-                }
-            }
-            Command::CloseConversation { .. } => {
-                self.closed.get_or_insert(self.touched);
-            }
-            Command::ReleaseConversation { .. } => self.quarantined = false,
-            _ => {}
-        }
-    }
-}
-
-impl From<&Conversation> for Seen {
-    fn from(agreed: &Conversation) -> Self {
-        Self {
-            ticket: agreed.ticket.clone(),
-            lang: agreed.lang,
-            door: agreed.door,
-            contact: agreed.contact.clone(),
-            by_mail: agreed.by_mail,
-            reference: agreed.reference.clone(),
-            quarantined: agreed.quarantined,
-            closed: agreed.closed,
-            touched: agreed.touched,
-            messages: agreed.messages.clone(),
-            held: Vec::new(),
-        }
-    }
-}
-
 impl Desk {
-    /// The conversation as it looks from here; `None` when it is neither agreed on nor held.
-    fn seen(&self, state: &State, id: ConversationId) -> Option<Seen> {
-        let held = self.letterbox.held_for(&id);
-        let agreed = state.conversations.get(&id).map(Seen::from);
-        let mut seen = agreed.or_else(|| held.iter().find_map(opened_by))?;
-        for item in &held {
-            // Agreed on a moment ago, and not yet taken out of the box: it would show twice.
-            if state.answers.contains_key(&item.proposal.id) {
-                continue;
-            }
-            if item.refused.is_none() {
-                seen.lay(item);
-            }
-            seen.held.push(item.clone());
-        }
-        Some(seen)
-    }
-
     fn listed(
         &self,
         wanted: Wanted,
@@ -406,7 +295,7 @@ impl Desk {
                     matches(agreed, wanted).then_some(agreed.touched)
                 }
                 Some(_) | None => {
-                    let seen = self.seen(&state, *id).filter(|it| it.is(wanted));
+                    let seen = seen(&self.letterbox, &state, *id).filter(|it| it.is(wanted));
                     seen.map(|it| it.touched)
                 }
             };
@@ -417,7 +306,7 @@ impl Desk {
         found.truncate(limit);
         let next = found.last().filter(|_| more);
         let briefs = found.iter().filter_map(|(_, id)| {
-            let seen = self.seen(&state, *id)?;
+            let seen = seen(&self.letterbox, &state, *id)?;
             Some(self.brief(*id, &seen))
         });
         Listed {
@@ -579,51 +468,6 @@ impl Desk {
             Posted::Refused(refusal) => Err(Problem::refused(deed, &refusal)),
             Posted::Unsure(why) => Err(Problem::unknown(deed, &why)),
         }
-    }
-}
-
-/// The conversation that a held item opens.
-fn opened_by(item: &HeldItem) -> Option<Seen> {
-    let Command::OpenConversation {
-        ticket,
-        contact,
-        by_mail,
-        reference,
-        lang,
-        taken,
-        quarantined,
-        ..
-    } = &item.proposal.command
-    else {
-        return None;
-    };
-    Some(Seen {
-        ticket: ticket.clone(),
-        lang: *lang,
-        door: item.proposal.source.door,
-        contact: contact.clone(),
-        by_mail: *by_mail,
-        reference: reference.clone(),
-        quarantined: *quarantined,
-        closed: None,
-        touched: *taken,
-        messages: Vector::new(),
-        held: Vec::new(),
-    })
-}
-
-/// As [`Seen::is`], without copying anything.
-fn matches(agreed: &Conversation, wanted: Wanted) -> bool {
-    let open = !agreed.quarantined && agreed.closed.is_none();
-    match wanted {
-        Wanted::Open => open,
-        Wanted::Waiting => {
-            let last = agreed.messages.back();
-            open && last.is_some_and(|it| it.author == Author::Customer)
-        }
-        Wanted::Closed => !agreed.quarantined && agreed.closed.is_some(),
-        Wanted::Quarantined => agreed.quarantined,
-        Wanted::All => true,
     }
 }
 

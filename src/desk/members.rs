@@ -182,9 +182,8 @@ async fn remove(
     let state = desk.cluster.state();
     let node = find(&state, &node)?;
     if state.members().contains(&node) {
-        let says = String::new();
         let change = MemberChange::Remove(node);
-        changed(&desk, &asking, &body.bytes, change, body.value.force, says).await?;
+        try_change(&desk, &asking, &body.bytes, change, body.value.force).await?;
     }
     let id = asking.id(&[&body.bytes[..], b"forget"].concat());
     let what = format!("letting {node} go");
@@ -225,7 +224,6 @@ async fn transfer(
     changed(&desk, &asking, &body.bytes, change, false, says).await
 }
 
-/// Puts the wish on the record, then asks Raft.
 async fn changed(
     desk: &Desk,
     asking: &Asking,
@@ -234,6 +232,18 @@ async fn changed(
     force: bool,
     says: String,
 ) -> Result<Json<Done>, Problem> {
+    try_change(desk, asking, content, change, force).await?;
+    Ok(Json(Done { says }))
+}
+
+/// Puts the wish on the record, then asks Raft.
+async fn try_change(
+    desk: &Desk,
+    asking: &Asking,
+    content: &[u8],
+    change: MemberChange,
+    force: bool,
+) -> Result<(), Problem> {
     let words = spoken(&change, force);
     let note = Command::ChangeMembers {
         change: Note::cut(&words),
@@ -244,8 +254,7 @@ async fn changed(
     desk.cluster
         .change_members(change, force, deadline)
         .await
-        .map_err(|error| Problem::changing(&words, &error))?;
-    Ok(Json(Done { says }))
+        .map_err(|error| Problem::changing(&words, &error))
 }
 
 fn spoken(change: &MemberChange, force: bool) -> String {

@@ -9,6 +9,7 @@ mod audit;
 mod conversations;
 mod members;
 mod problem;
+mod seen;
 mod site;
 mod socket;
 mod status;

@@ -248,12 +248,6 @@ impl Problem {
             ),
         }
     }
-
-    /// Replaces the line that says what to do.
-    pub(super) fn advise(mut self, advice: impl Into<String>) -> Self {
-        self.advice = advice.into();
-        self
-    }
 }
 
 impl IntoResponse for Problem {

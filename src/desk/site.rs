@@ -397,7 +397,7 @@ fn live_bundle(state: &State) -> Option<BlobHash> {
 
 fn changes(before: &[bundle::File], draft: &Draft) -> Changes {
     let mut changes = Changes::default();
-    let mut name = |list: &mut Vec<String>, sign: char, path: &str| {
+    let name = |list: &mut Vec<String>, sign: char, path: &str| {
         if list.len() < NAMES_SHOWN {
             list.push(format!("{sign} {path}"));
         }

@@ -23,7 +23,7 @@ use crate::{
         State, limits,
         nodes::Profile,
         when::rfc3339,
-        words::{NodeId, Timestamp},
+        words::NodeId,
     },
 };
 
@@ -80,7 +80,7 @@ struct Own {
     name: String,
     provider: String,
     region: String,
-    data_dir: PathBuf,
+    data_dir: String,
 }
 
 /// The cluster's own facts.
@@ -227,7 +227,7 @@ async fn status(Shared(desk): Shared<Desk>) -> Json<Status> {
             name: desk.node.name.to_string(),
             provider: desk.node.provider.to_string(),
             region: desk.node.region.to_string(),
-            data_dir: desk.node.data_dir.clone(),
+            data_dir: desk.node.data_dir.display().to_string(),
         },
         cluster: founded(&state),
         agreement: agreement(&state, &health, own),
