@@ -138,3 +138,6 @@ pub async fn serve(parts: DeskParts, path: &Path, stop: Stop) -> Outcome {
     let listener = socket::bind(path).await?;
     socket::serve(listener, path, api::router(Desk::new(parts)), stop).await
 }
+
+#[cfg(test)]
+pub(crate) mod tests;
