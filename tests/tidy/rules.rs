@@ -76,7 +76,7 @@ fn static_name(name: &str) -> &'static &'static str {
 }
 
 /// One crate, one owner: an upgrade of the crate then touches one folder.
-const OWNERS: [(&str, &[&str]); 22] = [
+const OWNERS: [(&str, &[&str]); 21] = [
     ("openraft", &["cluster"]),
     ("openraft_rt", &["cluster"]),
     ("lettre", &["mail"]),
@@ -88,7 +88,6 @@ const OWNERS: [(&str, &[&str]); 22] = [
     ("toml", &["config"]),
     ("rcgen", &["tls"]),
     ("x509_parser", &["tls"]),
-    ("imbl", &["model", "letterbox"]),
     ("anyhow", &["", "cli", "run", "demo"]),
     ("hickory_proto", &["dns"]),
     ("hickory_net", &["dns"]),
