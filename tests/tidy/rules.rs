@@ -18,6 +18,7 @@ fn may_import(room: &str) -> Option<Vec<&'static str>> {
         "tasks",
         "tls",
         "seal",
+        "durable",
     ];
     let own: &[&str] = match room {
         "model" => return Some(vec![]),
@@ -81,7 +82,7 @@ const OWNERS: [(&str, &[&str]); 21] = [
     ("openraft_rt", &["cluster"]),
     ("lettre", &["mail"]),
     ("clap", &["cli", ""]),
-    ("axum", &["web", "desk"]),
+    ("axum", &["web", "desk", "run"]),
     ("rusqlite", &["cluster", "letterbox"]),
     ("askama", &["web", "desk"]),
     ("fluent_templates", &["web", "desk"]),
