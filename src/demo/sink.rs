@@ -152,7 +152,7 @@ async fn take(listener: TcpListener, mailbox: Arc<Mailbox>) {
             continue;
         };
         let mailbox = mailbox.clone();
-        // One session; its end or panic is its own.
+        // One connection; its end or panic is its own.
         tokio::spawn(async move {
             // A sender that hangs up in the middle sends again, as mail does.
             let _ = Session::new(stream, mailbox).run().await;
