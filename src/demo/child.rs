@@ -4,35 +4,16 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::Context;
 use tokio::process::{Child as Process, ChildStdin, Command};
-use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 /// How long a child may take to stop before it is killed.
 const STOP_WITHIN: Duration = Duration::from_secs(15);
-
-/// Ends when standard input closes, which is when the process that started this one is gone. The reader is a thread of
-/// its own, as a read of standard input cannot be given up and would hold up the end of a runtime.
-pub async fn stdin_closed() {
-    let (tell, told) = oneshot::channel();
-    std::thread::spawn(move || {
-        let mut input = std::io::stdin().lock();
-        let mut bytes = [0; 64];
-        while matches!(input.read(&mut bytes), Ok(count) if count > 0) {}
-        // Nobody waits any more when the process ends for another reason.
-        let _ = tell.send(());
-    });
-    if told.await.is_err() {
-        // The thread ends by telling and by nothing else.
-        std::future::pending::<()>().await;
-    }
-}
 
 /// A process of this program.
 pub(super) struct Child {

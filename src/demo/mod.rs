@@ -22,7 +22,6 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 
-pub use child::stdin_closed;
 pub use places::PORT_BASE;
 
 use crate::clock;
