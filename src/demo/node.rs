@@ -18,7 +18,7 @@ use tokio::time::timeout;
 
 use super::child::{Child, ask};
 use super::facts::NodeFacts;
-use super::places::{Folder, NodePorts, Ports};
+use super::places::{self, Folder, NodePorts, Ports};
 
 /// The names of up to seven nodes; in a real cluster each is a place.
 const NAMES: [&str; 7] = [
@@ -50,7 +50,7 @@ impl Node {
             .get(place)
             .context("a cluster has seven nodes at most")?;
         let data_dir = folder.file(name);
-        std::fs::create_dir(&data_dir).context("cannot make a node's folder")?;
+        places::private_folder(&data_dir)?;
         let config = folder.file(&format!("{name}.toml"));
         let node = Node {
             name,

@@ -1,7 +1,9 @@
 //! Where the demo's parts are: ports on loopback and files under one folder. A block of ports that is in use is left
 //! to whoever uses it; the next free block is taken.
 
+use std::fs::DirBuilder;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -78,6 +80,15 @@ impl Ports {
     }
 }
 
+/// Makes a folder that only its owner can look into.
+///
+/// # Errors
+/// When it cannot be made, or is there already.
+pub(super) fn private_folder(path: &Path) -> anyhow::Result<()> {
+    let made = DirBuilder::new().mode(0o700).create(path);
+    made.with_context(|| format!("cannot make the folder {}", path.display()))
+}
+
 fn loopback(port: u16) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, port).into()
 }
@@ -123,7 +134,7 @@ impl Folder {
         )
         .with_context(|| format!("cannot write to {}", folder.path.display()))?;
         for part in ["logs", "tls", "mail"] {
-            std::fs::create_dir(folder.file(part)).context("cannot make a folder")?;
+            private_folder(&folder.file(part))?;
         }
         Ok(folder)
     }
