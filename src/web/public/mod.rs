@@ -241,3 +241,6 @@ async fn form_body(method: &Method, body: Body) -> Option<Bytes> {
     debug_assert_eq!(method, Method::POST);
     axum::body::to_bytes(body, limits::FORM_BYTES_MAX).await.ok()
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,7 @@ use crate::letterbox::Posted;
 use crate::model::conversation::Door;
 use crate::model::limits;
 use crate::model::words::{ClientId, Contact, ConversationId, KeyedHash};
-use crate::model::{Actor, Command, Proposal, Refusal, Reply, Source};
+use crate::model::{Actor, Command, Proposal, Reply, Source};
 use crate::seal::conversation_context;
 
 use super::form::{Form, Letter, Typed, contact_for_finding};
@@ -160,14 +160,14 @@ impl Public {
     pub(super) async fn take(&self, proposal: Proposal) -> Taken {
         match self.parts.letterbox.post(proposal).await {
             Posted::Agreed(committed) => match committed.reply {
-                Reply::Refused(refusal) => not_taken(&refusal),
+                Reply::Refused(_) => Taken::Not(StatusCode::SERVICE_UNAVAILABLE, "form-refused"),
                 Reply::Done | Reply::Admitted(_) | Reply::Wanted(_) | Reply::Kept { .. } | Reply::Leased { .. } => {
                     self.caught_up(committed.index).await;
                     Taken::Kept
                 }
             },
             Posted::Held => Taken::Kept,
-            Posted::Refused(refusal) => not_taken(&refusal),
+            Posted::Refused(_) => Taken::Not(StatusCode::SERVICE_UNAVAILABLE, "form-refused"),
             Posted::Unsure(_) => Taken::Not(StatusCode::SERVICE_UNAVAILABLE, "form-unsure"),
         }
     }
@@ -179,13 +179,4 @@ impl Public {
         let reached = applied.wait_for(|at| *at >= index);
         let _ = tokio::time::timeout(Duration::from_millis(limits::CATCH_UP_MS), reached).await;
     }
-}
-
-fn not_taken(refusal: &Refusal) -> Taken {
-    let key = match refusal {
-        Refusal::TooMany { what, .. } if what.contains("this conversation") => "conversation-full",
-        Refusal::Unknown { .. } => "absent-body",
-        _ => "form-refused",
-    };
-    Taken::Not(StatusCode::SERVICE_UNAVAILABLE, key)
 }

@@ -108,7 +108,7 @@ wrong-way-body = Please start from the first page.
 
 # Time
 just-now = just now
-minutes-ago = { $count } min ago
+minutes-ago = { $count } min ago
 hours-ago = { $count ->
     [one] 1 hour ago
    *[other] { $count } hours ago
@@ -117,8 +117,8 @@ days-ago = { $count ->
     [one] 1 day ago
    *[other] { $count } days ago
 }
-clock-time = { $time } { $zone }
-clock-dated = { $day } { $month ->
+clock-time = { $time } { $zone }
+clock-dated = { $day } { $month ->
     [1] January
     [2] February
     [3] March
@@ -131,4 +131,4 @@ clock-dated = { $day } { $month ->
     [10] October
     [11] November
    *[12] December
-} { $year }, { $time } { $zone }
+} { $year }, { $time } { $zone }
