@@ -16,3 +16,5 @@ pub mod seal;
 pub mod tasks;
 pub mod telemetry;
 pub mod tls;
+
+pub mod mail;

@@ -8,11 +8,16 @@ pub mod encoding;
 pub mod fetch;
 pub mod frames;
 pub mod health;
+pub mod journal;
+pub mod machine;
 pub mod neighbours;
 pub mod net;
 pub mod propose;
 pub mod raft;
+mod scan;
 pub mod serve;
+pub mod snapshots;
+pub mod sqlite;
 pub mod stamp;
 pub mod transport;
 
