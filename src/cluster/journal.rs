@@ -6,7 +6,6 @@
 //! vote nor lead until peers have given everything back. That is noticed here, and decided by whoever
 //! holds [`Journal::damage`].
 
-use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, RangeBounds};
@@ -25,6 +24,7 @@ use super::encoding::{
     DamageRecord, EncodingError, EntryRecord, Kind, LogIdRecord, Record, VoteRecord, decode, encode,
 };
 use super::raft::{Entry, LogId, Types, Vote};
+use super::tail::{Log, after, index_of};
 use crate::model::limits;
 
 /// Part of the log, or the vote, was lost. Kept on disk until peers have given everything back.
@@ -117,85 +117,6 @@ pub struct Journal<D> {
     log: Arc<Mutex<Log>>,
     keep_from: KeepFrom,
     damage: watch::Sender<Option<Damage>>,
-}
-
-/// What is in memory. Every index below the first of `tail` is on disk.
-#[derive(Default)]
-struct Log {
-    tail: BTreeMap<u64, (Entry, usize)>,
-    tail_bytes: usize,
-    /// Entries below this index are durable, so they need not stay in memory.
-    durable_to: u64,
-    /// Counts truncations, so that the report of an append before one says nothing about after it.
-    era: u64,
-    /// The first entry there is.
-    first: u64,
-    last: Option<LogId>,
-    purged: Option<LogId>,
-    committed: Option<LogId>,
-    vote: Option<Vote>,
-}
-
-fn index_of(id: Option<LogId>) -> u64 {
-    id.map_or(0, |id| id.index)
-}
-
-fn after(id: Option<LogId>) -> u64 {
-    id.map_or(0, |id| id.index + 1)
-}
-
-impl Log {
-    fn push(&mut self, entry: Entry, bytes: usize) {
-        if self.last == self.purged {
-            self.first = entry.log_id.index;
-        }
-        self.last = Some(entry.log_id);
-        self.tail_bytes += bytes;
-        self.tail.insert(entry.log_id.index, (entry, bytes));
-    }
-
-    /// Lets go of the oldest entries that are on disk, as far as memory asks for it.
-    fn trim(&mut self) {
-        while self.tail_bytes > limits::LOG_TAIL_BYTES_MAX
-            && let Some(oldest) = self.tail.first_entry()
-            && *oldest.key() < self.durable_to
-        {
-            self.tail_bytes -= oldest.remove().1;
-        }
-    }
-
-    fn drop_from(&mut self, index: u64) {
-        let dropped = self.tail.split_off(&index);
-        self.tail_bytes -= dropped.values().map(|(_, bytes)| bytes).sum::<usize>();
-        self.durable_to = self.durable_to.min(index);
-        self.era += 1;
-    }
-
-    fn drop_through(&mut self, index: u64) {
-        let kept = self.tail.split_off(&(index + 1));
-        self.tail_bytes -= self.tail.values().map(|(_, bytes)| bytes).sum::<usize>();
-        self.tail = kept;
-    }
-
-    fn from_memory(&self, from: u64, to: u64, max_bytes: usize) -> Vec<Entry> {
-        let mut entries = Vec::new();
-        let mut bytes = 0;
-        for (_, (entry, size)) in self.tail.range(from..to.max(from)) {
-            bytes += size;
-            if bytes > max_bytes && !entries.is_empty() {
-                break;
-            }
-            entries.push(entry.clone());
-        }
-        entries
-    }
-
-    /// The first index that is in memory; everything that exists below it is on disk.
-    fn tail_start(&self) -> u64 {
-        self.tail
-            .first_key_value()
-            .map_or_else(|| after(self.last), |(index, _)| *index)
-    }
 }
 
 fn frame<T: Record>(record: &T, index: u64) -> Result<Bytes, JournalError> {
@@ -597,6 +518,9 @@ impl<R: AsyncRuntime, D: Disk> RaftLogStorage<Types<R>> for Journal<D> {
         let from = after(last);
         {
             let mut log = self.lock();
+            if from >= after(log.last) {
+                return Ok(());
+            }
             log.drop_from(from);
             log.last = last.max(log.purged);
         }

@@ -3,6 +3,8 @@
 //! [`Cluster`] is what everybody else holds: the agreed state without waiting, what changed, and a way to propose.
 //! When Raft cannot run, the handle stays and says so; the state it last had stays readable (P3).
 
+pub mod answers;
+pub mod agreement;
 pub mod disk;
 pub mod encoding;
 pub mod fetch;
@@ -10,8 +12,10 @@ pub mod frames;
 pub mod health;
 pub mod journal;
 pub mod machine;
+pub mod membership;
 pub mod neighbours;
 pub mod net;
+pub mod network;
 pub mod propose;
 pub mod raft;
 mod scan;
@@ -19,7 +23,10 @@ pub mod serve;
 pub mod snapshots;
 pub mod sqlite;
 pub mod stamp;
+mod tail;
 pub mod transport;
+mod vigil;
+mod writer;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 

@@ -15,7 +15,7 @@ use tracing::{error, warn};
 
 use super::disk::{DiskError, Loaded, Lost, Mark, Row, checksum};
 use super::encoding::{DamageRecord, LogIdRecord, decode, encode};
-use super::sqlite::{insert_row, set_mark};
+use super::writer::{insert_row, set_mark};
 use crate::durable;
 use crate::model::limits;
 
@@ -273,7 +273,7 @@ impl Rows {
         let mut select = connection
             .prepare(select)
             .map_err(|error| error.to_string())?;
-        let from = super::sqlite::stored(self.next.unwrap_or(0));
+        let from = super::writer::stored(self.next.unwrap_or(0));
         let mut found = select.query([from]).map_err(|error| error.to_string())?;
         while let Some(row) = found.next().map_err(|error| error.to_string())? {
             let expected = match self.next {
@@ -381,7 +381,7 @@ fn copy(
         let mut select = old.prepare(
             "SELECT idx, crc, frame FROM log WHERE idx >= ?1 AND idx <= ?2 ORDER BY idx",
         )?;
-        let mut rows = select.query([super::sqlite::stored(first), super::sqlite::stored(last)])?;
+        let mut rows = select.query([super::writer::stored(first), super::writer::stored(last)])?;
         let mut expected = first;
         while let Some(row) = rows.next()? {
             let row = checked_row(row, expected)

@@ -44,7 +44,9 @@ impl Colour {
 
     /// `step` thirty-second parts of the way to white.
     fn towards_white(self, step: u8) -> Colour {
-        let part = |value: u8| value + u8::try_from(u16::from(255 - value) * u16::from(step) / 32).unwrap_or(0);
+        let part = |value: u8| {
+            value + u8::try_from(u16::from(255 - value) * u16::from(step) / 32).unwrap_or(0)
+        };
         Colour::of(part(self.red), part(self.green), part(self.blue))
     }
 
@@ -52,7 +54,11 @@ impl Colour {
     fn luminance(self) -> f64 {
         let linear = |value: u8| {
             let value = f64::from(value) / 255.0;
-            if value <= 0.04045 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
+            if value <= 0.04045 {
+                value / 12.92
+            } else {
+                ((value + 0.055) / 1.055).powf(2.4)
+            }
         };
         0.2126 * linear(self.red) + 0.7152 * linear(self.green) + 0.0722 * linear(self.blue)
     }

@@ -120,7 +120,10 @@ impl Network {
     pub fn holds(&self, address: IpAddr) -> bool {
         match (self.base, address) {
             (IpAddr::V4(base), IpAddr::V4(address)) => {
-                shifted(u32::from(base) ^ u32::from(address), 32 - u32::from(self.bits)) == 0
+                shifted(
+                    u32::from(base) ^ u32::from(address),
+                    32 - u32::from(self.bits),
+                ) == 0
             }
             (IpAddr::V6(base), IpAddr::V6(address)) => {
                 let differ = u128::from(base) ^ u128::from(address);
@@ -156,9 +159,13 @@ impl Company {
             "the name that customers know",
             "name = \"Example Hosting\"",
         );
-        let name = name.inspect(|name| line(problems, "company.name", name)).unwrap_or_default();
+        let name = name
+            .inspect(|name| line(problems, "company.name", name))
+            .unwrap_or_default();
         let languages = languages(spec.languages, problems);
-        let hours = spec.hours.map(|texts| spoken(problems, "company.hours", texts, &languages));
+        let hours = spec
+            .hours
+            .map(|texts| spoken(problems, "company.hours", texts, &languages));
         let phones = phones(spec.phones, &languages, problems);
         let (accent, accent_night) = colours(spec.accent, spec.accent_night, problems);
         Company {
@@ -178,20 +185,31 @@ impl Company {
 
 /// One line that people read: not empty, not endless, no control characters.
 fn line(problems: &mut Problems, key: &str, text: &str) {
-    let fits = (1..=LINE_CHARS_MAX).contains(&text.trim().chars().count()) && !text.chars().any(char::is_control);
+    let fits = (1..=LINE_CHARS_MAX).contains(&text.trim().chars().count())
+        && !text.chars().any(char::is_control);
     if !fits {
-        problems.add(key, format_args!("\"{text}\""), &format!("one line of 1 to {LINE_CHARS_MAX} characters"));
+        problems.add(
+            key,
+            format_args!("\"{text}\""),
+            &format!("one line of 1 to {LINE_CHARS_MAX} characters"),
+        );
     }
 }
 
 fn languages(tags: Option<Vec<String>>, problems: &mut Problems) -> Vec<Lang> {
     let known = Lang::ALL.map(Lang::tag).join(", ");
-    let Some(tags) = tags else { return Lang::ALL.to_vec() };
+    let Some(tags) = tags else {
+        return Lang::ALL.to_vec();
+    };
     let mut languages = Vec::new();
     for tag in &tags {
         match Lang::of_tag(tag) {
             Some(lang) if languages.contains(&lang) => {
-                problems.add("company.languages", format_args!("\"{tag}\" twice"), "each language once");
+                problems.add(
+                    "company.languages",
+                    format_args!("\"{tag}\" twice"),
+                    "each language once",
+                );
             }
             Some(lang) => languages.push(lang),
             None => problems.add_with(
@@ -203,7 +221,12 @@ fn languages(tags: Option<Vec<String>>, problems: &mut Problems) -> Vec<Lang> {
         }
     }
     if tags.is_empty() {
-        problems.add_with("company.languages", "none", "at least one language", "languages = [\"cs\", \"en\"]");
+        problems.add_with(
+            "company.languages",
+            "none",
+            "at least one language",
+            "languages = [\"cs\", \"en\"]",
+        );
     }
     languages
 }
@@ -211,7 +234,12 @@ fn languages(tags: Option<Vec<String>>, problems: &mut Problems) -> Vec<Lang> {
 fn zone(name: Option<String>, problems: &mut Problems) -> Zone {
     let Some(name) = name else { return Zone::utc() };
     problems
-        .parsed("company.time-zone", &name, "the name of a time zone", "time-zone = \"Europe/Prague\"")
+        .parsed(
+            "company.time-zone",
+            &name,
+            "the name of a time zone",
+            "time-zone = \"Europe/Prague\"",
+        )
         .unwrap_or_else(Zone::utc)
 }
 
@@ -223,7 +251,11 @@ fn spoken(problems: &mut Problems, key: &str, texts: TextSpec, languages: &[Lang
                 line(problems, key, &text);
                 spoken.insert(lang, text);
             }
-            None => problems.add(key, format_args!("the language \"{tag}\""), "one of company.languages"),
+            None => problems.add(
+                key,
+                format_args!("the language \"{tag}\""),
+                "one of company.languages",
+            ),
         }
     }
     for lang in languages.iter().filter(|lang| !spoken.contains_key(lang)) {
@@ -240,42 +272,75 @@ fn spoken(problems: &mut Problems, key: &str, texts: TextSpec, languages: &[Lang
 fn phones(specs: Vec<PhoneSpec>, languages: &[Lang], problems: &mut Problems) -> Vec<PhoneLine> {
     let key = "company.phones";
     if specs.len() > PHONES_MAX {
-        problems.add(key, format_args!("{} numbers", specs.len()), &format!("at most {PHONES_MAX}"));
+        problems.add(
+            key,
+            format_args!("{} numbers", specs.len()),
+            &format!("at most {PHONES_MAX}"),
+        );
     }
     let mut lines = Vec::new();
     for spec in specs {
         let example = "number = \"+420 234 567 890\"";
-        let Some(shown) = problems.required(key, spec.number, "a number to call", example) else { continue };
+        let Some(shown) = problems.required(key, spec.number, "a number to call", example) else {
+            continue;
+        };
         let Ok(number) = Phone::new(&shown) else {
-            problems.add_with(key, format_args!("\"{shown}\""), "a telephone number of 6 to 15 digits", example);
+            problems.add_with(
+                key,
+                format_args!("\"{shown}\""),
+                "a telephone number of 6 to 15 digits",
+                example,
+            );
             continue;
         };
         lines.push(PhoneLine {
             shown: shown.trim().to_owned(),
             dialled: number.as_str().to_owned(),
-            label: spec.label.map(|texts| spoken(problems, key, texts, languages)),
-            hours: spec.hours.map(|texts| spoken(problems, key, texts, languages)),
+            label: spec
+                .label
+                .map(|texts| spoken(problems, key, texts, languages)),
+            hours: spec
+                .hours
+                .map(|texts| spoken(problems, key, texts, languages)),
         });
     }
     lines
 }
 
-fn colours(day: Option<String>, night: Option<String>, problems: &mut Problems) -> (Colour, Colour) {
+fn colours(
+    day: Option<String>,
+    night: Option<String>,
+    problems: &mut Problems,
+) -> (Colour, Colour) {
     let derived = match (&day, &night) {
         (None, _) => Some(ACCENT_NIGHT),
         (Some(_), _) => None,
     };
     let day = colour(day, "company.accent", ACCENT, Colour::WHITE, problems);
     let derived = derived.unwrap_or_else(|| day.lightened_until(CONTRAST_MADE, Colour::NIGHT));
-    let night = colour(night, "company.accent-night", derived, Colour::NIGHT, problems);
+    let night = colour(
+        night,
+        "company.accent-night",
+        derived,
+        Colour::NIGHT,
+        problems,
+    );
     (day, night)
 }
 
 /// The colour that the file names, which people must be able to read on its ground.
-fn colour(text: Option<String>, key: &str, otherwise: Colour, ground: Colour, problems: &mut Problems) -> Colour {
+fn colour(
+    text: Option<String>,
+    key: &str,
+    otherwise: Colour,
+    ground: Colour,
+    problems: &mut Problems,
+) -> Colour {
     let Some(text) = text else { return otherwise };
     let wanted = "a colour as # and six hexadecimal digits";
-    let Some(colour) = problems.parsed::<Colour>(key, &text, wanted, &format!("accent = \"{otherwise}\"")) else {
+    let Some(colour) =
+        problems.parsed::<Colour>(key, &text, wanted, &format!("accent = \"{otherwise}\""))
+    else {
         return otherwise;
     };
     let contrast = colour.contrast(ground);
@@ -293,7 +358,11 @@ fn colour(text: Option<String>, key: &str, otherwise: Colour, ground: Colour, pr
 fn alternates(names: Vec<String>, problems: &mut Problems) -> Vec<String> {
     let key = "company.alternates";
     if names.len() > ALTERNATES_MAX {
-        problems.add(key, format_args!("{} names", names.len()), &format!("at most {ALTERNATES_MAX}"));
+        problems.add(
+            key,
+            format_args!("{} names", names.len()),
+            &format!("at most {ALTERNATES_MAX}"),
+        );
     }
     for name in names.iter().filter(|name| !is_host(name)) {
         problems.add_with(
@@ -311,17 +380,25 @@ fn is_host(text: &str) -> bool {
     let (host, port) = text.rsplit_once(':').unwrap_or((text, "443"));
     let label = |it: &str| {
         (1..=63).contains(&it.len())
-            && it.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && it
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
             && !it.starts_with('-')
             && !it.ends_with('-')
     };
-    host.len() <= 253 && host.split('.').all(label) && port.parse::<u16>().is_ok_and(|port| port > 0)
+    host.len() <= 253
+        && host.split('.').all(label)
+        && port.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
 fn unhurried(texts: &[String], problems: &mut Problems) -> Vec<Network> {
     let key = "company.unhurried";
     if texts.len() > UNHURRIED_MAX {
-        problems.add(key, format_args!("{} networks", texts.len()), &format!("at most {UNHURRIED_MAX}"));
+        problems.add(
+            key,
+            format_args!("{} networks", texts.len()),
+            &format!("at most {UNHURRIED_MAX}"),
+        );
     }
     let mut networks = Vec::new();
     for text in texts {
@@ -367,7 +444,10 @@ mod tests {
         let (company, problems) = checked(WHOLE);
         assert_eq!(problems, [""; 0]);
         assert_eq!(company.phones[0].dialled, "+420234567890");
-        assert_eq!(company.phones[0].label.as_ref().unwrap().in_lang(Lang::Cs), "Podpora");
+        assert_eq!(
+            company.phones[0].label.as_ref().unwrap().in_lang(Lang::Cs),
+            "Podpora"
+        );
         assert_eq!(company.languages, [Lang::Cs, Lang::En]);
         assert!(company.unhurried[0].holds("203.0.113.77".parse().unwrap()));
         assert!(!company.unhurried[0].holds("203.0.114.77".parse().unwrap()));
@@ -391,13 +471,19 @@ mod tests {
     #[test]
     fn a_colour_that_people_cannot_read_is_refused_with_its_contrast() {
         let (_, problems) = checked("name = \"E\"\naccent = \"#ffcc00\"");
-        assert!(problems[0].contains("company.accent: found #ffcc00, which has a contrast of 1.5 : 1"), "{problems:?}");
+        assert!(
+            problems[0].contains("company.accent: found #ffcc00, which has a contrast of 1.5 : 1"),
+            "{problems:?}"
+        );
     }
 
     #[test]
     fn a_text_missing_in_one_language_is_named() {
         let (_, problems) = checked("name = \"E\"\nhours = { cs = \"nonstop\" }");
-        assert!(problems[0].contains("company.hours: found nothing in \"en\""), "{problems:?}");
+        assert!(
+            problems[0].contains("company.hours: found nothing in \"en\""),
+            "{problems:?}"
+        );
     }
 
     #[test]
@@ -413,8 +499,18 @@ mod tests {
             "#,
         );
         let all = problems.join("\n");
-        for key in ["name", "languages", "time-zone", "alternates", "unhurried", "phones"] {
-            assert!(all.contains(&format!("company.{key}: ")), "{key} is missing in {all}");
+        for key in [
+            "name",
+            "languages",
+            "time-zone",
+            "alternates",
+            "unhurried",
+            "phones",
+        ] {
+            assert!(
+                all.contains(&format!("company.{key}: ")),
+                "{key} is missing in {all}"
+            );
         }
         assert_eq!(problems.len(), 6, "{all}");
     }

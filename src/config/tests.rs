@@ -19,8 +19,6 @@ profile = "wan"
 [web]
 names = ["help.example.net"]
 
-[company]
-
 [telemetry]
 log-format = "json"
 log-level = "debug"

@@ -73,7 +73,10 @@ mod tests {
     fn summer_and_winter_have_their_own_hour_and_name() {
         let prague: Zone = "Europe/Prague".parse().unwrap();
         let winter = prague.wall(Timestamp(1_795_471_080_000));
-        assert_eq!((winter.day, winter.hour, winter.minute, winter.zone.as_str()), (23, 22, 58, "CET"));
+        assert_eq!(
+            (winter.day, winter.hour, winter.minute, winter.zone.as_str()),
+            (23, 22, 58, "CET")
+        );
         let summer = prague.wall(Timestamp(1_782_000_000_000));
         assert_eq!(summer.zone, "CEST");
     }

@@ -169,6 +169,8 @@ pub const PEER_BODIES_BYTES_MAX: usize = 64 * 1_024 * 1_024;
 pub const PEER_FRAMES_WAITING: usize = 16;
 /// How long a transfer may stand still before it is given up.
 pub const PEER_STALL_MS: u64 = 10_000;
+/// Bytes of a snapshot that are hashed before others get a turn: two milliseconds on a slow processor.
+pub const SNAPSHOT_HASH_STEP: usize = 1_024 * 1_024;
 /// Bytes of one chunk of a file that travels between peers.
 pub const PEER_CHUNK_BYTES: usize = 64 * 1_024;
 /// Bytes a second that one transfer may take, so that heartbeats survive on a 100 Mbit/s line.
@@ -229,16 +231,40 @@ pub struct Bucket {
 }
 
 /// Messages from one address or IPv6 /64: a mobile operator puts many people behind one, so only dozens at once stand out.
-pub const PACE_HOST: Bucket = Bucket { each_ms: 3_000, soft: 30, hard: 120 };
+pub const PACE_HOST: Bucket = Bucket {
+    each_ms: 3_000,
+    soft: 30,
+    hard: 120,
+};
 /// Messages from one /24 or /48.
-pub const PACE_NETWORK: Bucket = Bucket { each_ms: 300, soft: 200, hard: 1_200 };
+pub const PACE_NETWORK: Bucket = Bucket {
+    each_ms: 300,
+    soft: 200,
+    hard: 1_200,
+};
 /// Messages that one node takes: the worst day seen elsewhere brought a few thousand an hour; the disk takes far more.
-pub const PACE_EVERYBODY: Bucket = Bucket { each_ms: 5, soft: 10_000, hard: 50_000 };
+pub const PACE_EVERYBODY: Bucket = Bucket {
+    each_ms: 5,
+    soft: 10_000,
+    hard: 50_000,
+};
 /// Messages added to one conversation: a person in haste sends one line at a time.
-pub const PACE_CONVERSATION: Bucket = Bucket { each_ms: 5_000, soft: 20, hard: 40 };
+pub const PACE_CONVERSATION: Bucket = Bucket {
+    each_ms: 5_000,
+    soft: 20,
+    hard: 40,
+};
 /// Tries of one ticket code, from wherever: contacts cannot be guessed at one a minute.
-pub const PACE_TICKET: Bucket = Bucket { each_ms: 60_000, soft: 20, hard: 20 };
+pub const PACE_TICKET: Bucket = Bucket {
+    each_ms: 60_000,
+    soft: 20,
+    hard: 20,
+};
 /// Tries of ticket codes from one address: people mistype; the code space of 5 * 10^11 cannot be searched at this pace.
-pub const PACE_TICKETS_OF_HOST: Bucket = Bucket { each_ms: 10_000, soft: 30, hard: 30 };
+pub const PACE_TICKETS_OF_HOST: Bucket = Bucket {
+    each_ms: 10_000,
+    soft: 30,
+    hard: 30,
+};
 /// Buckets remembered at a time: about 6 MB.
 pub const PACE_KEYS_MAX: usize = 65_536;

@@ -10,15 +10,21 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::{ClientConfig, RootCertStore};
 use tokio_rustls::TlsConnector;
 
-use crate::durable::{DurableError, read_whole};
+use crate::durable::read_at_most;
 use crate::model::limits::PEM_BYTES_MAX;
 
 /// Why there is nobody to trust.
 #[derive(Debug, thiserror::Error)]
 pub enum OutgoingError {
     /// The file cannot be read.
-    #[error("no authorities to trust")]
-    Read(#[source] DurableError),
+    #[error("cannot read the authorities to trust in {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// The file is not PEM.
     #[error("{path} is not a PEM file of certificates")]
     Pem {
@@ -66,7 +72,10 @@ pub fn connector(file: Option<&Path>) -> Result<TlsConnector, OutgoingError> {
 
 fn authorities(path: &Path) -> Result<RootCertStore, OutgoingError> {
     let path_buf = || path.to_owned();
-    let text = read_whole(path, PEM_BYTES_MAX).map_err(OutgoingError::Read)?;
+    let text = read_at_most(path, PEM_BYTES_MAX).map_err(|source| OutgoingError::Read {
+        path: path_buf(),
+        source,
+    })?;
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(&text) {
         let certificate = certificate.map_err(|source| OutgoingError::Pem {
@@ -104,7 +113,7 @@ mod tests {
     fn a_file_without_an_authority_is_refused_by_name() {
         let folder = tempfile::tempdir().unwrap();
         let missing = connector(Some(&folder.path().join("none"))).err().unwrap();
-        assert!(matches!(missing, OutgoingError::Read(_)));
+        assert!(matches!(missing, OutgoingError::Read { .. }));
         let path = folder.path().join("empty");
         std::fs::write(&path, "nothing").unwrap();
         let empty = connector(Some(&path)).err().unwrap();

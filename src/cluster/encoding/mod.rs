@@ -56,6 +56,8 @@ pub enum Kind {
     SnapshotOffer = 23,
     /// The answer to a whole snapshot.
     SnapshotResponse = 24,
+    /// How much of a snapshot the follower has.
+    SnapshotProgress = 25,
     /// A proposal on its way to the leader.
     Forward = 32,
     /// What became of it.
@@ -71,7 +73,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Kind; 20] = [
+    const ALL: [Kind; 21] = [
         Kind::LogId,
         Kind::Vote,
         Kind::Entry,
@@ -86,6 +88,7 @@ impl Kind {
         Kind::TransferResponse,
         Kind::SnapshotOffer,
         Kind::SnapshotResponse,
+        Kind::SnapshotProgress,
         Kind::Forward,
         Kind::Forwarded,
         Kind::Ping,

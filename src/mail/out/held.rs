@@ -134,12 +134,12 @@ pub(super) struct Told {
 
 impl Told {
     pub(super) fn load(path: &Path) -> Told {
-        match durable::read_limited(path, HELD_TOLD_BYTES_MAX) {
-            Ok(Some(bytes)) => Told::read(&bytes).unwrap_or_else(|| {
+        match durable::read_at_most(path, HELD_TOLD_BYTES_MAX) {
+            Ok(bytes) => Told::read(&bytes).unwrap_or_else(|| {
                 warn!(path = %path.display(), "not a list of held messages; some may be mailed again");
                 Told::default()
             }),
-            Ok(None) => Told::default(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Told::default(),
             Err(error) => {
                 warn!(path = %path.display(), %error, "cannot read which held messages were mailed");
                 Told::default()

@@ -92,22 +92,44 @@ pub struct Form {
 impl Form {
     /// An empty form.
     pub fn fresh(token: String) -> Form {
-        Form { token, ..Form::default() }
+        Form {
+            token,
+            ..Form::default()
+        }
     }
 
     /// The form as it was typed, under a new token, with one sentence about why it was not taken.
     pub fn again(typed: Typed, token: String, heading: String, said: String) -> Form {
-        Form { typed, token, problem: Some(Problem { heading, said: vec![said] }), wrongs: Vec::new() }
+        Form {
+            typed,
+            token,
+            problem: Some(Problem {
+                heading,
+                said: vec![said],
+            }),
+            wrongs: Vec::new(),
+        }
     }
 
     /// The form as it was typed, under a new token, with the fields to blame.
     pub fn blaming(typed: Typed, token: String, heading: String, wrongs: Vec<Wrong>) -> Form {
-        Form { typed, token, problem: Some(Problem { heading, said: Vec::new() }), wrongs }
+        Form {
+            typed,
+            token,
+            problem: Some(Problem {
+                heading,
+                said: Vec::new(),
+            }),
+            wrongs,
+        }
     }
 
     /// What is wrong with this field, if anything is.
     pub fn wrong(&self, field: &str) -> Option<&str> {
-        self.wrongs.iter().find(|wrong| wrong.field == field).map(|wrong| wrong.said.as_str())
+        self.wrongs
+            .iter()
+            .find(|wrong| wrong.field == field)
+            .map(|wrong| wrong.said.as_str())
     }
 }
 
@@ -132,10 +154,15 @@ impl Letter {
         let contact = contact(&typed.contact, say);
         let reference = reference(&typed.reference, say);
         match (text, contact, reference) {
-            (Ok(text), Ok(contact), Ok(reference)) => Ok(Letter { text, contact, reference }),
-            (text, contact, reference) => {
-                Err([text.err(), contact.err(), reference.err()].into_iter().flatten().collect())
-            }
+            (Ok(text), Ok(contact), Ok(reference)) => Ok(Letter {
+                text,
+                contact,
+                reference,
+            }),
+            (text, contact, reference) => Err([text.err(), contact.err(), reference.err()]
+                .into_iter()
+                .flatten()
+                .collect()),
         }
     }
 }
@@ -152,7 +179,10 @@ pub fn message(typed: &str, say: &Say) -> Result<MessageText, Wrong> {
         } else {
             too_long(say, "wrong-text-long", typed, limits::MESSAGE_CHARS_MAX)
         };
-        Wrong { field: "text", said }
+        Wrong {
+            field: "text",
+            said,
+        }
     })
 }
 
@@ -173,15 +203,29 @@ pub fn claim(typed: &Typed, say: &Say) -> Result<(TicketCode, Contact), Vec<Wron
 /// When it is empty or a symbol of it is wrong.
 pub fn code(typed: &Typed, say: &Say) -> Result<TicketCode, Wrong> {
     TicketCode::new(&typed.code).map_err(|_| {
-        let key = if typed.code.trim().is_empty() { "wrong-code-empty" } else { "wrong-code" };
-        Wrong { field: "code", said: say.it(key) }
+        let key = if typed.code.trim().is_empty() {
+            "wrong-code-empty"
+        } else {
+            "wrong-code"
+        };
+        Wrong {
+            field: "code",
+            said: say.it(key),
+        }
     })
 }
 
 fn contact(typed: &str, say: &Say) -> Result<Contact, Wrong> {
     Contact::new(typed).map_err(|_| {
-        let key = if typed.trim().is_empty() { "wrong-contact-empty" } else { "wrong-contact" };
-        Wrong { field: "contact", said: say.it(key) }
+        let key = if typed.trim().is_empty() {
+            "wrong-contact-empty"
+        } else {
+            "wrong-contact"
+        };
+        Wrong {
+            field: "contact",
+            said: say.it(key),
+        }
     })
 }
 
@@ -191,7 +235,12 @@ fn reference(typed: &str, say: &Say) -> Result<Option<ReferenceText>, Wrong> {
     }
     ReferenceText::new(typed).map(Some).map_err(|_| Wrong {
         field: "reference",
-        said: too_long(say, "wrong-reference-long", typed, limits::REFERENCE_CHARS_MAX),
+        said: too_long(
+            say,
+            "wrong-reference-long",
+            typed,
+            limits::REFERENCE_CHARS_MAX,
+        ),
     })
 }
 
@@ -216,10 +265,15 @@ pub fn contact_for_finding(contact: &Contact) -> String {
 pub fn contact_in_short(contact: &Contact) -> String {
     match contact {
         Contact::Email(address) => {
-            let (local, domain) = address.as_str().rsplit_once('@').unwrap_or((address.as_str(), ""));
+            let (local, domain) = address
+                .as_str()
+                .rsplit_once('@')
+                .unwrap_or((address.as_str(), ""));
             format!("{}…@{domain}", local.chars().next().unwrap_or('…'))
         }
-        Contact::Phone(number) => number.as_str()[number.as_str().len().saturating_sub(3)..].to_owned(),
+        Contact::Phone(number) => {
+            number.as_str()[number.as_str().len().saturating_sub(3)..].to_owned()
+        }
     }
 }
 
@@ -230,7 +284,12 @@ mod tests {
     use super::*;
 
     fn typed(text: &str, contact: &str, reference: &str) -> Typed {
-        Typed { text: text.to_owned(), contact: contact.to_owned(), reference: reference.to_owned(), ..Typed::default() }
+        Typed {
+            text: text.to_owned(),
+            contact: contact.to_owned(),
+            reference: reference.to_owned(),
+            ..Typed::default()
+        }
     }
 
     fn wrongs(typed: &Typed) -> Vec<&'static str> {
@@ -240,15 +299,27 @@ mod tests {
 
     #[test]
     fn a_body_is_read_as_browsers_write_it() {
-        let read = Typed::read("text=Nejde+web%0D%0Aani+po%C5%A1ta&contact=a%40example.com&lang=cs&text=again&x=1".as_bytes());
+        let read = Typed::read(
+            "text=Nejde+web%0D%0Aani+po%C5%A1ta&contact=a%40example.com&lang=cs&text=again&x=1"
+                .as_bytes(),
+        );
         assert_eq!(read.text, "Nejde web\r\nani pošta");
-        assert_eq!((read.contact.as_str(), read.lang), ("a@example.com", Some(Lang::Cs)));
+        assert_eq!(
+            (read.contact.as_str(), read.lang),
+            ("a@example.com", Some(Lang::Cs))
+        );
     }
 
     #[test]
     fn every_wrong_field_is_named_at_once() {
-        assert_eq!(wrongs(&typed(" \r\n ", "", &"x".repeat(254))), ["text", "contact", "reference"]);
-        assert_eq!(wrongs(&typed(&"é".repeat(4_001), "a@b", "")), ["text", "contact"]);
+        assert_eq!(
+            wrongs(&typed(" \r\n ", "", &"x".repeat(254))),
+            ["text", "contact", "reference"]
+        );
+        assert_eq!(
+            wrongs(&typed(&"é".repeat(4_001), "a@b", "")),
+            ["text", "contact"]
+        );
     }
 
     #[test]
@@ -263,7 +334,8 @@ mod tests {
     #[test]
     fn a_contact_is_found_again_however_it_is_typed() {
         let same = |one: &str, two: &str| {
-            contact_for_finding(&Contact::new(one).unwrap()) == contact_for_finding(&Contact::new(two).unwrap())
+            contact_for_finding(&Contact::new(one).unwrap())
+                == contact_for_finding(&Contact::new(two).unwrap())
         };
         assert!(same("Jana.Nova@Example.com", " jana.nova@example.COM"));
         assert!(same("+420 234 567 890", "234567890"));
@@ -273,8 +345,14 @@ mod tests {
 
     #[test]
     fn a_contact_is_repeated_in_short() {
-        assert_eq!(contact_in_short(&Contact::new("jana@example.com").unwrap()), "j…@example.com");
-        assert_eq!(contact_in_short(&Contact::new("+420 234 567 890").unwrap()), "890");
+        assert_eq!(
+            contact_in_short(&Contact::new("jana@example.com").unwrap()),
+            "j…@example.com"
+        );
+        assert_eq!(
+            contact_in_short(&Contact::new("+420 234 567 890").unwrap()),
+            "890"
+        );
     }
 
     proptest! {

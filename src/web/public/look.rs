@@ -26,7 +26,9 @@ pub enum LookError {
         source: std::io::Error,
     },
     /// The file is too large for a page on a bad line.
-    #[error("company.logo at {path} has {found} bytes; at most {LOGO_BYTES_MAX} fit, so that the first page loads on a bad line (a simplified SVG mostly does)")]
+    #[error(
+        "company.logo at {path} has {found} bytes; at most {LOGO_BYTES_MAX} fit, so that the first page loads on a bad line (a simplified SVG mostly does)"
+    )]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -65,7 +67,11 @@ impl Look {
         let policy = format!(
             "default-src 'none'; style-src 'sha256-{hash}'; img-src data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
         );
-        Ok(Look { style, logo, policy })
+        Ok(Look {
+            style,
+            logo,
+            policy,
+        })
     }
 }
 
@@ -89,9 +95,15 @@ fn style(company: &Company) -> String {
 }
 
 fn logo(path: &Path) -> Result<String, LookError> {
-    let bytes = std::fs::read(path).map_err(|source| LookError::Unreadable { path: path.to_owned(), source })?;
+    let bytes = std::fs::read(path).map_err(|source| LookError::Unreadable {
+        path: path.to_owned(),
+        source,
+    })?;
     if bytes.len() > LOGO_BYTES_MAX {
-        return Err(LookError::TooLarge { path: path.to_owned(), found: bytes.len() });
+        return Err(LookError::TooLarge {
+            path: path.to_owned(),
+            found: bytes.len(),
+        });
     }
     if bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
         return Ok(format!("data:image/png;base64,{}", STANDARD.encode(&bytes)));
@@ -99,7 +111,9 @@ fn logo(path: &Path) -> Result<String, LookError> {
     match std::str::from_utf8(&bytes) {
         // Shown by <img>, where a browser runs no script of it and loads nothing for it.
         Ok(text) if text.contains("<svg") => Ok(format!("data:image/svg+xml,{}", escaped(text))),
-        Ok(_) | Err(_) => Err(LookError::NotAPicture { path: path.to_owned() }),
+        Ok(_) | Err(_) => Err(LookError::NotAPicture {
+            path: path.to_owned(),
+        }),
     }
 }
 
@@ -126,7 +140,9 @@ mod tests {
         let mut problems = crate::config::Problems::new();
         let company = Company::check(Default::default(), &mut problems);
         let look = Look::of(&company).unwrap();
-        assert!(!look.style.contains("/*") && !look.style.contains('\n') && !look.style.contains("</"));
+        assert!(
+            !look.style.contains("/*") && !look.style.contains('\n') && !look.style.contains("</")
+        );
         assert!(look.style.len() < 7_000, "{}", look.style.len());
     }
 
@@ -140,8 +156,16 @@ mod tests {
         assert!(logo(&path).unwrap_err().to_string().contains("4097 bytes"));
         std::fs::write(&path, "GIF89a").unwrap();
         assert!(matches!(logo(&path), Err(LookError::NotAPicture { .. })));
-        std::fs::write(&path, "<svg xmlns=\"http://www.w3.org/2000/svg\"><path d='M0 0\"'/></svg>").unwrap();
-        assert!(logo(&path).unwrap().starts_with("data:image/svg+xml,%3csvg xmlns=%22http://"));
+        std::fs::write(
+            &path,
+            "<svg xmlns=\"http://www.w3.org/2000/svg\"><path d='M0 0\"'/></svg>",
+        )
+        .unwrap();
+        assert!(
+            logo(&path)
+                .unwrap()
+                .starts_with("data:image/svg+xml,%3csvg xmlns=%22http://")
+        );
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }

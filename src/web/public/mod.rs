@@ -88,7 +88,11 @@ struct Asked<'a> {
 
 /// Whether a path is one of these pages, so that a published site does not take it. `/` is not: a site may have it.
 pub fn is_ours(path: &str) -> bool {
-    let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+    let first = path
+        .trim_start_matches('/')
+        .split('/')
+        .next()
+        .unwrap_or_default();
     match first {
         "write" | "ticket" | "c" => true,
         tag => Lang::ALL.iter().any(|lang| lang.tag() == tag),
@@ -113,8 +117,16 @@ pub fn routes(parts: PublicParts) -> Result<Router, LookError> {
             .route(&format!("/{}/", lang.tag()), get(front))
             .route(&format!("/{}", lang.tag()), get(to_front));
     }
-    let public = Arc::new(Public { parts, look, says, paces });
-    Ok(routes.fallback(not_found).method_not_allowed_fallback(wrong_way).with_state(public))
+    let public = Arc::new(Public {
+        parts,
+        look,
+        says,
+        paces,
+    });
+    Ok(routes
+        .fallback(not_found)
+        .method_not_allowed_fallback(wrong_way)
+        .with_state(public))
 }
 
 async fn front(State(public): State<Arc<Public>>, request: Request) -> Response<Body> {
@@ -125,17 +137,28 @@ async fn front(State(public): State<Arc<Public>>, request: Request) -> Response<
 /// The address without its last slash is what people type.
 async fn to_front(State(public): State<Arc<Public>>, request: Request) -> Response<Body> {
     let asked = public.asked(&request.into_parts().0, None);
-    send_on(StatusCode::TEMPORARY_REDIRECT, &format!("/{}/", asked.say.lang.tag()))
+    send_on(
+        StatusCode::TEMPORARY_REDIRECT,
+        &format!("/{}/", asked.say.lang.tag()),
+    )
 }
 
 async fn not_found(State(public): State<Arc<Public>>, request: Request) -> Response<Body> {
     let asked = public.asked(&request.into_parts().0, None);
-    asked.plain(StatusCode::NOT_FOUND, "not-found-heading", &["not-found-body"])
+    asked.plain(
+        StatusCode::NOT_FOUND,
+        "not-found-heading",
+        &["not-found-body"],
+    )
 }
 
 async fn wrong_way(State(public): State<Arc<Public>>, request: Request) -> Response<Body> {
     let asked = public.asked(&request.into_parts().0, None);
-    asked.plain(StatusCode::METHOD_NOT_ALLOWED, "wrong-way-heading", &["wrong-way-body"])
+    asked.plain(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "wrong-way-heading",
+        &["wrong-way-body"],
+    )
 }
 
 impl Public {
@@ -144,13 +167,27 @@ impl Public {
         let spoken = &self.parts.company.languages;
         let path = request.uri.path().trim_matches('/');
         let query = request.uri.query().unwrap_or_default();
-        let in_query = query.split('&').find_map(|it| it.strip_prefix("lang=")).and_then(Lang::of_tag);
+        let in_query = query
+            .split('&')
+            .find_map(|it| it.strip_prefix("lang="))
+            .and_then(Lang::of_tag);
         let in_path = Lang::ALL.into_iter().find(|lang| lang.tag() == path);
-        let accepts = request.headers.get(header::ACCEPT_LANGUAGE).and_then(|it| it.to_str().ok());
-        let named = in_query.or(in_path).or(told).filter(|lang| spoken.contains(lang));
+        let accepts = request
+            .headers
+            .get(header::ACCEPT_LANGUAGE)
+            .and_then(|it| it.to_str().ok());
+        let named = in_query
+            .or(in_path)
+            .or(told)
+            .filter(|lang| spoken.contains(lang));
         let lang = named.unwrap_or_else(|| texts::preferred(accepts, spoken));
         let host = request.uri.authority().map(|it| it.as_str());
-        let host = host.or_else(|| request.headers.get(header::HOST).and_then(|it| it.to_str().ok()));
+        let host = host.or_else(|| {
+            request
+                .headers
+                .get(header::HOST)
+                .and_then(|it| it.to_str().ok())
+        });
         Asked {
             public: self,
             say: self.say(lang),
@@ -161,7 +198,10 @@ impl Public {
     }
 
     fn say(&self, lang: Lang) -> &Say {
-        self.says.iter().find(|say| say.lang == lang).expect("one was made for each language")
+        self.says
+            .iter()
+            .find(|say| say.lang == lang)
+            .expect("one was made for each language")
     }
 
     /// A keyed hash for form tokens, which every node computes alike.
@@ -172,7 +212,10 @@ impl Public {
 
 impl Visitor {
     /// Used where no listener said who asks, which only tests do: everybody is the same visitor then.
-    const NOBODY: Visitor = Visitor { address: IpAddr::V4(Ipv4Addr::UNSPECIFIED), borrowed: false };
+    const NOBODY: Visitor = Visitor {
+        address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        borrowed: false,
+    };
 }
 
 impl<'a> Asked<'a> {
@@ -206,9 +249,10 @@ impl<'a> Asked<'a> {
     fn alone(&self) -> Option<Alone> {
         let health = self.public.parts.cluster.health();
         let since = match health.quorum {
-            Quorum::LostSince(since) if since.0 > 0 => {
-                Some(self.say.with("alone-since", [("time", self.moment(since).spoken(self.say).into())]))
-            }
+            Quorum::LostSince(since) if since.0 > 0 => Some(self.say.with(
+                "alone-since",
+                [("time", self.moment(since).spoken(self.say).into())],
+            )),
             Quorum::LostSince(_) | Quorum::Held => None,
         };
         health.alone().then_some(Alone { since })
@@ -217,7 +261,8 @@ impl<'a> Asked<'a> {
     fn front(&self, status: StatusCode, form: Form) -> Response<Body> {
         let frame = self.frame(|lang| format!("/{}/", lang.tag()));
         let mut page = answer(status, &Front { frame, form }, &self.public.look.policy);
-        page.headers_mut().insert(header::VARY, HeaderValue::from_static("accept-language"));
+        page.headers_mut()
+            .insert(header::VARY, HeaderValue::from_static("accept-language"));
         page
     }
 
@@ -231,7 +276,11 @@ impl<'a> Asked<'a> {
     }
 
     fn too_large(&self) -> Response<Body> {
-        self.plain(StatusCode::PAYLOAD_TOO_LARGE, "too-large-heading", &["too-large-body"])
+        self.plain(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too-large-heading",
+            &["too-large-body"],
+        )
     }
 }
 
@@ -239,7 +288,9 @@ impl<'a> Asked<'a> {
 /// to limit.
 async fn form_body(method: &Method, body: Body) -> Option<Bytes> {
     debug_assert_eq!(method, Method::POST);
-    axum::body::to_bytes(body, limits::FORM_BYTES_MAX).await.ok()
+    axum::body::to_bytes(body, limits::FORM_BYTES_MAX)
+        .await
+        .ok()
 }
 
 #[cfg(test)]

@@ -54,7 +54,11 @@ struct Inner {
 impl Paces {
     /// Empty buckets. Who comes from an unhurried network is counted only together with everybody.
     pub fn new(unhurried: Vec<Network>) -> Paces {
-        Paces { unhurried, start: clock::monotonic(), inner: Mutex::default() }
+        Paces {
+            unhurried,
+            start: clock::monotonic(),
+            inner: Mutex::default(),
+        }
     }
 
     /// Somebody opens a conversation.
@@ -85,7 +89,10 @@ impl Paces {
         if self.is_unhurried(address) {
             return Vec::new();
         }
-        vec![(Key::Host(host(address)), limits::PACE_HOST), (Key::Net(network(address)), limits::PACE_NETWORK)]
+        vec![
+            (Key::Host(host(address)), limits::PACE_HOST),
+            (Key::Net(network(address)), limits::PACE_NETWORK),
+        ]
     }
 
     fn is_unhurried(&self, address: IpAddr) -> bool {
@@ -96,7 +103,10 @@ impl Paces {
     fn take(&self, keys: &[(Key, Bucket)]) -> Pace {
         let now = clock::monotonic().saturating_duration_since(self.start);
         // A panic while the lock was held leaves only numbers behind, each of which is still true.
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner).take(keys, now)
+        self.inner
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take(keys, now)
     }
 }
 
@@ -115,16 +125,26 @@ impl Inner {
         }
         for (key, bucket) in keys {
             let empty_at = now.saturating_add(self.level_after(key, *bucket, now));
-            if self.empty_at.len() < limits::PACE_KEYS_MAX || self.empty_at.contains_key(key) || *key == Key::Everybody {
+            if self.empty_at.len() < limits::PACE_KEYS_MAX
+                || self.empty_at.contains_key(key)
+                || *key == Key::Everybody
+            {
                 self.empty_at.insert(key.clone(), empty_at);
             }
         }
-        if crowded { Pace::Crowded } else { Pace::Ordinary }
+        if crowded {
+            Pace::Crowded
+        } else {
+            Pace::Ordinary
+        }
     }
 
     /// How full the bucket would be with one more, in milliseconds until it is empty.
     fn level_after(&self, key: &Key, bucket: Bucket, now: u64) -> u64 {
-        self.empty_at.get(key).map_or(0, |at| at.saturating_sub(now)) + bucket.each_ms
+        self.empty_at
+            .get(key)
+            .map_or(0, |at| at.saturating_sub(now))
+            + bucket.each_ms
     }
 
     /// Lets go of empty buckets when there are many, at most once a second. Where that is not enough, new addresses are
@@ -170,12 +190,24 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_address_is_first_crowded_then_asked_to_wait_and_is_forgiven_with_time() {
         let paces = Paces::new(Vec::new());
-        let seen: Vec<Pace> = (0..=limits::PACE_HOST.hard).map(|_| paces.open(HOME.into())).collect();
+        let seen: Vec<Pace> = (0..=limits::PACE_HOST.hard)
+            .map(|_| paces.open(HOME.into()))
+            .collect();
         let soft = usize::try_from(limits::PACE_HOST.soft).unwrap();
         assert!(seen[..soft].iter().all(|it| *it == Pace::Ordinary));
-        assert!(seen[soft..seen.len() - 1].iter().all(|it| *it == Pace::Crowded));
-        let Some(Pace::Wait(seconds)) = seen.last() else { panic!("{seen:?}") };
-        assert_eq!(paces.open(address(1)), Pace::Ordinary, "a stranger does not wait");
+        assert!(
+            seen[soft..seen.len() - 1]
+                .iter()
+                .all(|it| *it == Pace::Crowded)
+        );
+        let Some(Pace::Wait(seconds)) = seen.last() else {
+            panic!("{seen:?}")
+        };
+        assert_eq!(
+            paces.open(address(1)),
+            Pace::Ordinary,
+            "a stranger does not wait"
+        );
         tokio::time::advance(Duration::from_secs(*seconds)).await;
         assert_eq!(paces.open(HOME.into()), Pace::Crowded);
         tokio::time::advance(Duration::from_secs(3600)).await;
@@ -189,13 +221,20 @@ mod tests {
             .map(|turn| paces.open(address(u8::try_from(turn % 256).unwrap())))
             .collect();
         assert!(matches!(seen.last(), Some(Pace::Wait(_))));
-        assert_eq!(paces.open(HOME.into()), Pace::Ordinary, "another network does not wait");
+        assert_eq!(
+            paces.open(HOME.into()),
+            Pace::Ordinary,
+            "another network does not wait"
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_unhurried_network_counts_only_with_everybody() {
-        let paces = Paces::new(Vec::from([crate::config::Network::read("198.51.100.0/24").unwrap()]));
-        let ordinary = (0..limits::PACE_EVERYBODY.soft).all(|_| paces.open(address(9)) == Pace::Ordinary);
+        let paces = Paces::new(Vec::from([
+            crate::config::Network::read("198.51.100.0/24").unwrap()
+        ]));
+        let ordinary =
+            (0..limits::PACE_EVERYBODY.soft).all(|_| paces.open(address(9)) == Pace::Ordinary);
         assert!(ordinary);
         assert_eq!(paces.open(address(9)), Pace::Crowded);
     }
@@ -208,7 +247,10 @@ mod tests {
             .map(|turn| paces.try_ticket([10, 0, 0, u8::try_from(turn).unwrap()].into(), &code))
             .collect();
         assert!(matches!(seen.last(), Some(Pace::Wait(_))));
-        assert_ne!(paces.try_ticket(HOME.into(), &TicketCode::from_entropy(2)), seen[seen.len() - 1]);
+        assert_ne!(
+            paces.try_ticket(HOME.into(), &TicketCode::from_entropy(2)),
+            seen[seen.len() - 1]
+        );
     }
 
     #[test]
@@ -216,7 +258,13 @@ mod tests {
         let mut inner = Inner::default();
         for turn in 0..200_000_u32 {
             let host = Key::Host(Ipv4Addr::from(turn).into());
-            inner.take(&[(host, limits::PACE_HOST), (Key::Everybody, limits::PACE_EVERYBODY)], Duration::from_millis(turn.into()));
+            inner.take(
+                &[
+                    (host, limits::PACE_HOST),
+                    (Key::Everybody, limits::PACE_EVERYBODY),
+                ],
+                Duration::from_millis(turn.into()),
+            );
         }
         assert!(inner.empty_at.len() <= limits::PACE_KEYS_MAX + 1);
         assert!(inner.empty_at.contains_key(&Key::Everybody));
@@ -226,7 +274,13 @@ mod tests {
     fn an_address_in_ipv6_clothes_is_the_same_address() {
         let mapped: IpAddr = "::ffff:192.0.2.7".parse().unwrap();
         assert_eq!(host(mapped), IpAddr::from(HOME));
-        assert_eq!(host("2001:db8:1:2:3::4".parse().unwrap()), "2001:db8:1:2::".parse::<IpAddr>().unwrap());
-        assert_eq!(network("2001:db8:1:2:3::4".parse().unwrap()), "2001:db8:1::".parse::<IpAddr>().unwrap());
+        assert_eq!(
+            host("2001:db8:1:2:3::4".parse().unwrap()),
+            "2001:db8:1:2::".parse::<IpAddr>().unwrap()
+        );
+        assert_eq!(
+            network("2001:db8:1:2:3::4".parse().unwrap()),
+            "2001:db8:1::".parse::<IpAddr>().unwrap()
+        );
     }
 }

@@ -145,16 +145,28 @@ pub fn answer(status: StatusCode, page: &impl Template, policy: &str) -> Respons
     let (status, html) = match page.render() {
         Ok(html) => (status, html),
         // Writing to a string does not fail and our templates hold nothing else that could; say the least that helps.
-        Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, "<!DOCTYPE html><title>500</title>".to_owned()),
+        Err(_) => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "<!DOCTYPE html><title>500</title>".to_owned(),
+        ),
     };
     let mut answer = Response::new(Body::from(html));
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/html; charset=utf-8"),
+    );
     // Asked for again each time: a page says where a message is now. Nobody else may keep it.
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    headers.insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("private, no-cache"),
+    );
     // Secret links stay with us.
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(
+        header::REFERRER_POLICY,
+        HeaderValue::from_static("no-referrer"),
+    );
     if let Ok(policy) = HeaderValue::from_str(policy) {
         headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     }
@@ -167,7 +179,10 @@ pub fn send_on(status: StatusCode, to: &str) -> Response<Body> {
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(
+        header::REFERRER_POLICY,
+        HeaderValue::from_static("no-referrer"),
+    );
     if let Ok(to) = HeaderValue::from_str(to) {
         headers.insert(header::LOCATION, to);
     }

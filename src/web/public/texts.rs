@@ -32,7 +32,10 @@ pub struct Say {
 impl Say {
     /// The words of this language.
     pub fn in_lang(lang: Lang) -> Say {
-        let id = lang.tag().parse().expect("the tag of each of our languages is a language identifier");
+        let id = lang
+            .tag()
+            .parse()
+            .expect("the tag of each of our languages is a language identifier");
         Say { lang, id }
     }
 
@@ -42,9 +45,15 @@ impl Say {
     }
 
     /// The text of this key with these parts in their places.
-    pub fn with<'a, const N: usize>(&self, key: &str, parts: [(&'static str, Part<'a>); N]) -> String {
-        let parts: HashMap<Cow<'static, str>, Part<'a>> =
-            parts.into_iter().map(|(name, part)| (Cow::Borrowed(name), part)).collect();
+    pub fn with<'a, const N: usize>(
+        &self,
+        key: &str,
+        parts: [(&'static str, Part<'a>); N],
+    ) -> String {
+        let parts: HashMap<Cow<'static, str>, Part<'a>> = parts
+            .into_iter()
+            .map(|(name, part)| (Cow::Borrowed(name), part))
+            .collect();
         LOCALES.lookup_with_args(&self.id, key, &parts)
     }
 }
@@ -59,7 +68,9 @@ pub fn preferred(accepts: Option<&str>, spoken: &[Lang]) -> Lang {
         .filter_map(|wish| {
             let mut parts = wish.split(';').map(str::trim);
             let lang = Lang::of_tag(parts.next()?)?;
-            let weight = parts.find_map(|it| it.strip_prefix("q=")).map_or(Some(1000), thousandths)?;
+            let weight = parts
+                .find_map(|it| it.strip_prefix("q="))
+                .map_or(Some(1000), thousandths)?;
             (weight > 0 && spoken.contains(&lang)).then_some((weight, lang))
         })
         .collect();
@@ -77,7 +88,11 @@ fn thousandths(text: &str) -> Option<u16> {
     let (whole, part) = text.split_once('.').unwrap_or((text, ""));
     let whole: u16 = whole.parse().ok().filter(|it| *it <= 1)?;
     let digits = part.get(..part.len().min(3))?;
-    let part: u16 = if digits.is_empty() { 0 } else { format!("{digits:0<3}").parse().ok()? };
+    let part: u16 = if digits.is_empty() {
+        0
+    } else {
+        format!("{digits:0<3}").parse().ok()?
+    };
     Some((whole * 1000 + part).min(1000))
 }
 
@@ -87,8 +102,10 @@ mod tests {
 
     use super::*;
 
-    const FILES: [(&str, &str); 2] =
-        [("cs", include_str!("locales/cs.ftl")), ("en", include_str!("locales/en.ftl"))];
+    const FILES: [(&str, &str); 2] = [
+        ("cs", include_str!("locales/cs.ftl")),
+        ("en", include_str!("locales/en.ftl")),
+    ];
 
     const USERS: [&str; 15] = [
         include_str!("templates/base.html"),
@@ -109,7 +126,8 @@ mod tests {
     ];
 
     const PARTS: [&str; 13] = [
-        "code", "contact", "copies", "count", "day", "month", "most", "node", "seconds", "servers", "time", "year", "zone",
+        "code", "contact", "copies", "count", "day", "month", "most", "node", "seconds", "servers",
+        "time", "year", "zone",
     ];
 
     /// Each key of a file with the names of the parts that its text takes.
@@ -117,13 +135,23 @@ mod tests {
         let mut keys: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         let mut key = "";
         for line in text.lines().filter(|line| !line.starts_with('#')) {
-            if let Some((name, _)) = line.split_once(" = ").filter(|_| line.starts_with(|c: char| c.is_ascii_lowercase())) {
-                assert!(keys.insert(name, BTreeSet::new()).is_none(), "{name} stands twice");
+            if let Some((name, _)) = line
+                .split_once(" = ")
+                .filter(|_| line.starts_with(|c: char| c.is_ascii_lowercase()))
+            {
+                assert!(
+                    keys.insert(name, BTreeSet::new()).is_none(),
+                    "{name} stands twice"
+                );
                 key = name;
             }
             for part in line.split('$').skip(1) {
-                let end = part.find(|c: char| !c.is_ascii_lowercase()).unwrap_or(part.len());
-                keys.get_mut(key).expect("a part stands in a text").insert(&part[..end]);
+                let end = part
+                    .find(|c: char| !c.is_ascii_lowercase())
+                    .unwrap_or(part.len());
+                keys.get_mut(key)
+                    .expect("a part stands in a text")
+                    .insert(&part[..end]);
             }
         }
         keys
@@ -144,7 +172,10 @@ mod tests {
     fn every_key_in_use_exists_and_every_key_that_exists_is_in_use() {
         let known = keys(FILES[0].1);
         let all = USERS.concat();
-        for (at, _) in all.match_indices("say.it(\"").chain(all.match_indices("say.with(\"")) {
+        for (at, _) in all
+            .match_indices("say.it(\"")
+            .chain(all.match_indices("say.with(\""))
+        {
             let key = all[at..].split('"').nth(1).expect("a key follows");
             assert!(known.contains_key(key), "no language has {key}");
         }
@@ -159,7 +190,11 @@ mod tests {
             let say = Say::in_lang(lang);
             for key in keys(FILES[0].1).keys() {
                 let text = say.with(key, PARTS.map(|part| (part, 3.into())));
-                assert!(!text.is_empty() && !text.contains("nknown"), "{} {key}: {text}", lang.tag());
+                assert!(
+                    !text.is_empty() && !text.contains("nknown"),
+                    "{} {key}: {text}",
+                    lang.tag()
+                );
             }
         }
     }
@@ -182,6 +217,9 @@ mod tests {
         assert_eq!(preferred(Some("en;q=0.5, cs-CZ;q=0.85"), &both), Lang::Cs);
         assert_eq!(preferred(Some("cs;q=0, en;q=0.001"), &both), Lang::En);
         assert_eq!(preferred(Some("en"), &[Lang::Cs]), Lang::Cs);
-        assert_eq!(preferred(Some(";;q=é,q=0.\u{e9}1,en;q=9.9.9"), &both), Lang::Cs);
+        assert_eq!(
+            preferred(Some(";;q=é,q=0.\u{e9}1,en;q=9.9.9"), &both),
+            Lang::Cs
+        );
     }
 }

@@ -33,7 +33,13 @@ pub(super) async fn open(State(public): State<Arc<Public>>, request: Request) ->
     if !typed.asked {
         // From the box at the foot of a page, which has the code only: the next page asks for the rest.
         return match form::code(&typed, asked.say) {
-            Ok(_) => asked.ticket(StatusCode::OK, Form { typed, ..Form::default() }),
+            Ok(_) => asked.ticket(
+                StatusCode::OK,
+                Form {
+                    typed,
+                    ..Form::default()
+                },
+            ),
             Err(wrong) => {
                 let form = Form::blaming(typed, String::new(), heading, vec![wrong]);
                 asked.ticket(StatusCode::UNPROCESSABLE_ENTITY, form)
@@ -58,7 +64,12 @@ pub(super) async fn open(State(public): State<Arc<Public>>, request: Request) ->
             send_on(StatusCode::SEE_OTHER, &asked.path_of(id, lang))
         }
         None => {
-            let mut form = Form::again(typed, String::new(), heading, asked.say.it("ticket-unknown"));
+            let mut form = Form::again(
+                typed,
+                String::new(),
+                heading,
+                asked.say.it("ticket-unknown"),
+            );
             if asked.alone().is_some()
                 && let Some(problem) = &mut form.problem
             {
@@ -72,7 +83,11 @@ pub(super) async fn open(State(public): State<Arc<Public>>, request: Request) ->
 impl Asked<'_> {
     fn ticket(&self, status: StatusCode, form: Form) -> Response<Body> {
         let frame = self.frame(|lang| format!("/ticket?lang={}", lang.tag()));
-        answer(status, &TicketPage { frame, form }, &self.public.look.policy)
+        answer(
+            status,
+            &TicketPage { frame, form },
+            &self.public.look.policy,
+        )
     }
 }
 
@@ -80,20 +95,33 @@ impl Public {
     /// The conversation of this code and contact: agreed, else held here.
     fn find(&self, code: &TicketCode, contact: &KeyedHash) -> Option<ConversationId> {
         let state = self.parts.cluster.state();
-        let agreed = state.tickets.get(code).into_iter().flatten().find(|id: &&ConversationId| {
-            state.conversations.get(*id).is_some_and(|it| seal::same(&it.contact_hash, contact))
-        });
+        let agreed = state
+            .tickets
+            .get(code)
+            .into_iter()
+            .flatten()
+            .find(|id: &&ConversationId| {
+                state
+                    .conversations
+                    .get(*id)
+                    .is_some_and(|it| seal::same(&it.contact_hash, contact))
+            });
         if let Some(id) = agreed {
             return Some(*id);
         }
         let held = self.parts.letterbox.held();
-        held.values().flatten().find_map(|item| match &item.proposal.command {
-            Command::OpenConversation { conversation, ticket, contact_hash, .. }
-                if item.stored && ticket == code && seal::same(contact_hash, contact) =>
-            {
-                Some(*conversation)
-            }
-            _ => None,
-        })
+        held.values()
+            .flatten()
+            .find_map(|item| match &item.proposal.command {
+                Command::OpenConversation {
+                    conversation,
+                    ticket,
+                    contact_hash,
+                    ..
+                } if item.stored && ticket == code && seal::same(contact_hash, contact) => {
+                    Some(*conversation)
+                }
+                _ => None,
+            })
     }
 }

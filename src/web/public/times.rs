@@ -37,7 +37,11 @@ impl<'a> Moment<'a> {
     pub fn spoken(&self, say: &Say) -> String {
         let (wall, today) = (self.zone.wall(self.at), self.zone.wall(self.now));
         let same_day = (wall.year, wall.month, wall.day) == (today.year, today.month, today.day);
-        let absolute = if same_day { self.clock(say) } else { self.dated(say) };
+        let absolute = if same_day {
+            self.clock(say)
+        } else {
+            self.dated(say)
+        };
         format!("{absolute}, {}", self.ago(say))
     }
 
@@ -59,7 +63,10 @@ impl<'a> Moment<'a> {
     fn clock(&self, say: &Say) -> String {
         let wall = self.zone.wall(self.at);
         let time = format!("{}:{:02}", wall.hour, wall.minute);
-        say.with("clock-time", [("time", time.into()), ("zone", wall.zone.into())])
+        say.with(
+            "clock-time",
+            [("time", time.into()), ("zone", wall.zone.into())],
+        )
     }
 
     fn ago(&self, say: &Say) -> String {
@@ -87,8 +94,14 @@ mod tests {
         let shown = |ms: u64, say: &Say| later(ms).spoken(say).replace('\u{a0}', " ");
         assert_eq!(shown(0, &en), "22:38 CET, just now");
         assert_eq!(shown(12 * MINUTE_MS, &cs), "22:38 CET, před 12 min");
-        assert_eq!(shown(2 * HOUR_MS, &en), "23 November 2026, 22:38 CET, 2 hours ago");
-        assert_eq!(shown(2 * DAY_MS, &cs), "23. listopadu 2026 v 22:38 CET, před 2 dny");
+        assert_eq!(
+            shown(2 * HOUR_MS, &en),
+            "23 November 2026, 22:38 CET, 2 hours ago"
+        );
+        assert_eq!(
+            shown(2 * DAY_MS, &cs),
+            "23. listopadu 2026 v 22:38 CET, před 2 dny"
+        );
         assert_eq!(later(0).machine(), "2026-11-23T21:38:00Z");
     }
 }

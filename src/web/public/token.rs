@@ -64,25 +64,48 @@ pub fn make(sign: impl Fn(&[u8]) -> [u8; 32], purpose: Purpose<'_>, now: Timesta
 }
 
 /// Judges a token that came back with a form.
-pub fn judge(sign: impl Fn(&[u8]) -> [u8; 32], purpose: Purpose<'_>, token: &str, now: Timestamp) -> Judged {
+pub fn judge(
+    sign: impl Fn(&[u8]) -> [u8; 32],
+    purpose: Purpose<'_>,
+    token: &str,
+    now: Timestamp,
+) -> Judged {
     let mut parts = token.split('.');
-    let (Some("v1"), Some(issued), Some(nonce), Some(mark), None) =
-        (parts.next(), parts.next(), parts.next(), parts.next(), parts.next())
-    else {
+    let (Some("v1"), Some(issued), Some(nonce), Some(mark), None) = (
+        parts.next(),
+        parts.next(),
+        parts.next(),
+        parts.next(),
+        parts.next(),
+    ) else {
         return Judged::Unknown;
     };
-    let Ok(issued) = u64::from_str_radix(issued, 16) else { return Judged::Unknown };
-    let Ok(Ok(bytes)) = URL_SAFE_NO_PAD.decode(nonce).map(<[u8; 16]>::try_from) else { return Judged::Unknown };
-    if !same(signature(sign, issued, purpose, nonce).as_bytes(), mark.as_bytes()) {
+    let Ok(issued) = u64::from_str_radix(issued, 16) else {
+        return Judged::Unknown;
+    };
+    let Ok(Ok(bytes)) = URL_SAFE_NO_PAD.decode(nonce).map(<[u8; 16]>::try_from) else {
+        return Judged::Unknown;
+    };
+    if !same(
+        signature(sign, issued, purpose, nonce).as_bytes(),
+        mark.as_bytes(),
+    ) {
         return Judged::Unknown;
     }
-    Judged::Ours { nonce: Nonce(bytes), age: age(issued, now.0) }
+    Judged::Ours {
+        nonce: Nonce(bytes),
+        age: age(issued, now.0),
+    }
 }
 
 fn age(issued: u64, now: u64) -> Age {
     if issued > now {
         // Another node made the form and its clock is ahead, which says nothing about the person.
-        return if issued - now <= limits::FORM_CLOCK_AHEAD_MS { Age::Right } else { Age::Old };
+        return if issued - now <= limits::FORM_CLOCK_AHEAD_MS {
+            Age::Right
+        } else {
+            Age::Old
+        };
     }
     match now - issued {
         ms if ms < limits::FORM_AGE_MS_MIN => Age::Hasty,
@@ -91,7 +114,12 @@ fn age(issued: u64, now: u64) -> Age {
     }
 }
 
-fn signature(sign: impl Fn(&[u8]) -> [u8; 32], issued: u64, purpose: Purpose<'_>, nonce: &str) -> String {
+fn signature(
+    sign: impl Fn(&[u8]) -> [u8; 32],
+    issued: u64,
+    purpose: Purpose<'_>,
+    nonce: &str,
+) -> String {
     let said = format!("v1.{issued:x}.{}.{nonce}", purpose.text());
     // Half of the hash: 128 bits are beyond guessing, and the token is on every page.
     URL_SAFE_NO_PAD.encode(&sign(said.as_bytes())[..16])
@@ -110,7 +138,11 @@ mod tests {
     use super::*;
 
     fn sign(bytes: &[u8]) -> [u8; 32] {
-        Sha256::new().chain_update(b"key").chain_update(bytes).finalize().into()
+        Sha256::new()
+            .chain_update(b"key")
+            .chain_update(bytes)
+            .finalize()
+            .into()
     }
 
     fn age_after(ms: u64) -> Judged {
@@ -120,8 +152,17 @@ mod tests {
 
     #[test]
     fn a_form_is_judged_by_its_age() {
-        for (ms, wanted) in [(0, Age::Hasty), (1_999, Age::Hasty), (2_000, Age::Right), (86_400_000, Age::Right), (86_400_001, Age::Old)] {
-            assert!(matches!(age_after(ms), Judged::Ours { age, .. } if age == wanted), "{ms}");
+        for (ms, wanted) in [
+            (0, Age::Hasty),
+            (1_999, Age::Hasty),
+            (2_000, Age::Right),
+            (86_400_000, Age::Right),
+            (86_400_001, Age::Old),
+        ] {
+            assert!(
+                matches!(age_after(ms), Judged::Ours { age, .. } if age == wanted),
+                "{ms}"
+            );
         }
     }
 
@@ -129,18 +170,36 @@ mod tests {
     fn a_form_from_a_node_whose_clock_is_ahead_is_right() {
         let token = make(sign, Purpose::Open, Timestamp(2_000_000));
         let judged = |now: u64| judge(sign, Purpose::Open, &token, Timestamp(now));
-        assert!(matches!(judged(1_990_000), Judged::Ours { age: Age::Right, .. }));
-        assert!(matches!(judged(1_000_000), Judged::Ours { age: Age::Old, .. }));
+        assert!(matches!(
+            judged(1_990_000),
+            Judged::Ours {
+                age: Age::Right,
+                ..
+            }
+        ));
+        assert!(matches!(
+            judged(1_000_000),
+            Judged::Ours { age: Age::Old, .. }
+        ));
     }
 
     #[test]
     fn a_token_is_good_for_its_purpose_and_key_only() {
         let now = Timestamp(5_000);
         let token = make(sign, Purpose::Add("one"), now);
-        assert_ne!(judge(sign, Purpose::Add("one"), &token, now), Judged::Unknown);
-        assert_eq!(judge(sign, Purpose::Add("two"), &token, now), Judged::Unknown);
+        assert_ne!(
+            judge(sign, Purpose::Add("one"), &token, now),
+            Judged::Unknown
+        );
+        assert_eq!(
+            judge(sign, Purpose::Add("two"), &token, now),
+            Judged::Unknown
+        );
         assert_eq!(judge(sign, Purpose::Open, &token, now), Judged::Unknown);
-        assert_eq!(judge(|_| [0; 32], Purpose::Add("one"), &token, now), Judged::Unknown);
+        assert_eq!(
+            judge(|_| [0; 32], Purpose::Add("one"), &token, now),
+            Judged::Unknown
+        );
     }
 
     proptest! {

@@ -39,24 +39,46 @@ pub(super) async fn post(State(public): State<Arc<Public>>, request: Request) ->
     };
     let typed = Typed::read(&body);
     let asked = public.asked(&parts, typed.lang);
-    let judged = token::judge(|said| public.sign(said), Purpose::Open, &typed.token, asked.now);
+    let judged = token::judge(
+        |said| public.sign(said),
+        Purpose::Open,
+        &typed.token,
+        asked.now,
+    );
     // A form that is still good keeps its token, so that pressing Send again is the same write.
     let token = match judged {
-        Judged::Ours { age: Age::Hasty | Age::Right, .. } => typed.token.clone(),
+        Judged::Ours {
+            age: Age::Hasty | Age::Right,
+            ..
+        } => typed.token.clone(),
         Judged::Ours { age: Age::Old, .. } | Judged::Unknown => asked.token(Purpose::Open),
     };
     let letter = match Letter::read(&typed, asked.say) {
         Ok(letter) => letter,
         Err(wrongs) => {
             let heading = asked.say.it("problem-heading");
-            return asked.front(StatusCode::UNPROCESSABLE_ENTITY, Form::blaming(typed, token, heading, wrongs));
+            return asked.front(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                Form::blaming(typed, token, heading, wrongs),
+            );
         }
     };
     let again = |status: StatusCode, said: String| {
-        asked.front(status, Form::again(typed.clone(), token.clone(), asked.say.it("problem-heading"), said))
+        asked.front(
+            status,
+            Form::again(
+                typed.clone(),
+                token.clone(),
+                asked.say.it("problem-heading"),
+                said,
+            ),
+        )
     };
     let Judged::Ours { nonce, age } = judged else {
-        return again(StatusCode::UNPROCESSABLE_ENTITY, asked.say.it("form-unknown"));
+        return again(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            asked.say.it("form-unknown"),
+        );
     };
     let conversation = conversation_id(&public, nonce, &letter);
     let there = asked.path_of(conversation, None);
@@ -68,10 +90,19 @@ pub(super) async fn post(State(public): State<Arc<Public>>, request: Request) ->
     }
     let pace = public.paces.open(asked.visitor.address);
     if let Pace::Wait(seconds) = pace {
-        return waiting(again(StatusCode::TOO_MANY_REQUESTS, asked.say.with("form-busy", [("seconds", seconds.into())])), seconds);
+        return waiting(
+            again(
+                StatusCode::TOO_MANY_REQUESTS,
+                asked.say.with("form-busy", [("seconds", seconds.into())]),
+            ),
+            seconds,
+        );
     }
     let quarantined = age == Age::Hasty || !typed.trap.is_empty() || pace == Pace::Crowded;
-    match public.take(asked.opening(conversation, &letter, quarantined)).await {
+    match public
+        .take(asked.opening(conversation, &letter, quarantined))
+        .await
+    {
         Taken::Kept => send_on(StatusCode::SEE_OTHER, &there),
         Taken::Not(status, key) => again(status, asked.say.it(key)),
     }
@@ -79,7 +110,9 @@ pub(super) async fn post(State(public): State<Arc<Public>>, request: Request) ->
 
 /// The answer, with how long to wait.
 pub(super) fn waiting(mut answer: Response<Body>, seconds: u64) -> Response<Body> {
-    answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    answer
+        .headers_mut()
+        .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     answer
 }
 
@@ -92,7 +125,9 @@ fn conversation_id(public: &Public, nonce: Nonce, letter: &Letter) -> Conversati
         said.extend_from_slice(&(part.len() as u64).to_be_bytes());
         said.extend_from_slice(part.as_bytes());
     }
-    ConversationId(first_half(public.parts.keyring.mac("conversation of form", &said)))
+    ConversationId(first_half(
+        public.parts.keyring.mac("conversation of form", &said),
+    ))
 }
 
 /// 128 bits of a keyed hash, which is what an id holds.
@@ -110,7 +145,12 @@ fn halves(bytes: [u8; 32]) -> [[u8; 16]; 2] {
 
 impl Asked<'_> {
     /// The command that opens a conversation with this letter.
-    fn opening(&self, conversation: ConversationId, letter: &Letter, quarantined: bool) -> Proposal {
+    fn opening(
+        &self,
+        conversation: ConversationId,
+        letter: &Letter,
+        quarantined: bool,
+    ) -> Proposal {
         let keyring = &self.public.parts.keyring;
         let context = conversation_context(&conversation);
         let seal = |plain: &str| keyring.seal(&context, plain.as_bytes());
@@ -134,13 +174,24 @@ impl Asked<'_> {
 impl Public {
     /// Whether a conversation is agreed on, or kept on this node.
     fn knows(&self, conversation: &ConversationId) -> bool {
-        self.parts.cluster.state().conversations.contains_key(conversation)
-            || self.parts.letterbox.held_for(conversation).iter().any(|item| item.stored)
+        self.parts
+            .cluster
+            .state()
+            .conversations
+            .contains_key(conversation)
+            || self
+                .parts
+                .letterbox
+                .held_for(conversation)
+                .iter()
+                .any(|item| item.stored)
     }
 
     /// How a contact is found again without being read.
     pub(super) fn contact_hash(&self, contact: &Contact) -> KeyedHash {
-        self.parts.keyring.mac("contact", contact_for_finding(contact).as_bytes())
+        self.parts
+            .keyring
+            .mac("contact", contact_for_finding(contact).as_bytes())
     }
 
     /// A customer's proposal, by way of the form.
@@ -149,7 +200,10 @@ impl Public {
             format: command.format(),
             id,
             actor: Actor::Customer,
-            source: Source { door: Door::Form, address: None },
+            source: Source {
+                door: Door::Form,
+                address: None,
+            },
             origin: self.parts.cluster.id(),
             stamp: None,
             command,
@@ -161,7 +215,11 @@ impl Public {
         match self.parts.letterbox.post(proposal).await {
             Posted::Agreed(committed) => match committed.reply {
                 Reply::Refused(_) => Taken::Not(StatusCode::SERVICE_UNAVAILABLE, "form-refused"),
-                Reply::Done | Reply::Admitted(_) | Reply::Wanted(_) | Reply::Kept { .. } | Reply::Leased { .. } => {
+                Reply::Done
+                | Reply::Admitted(_)
+                | Reply::Wanted(_)
+                | Reply::Kept { .. }
+                | Reply::Leased { .. } => {
                     self.caught_up(committed.index).await;
                     Taken::Kept
                 }
