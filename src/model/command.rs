@@ -282,6 +282,13 @@ pub enum Command {
         /// The incarnation.
         incarnation: u64,
     },
+    /// Says whether a node may vote. Raft's membership follows; without it a demoted node would be promoted again.
+    SetRole {
+        /// The node.
+        node: NodeId,
+        /// What it may become.
+        role: Role,
+    },
 }
 
 impl Command {
@@ -311,6 +318,7 @@ impl Command {
             Self::LeaseItem { .. } => "lease-item",
             Self::SettleItem { .. } => "settle-item",
             Self::BoxOpened { .. } => "box-opened",
+            Self::SetRole { .. } => "set-role",
         }
     }
 
@@ -334,7 +342,8 @@ impl Command {
             | Self::BlobDropped { .. }
             | Self::LeaseItem { .. }
             | Self::SettleItem { .. }
-            | Self::BoxOpened { .. } => None,
+            | Self::BoxOpened { .. }
+            | Self::SetRole { .. } => None,
         }
     }
 
@@ -347,7 +356,8 @@ impl Command {
             | Self::AdmitNode { token, .. } => token.to_string(),
             Self::ReportNode { node, .. }
             | Self::ForgetNode { node }
-            | Self::BoxOpened { node, .. } => node.to_string(),
+            | Self::BoxOpened { node, .. }
+            | Self::SetRole { node, .. } => node.to_string(),
             Self::SetProfile { profile } => profile.name().to_owned(),
             Self::PublishSite { bundle: hash, .. }
             | Self::BlobHeld { hash, .. }

@@ -243,6 +243,7 @@ impl State {
                 outcome,
             } => outbox::settle(self, *item, *epoch, outcome),
             Command::BoxOpened { node, incarnation } => boxes::opened(self, *node, *incarnation),
+            Command::SetRole { node, role } => nodes::set_role(self, *node, *role),
         }
     }
 

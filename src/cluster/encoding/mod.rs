@@ -5,6 +5,7 @@
 //! Reading never panics and never allocates more than the frame is long: an unknown version, an
 //! unknown or unexpected kind, a body that does not fit and left-over bytes are each their own error.
 
+pub mod joining;
 mod packed;
 mod records;
 pub mod talk;
@@ -70,10 +71,18 @@ pub enum Kind {
     Change = 36,
     /// What became of it.
     Changed = 37,
+    /// A newcomer asks to join.
+    JoinRequest = 38,
+    /// What became of it.
+    JoinAnswer = 39,
+    /// A member asks for a newer certificate.
+    RenewRequest = 40,
+    /// The newer certificate.
+    RenewAnswer = 41,
 }
 
 impl Kind {
-    const ALL: [Kind; 21] = [
+    const ALL: [Kind; 25] = [
         Kind::LogId,
         Kind::Vote,
         Kind::Entry,
@@ -95,6 +104,10 @@ impl Kind {
         Kind::Pong,
         Kind::Change,
         Kind::Changed,
+        Kind::JoinRequest,
+        Kind::JoinAnswer,
+        Kind::RenewRequest,
+        Kind::RenewAnswer,
     ];
 
     fn from_byte(byte: u8) -> Option<Kind> {
