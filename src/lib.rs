@@ -18,3 +18,5 @@ pub mod telemetry;
 pub mod tls;
 
 pub mod mail;
+
+pub mod run;

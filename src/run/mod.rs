@@ -41,9 +41,11 @@ use crate::{
     web,
 };
 
-pub use founding::{FoundError, found};
+pub use founding::{FoundError, found, join};
 pub use part::NoPart;
 pub use place::{Place, PlaceError, Resident};
+
+use part::Peers;
 
 /// How long everything may take to stop; systemd's own limit is longer.
 const STOP_WITHIN: Duration = Duration::from_secs(20);
@@ -133,7 +135,8 @@ pub fn run(config: &Config, metrics: Metrics, until: UntilStopped) -> Result<(),
     let taking_part =
         part::take_part(&place, &resident, config.cluster.listen, blobs.clone(), keyring.clone());
     let (cluster, agreement) = match runtimes.raft.block_on(taking_part) {
-        Ok(mut agreement) => {
+        Ok(Peers { mut agreement, renewal: (name, renewal) }) => {
+            tasks.start(runtimes.raft.handle(), name, renewal);
             for (name, work) in agreement.work.drain(..) {
                 tasks.start(runtimes.raft.handle(), name, work);
             }

@@ -8,7 +8,6 @@ use std::{
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures_util::{FutureExt, future::BoxFuture};
-use openraft_rt_tokio::TokioRuntime;
 use tokio::net::TcpListener;
 
 use super::place::{Place, Resident};
@@ -16,12 +15,12 @@ use crate::{
     blobs::Blobs,
     clock,
     cluster::{
-        Cluster,
-        agreement::{Agreement, OpenError, Parts},
+        NodeAgreement,
+        agreement::{Agreement, OpenError, Parts, Work},
         disk::DiskError,
         frames::Allegiance,
-        join::Joins,
         net::TlsNet,
+        renewal::Renewal,
         serve::Range,
         sqlite::SqliteDisk,
     },
@@ -33,8 +32,13 @@ use crate::{
     },
 };
 
-/// The agreement as this program runs it.
-pub(super) type RealAgreement = Agreement<TokioRuntime, TlsNet, SqliteDisk>;
+/// A node that takes part.
+pub(super) struct Peers {
+    /// Its part in the agreement.
+    pub(super) agreement: NodeAgreement,
+    /// Renews its certificate; must run as long as the node does.
+    pub(super) renewal: Work,
+}
 
 /// Why this node cannot take part.
 #[derive(Debug, thiserror::Error)]
@@ -69,10 +73,11 @@ pub(super) async fn take_part(
     listen: SocketAddr,
     blobs: Blobs,
     keyring: Arc<Keyring>,
-) -> Result<RealAgreement, NoPart> {
+) -> Result<Peers, NoPart> {
     let identity = Identity::load(&place.identity())?;
     let known = Arc::new(OnceLock::<Arc<ArcSwap<State>>>::new());
-    let tls = PeerTls::new(&identity, is_member(known.clone()), Arc::new(Tolerated::default()), clock::now)?;
+    let is_member = is_member(known.clone());
+    let tls = PeerTls::new(&identity, is_member.clone(), Arc::new(Tolerated::default()), clock::now)?;
     let tls = Arc::new(ArcSwap::from_pointee(tls));
     let listener =
         TcpListener::bind(listen).await.map_err(|source| NoPart::Listen { address: listen, source })?;
@@ -89,11 +94,17 @@ pub(super) async fn take_part(
         seeds: resident.seeds.clone(),
         clock: Arc::new(clock::now),
         blobs: blob_reader(blobs),
+        keyring,
     })
     .await?;
     // Set once, here: from now on removed nodes are refused.
     let _ = known.set(agreement.state());
-    Ok(agreement)
+    let (admission, transport, peers) = agreement.admission();
+    let folder = place.identity();
+    let renewal = Renewal { folder, tls, is_member, admission, transport, peers, now: clock::now };
+    let renewal: Work =
+        ("node certificate", Box::new(move |stop| Box::pin(Arc::new(renewal).run(identity, stop))));
+    Ok(Peers { agreement, renewal })
 }
 
 /// A node may speak to us while we have not heard of it, or it has not been forgotten since it was admitted.

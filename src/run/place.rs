@@ -152,6 +152,21 @@ impl Place {
         }
     }
 
+    /// Removes what an interrupted founding or joining left. Only where nobody lives.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn clear_unfinished(&self) -> Result<(), PlaceError> {
+        for path in [self.raft(), self.identity()] {
+            match fs::remove_dir_all(&path) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => return Err(PlaceError::File { path, source }),
+            }
+        }
+        Ok(())
+    }
+
     /// Writes down who lives here: the last step of founding and joining.
     ///
     /// # Errors
