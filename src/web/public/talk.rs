@@ -15,7 +15,7 @@ use crate::seal::conversation_context;
 
 use super::form::{Form, Typed, contact_in_short, message};
 use super::pace::Pace;
-use super::pages::{Line, Talk, TalkPage, answer, send_on};
+use super::pages::{Line, Talk, TalkPage, answer};
 use super::token::{self, Age, Judged, Purpose};
 use super::write::{Taken, first_half, waiting};
 use super::{Asked, Public, form_body};
@@ -110,7 +110,7 @@ pub(super) async fn add(
     let message = ClientId(first_half(public.parts.keyring.mac("added message", &said)));
     let there = asked.path_of(id, known.lang());
     if known.has(message) {
-        return send_on(StatusCode::SEE_OTHER, &there);
+        return asked.send_on(StatusCode::SEE_OTHER, &there);
     }
     if age == Age::Old {
         return again(StatusCode::UNPROCESSABLE_ENTITY, asked.say.it("form-old"));
@@ -135,7 +135,7 @@ pub(super) async fn add(
         taken: asked.now,
     };
     match public.take(public.proposal(message, command)).await {
-        Taken::Kept => send_on(StatusCode::SEE_OTHER, &there),
+        Taken::Kept => asked.send_on(StatusCode::SEE_OTHER, &there),
         Taken::Not(status, key) => again(status, asked.say.it(key)),
     }
 }

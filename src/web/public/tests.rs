@@ -372,6 +372,10 @@ async fn the_first_page_fits_into_one_tcp_window() {
 async fn a_message_becomes_a_conversation_with_a_code_a_link_and_the_truth_about_where_it_is() {
     let house = house().await;
     let sent = house.write("Nejde web <b>ani</b> pošta.\r\nOd rána.").await;
+    assert!(
+        sent.text.contains(&format!("href=\"{}\"", sent.goes_to())),
+        "who does not follow a redirect finds a link"
+    );
     let page = house.get(&sent.goes_to()).await;
     assert_eq!(page.status, StatusCode::OK);
     assert!(page.text.contains("Your message is safely stored"));

@@ -20,7 +20,6 @@ use crate::seal::conversation_context;
 
 use super::form::{Form, Letter, Typed, contact_for_finding};
 use super::pace::Pace;
-use super::pages::send_on;
 use super::token::{self, Age, Judged, Nonce, Purpose};
 use super::{Asked, Public, form_body};
 
@@ -83,7 +82,7 @@ pub(super) async fn post(State(public): State<Arc<Public>>, request: Request) ->
     let conversation = conversation_id(&public, nonce, &letter);
     let there = asked.path_of(conversation, None);
     if public.knows(&conversation) {
-        return send_on(StatusCode::SEE_OTHER, &there);
+        return asked.send_on(StatusCode::SEE_OTHER, &there);
     }
     if age == Age::Old {
         return again(StatusCode::UNPROCESSABLE_ENTITY, asked.say.it("form-old"));
@@ -103,7 +102,7 @@ pub(super) async fn post(State(public): State<Arc<Public>>, request: Request) ->
         .take(asked.opening(conversation, &letter, quarantined))
         .await
     {
-        Taken::Kept => send_on(StatusCode::SEE_OTHER, &there),
+        Taken::Kept => asked.send_on(StatusCode::SEE_OTHER, &there),
         Taken::Not(status, key) => again(status, asked.say.it(key)),
     }
 }

@@ -102,6 +102,8 @@ ticket-busy = Příliš mnoho pokusů. Počkejte prosím { $seconds ->
 } a zkuste to znovu.
 
 # Další stránky
+onward-heading = Pokračujte tudy
+onward = Pokračovat
 to-front = Na úvodní stránku
 not-found-heading = Taková stránka tu není
 not-found-body = Adresa může být přepsaná, nebo stránka patří k našemu hlavnímu webu, který možná nefunguje.

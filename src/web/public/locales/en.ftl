@@ -98,6 +98,8 @@ ticket-busy = Too many attempts. Please wait { $seconds ->
 } and try again.
 
 # Other pages
+onward-heading = This way
+onward = Go on
 to-front = To the first page
 not-found-heading = There is no such page here
 not-found-body = The address may be misspelt, or the page belongs to our main website, which may be unavailable.
