@@ -7,7 +7,10 @@ pub mod cluster;
 pub mod blobs;
 pub mod letterbox;
 
+pub mod desk;
 pub mod web;
+
+pub mod cli;
 
 pub mod clock;
 pub mod config;

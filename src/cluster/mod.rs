@@ -45,7 +45,8 @@ use fetch::FetchError;
 use health::{Health, RaftRole};
 
 /// A node's part in the agreement as this program runs it: tokio, TCP with TLS, SQLite.
-pub type NodeAgreement = agreement::Agreement<openraft_rt_tokio::TokioRuntime, net::TlsNet, sqlite::SqliteDisk>;
+pub type NodeAgreement =
+    agreement::Agreement<openraft_rt_tokio::TokioRuntime, net::TlsNet, sqlite::SqliteDisk>;
 
 /// A committed proposal: its log index and what the state said to it.
 #[derive(Clone, Debug, PartialEq, Eq)]

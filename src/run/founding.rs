@@ -93,11 +93,20 @@ pub fn found(config: &Config, name: Label) -> Result<Resident, FoundError> {
     place.must_be_empty()?;
     place.clear_unfinished()?;
     let facts = report::facts(config, KeyedHash([0; 32]));
-    let founding = joining::found(name.clone(), config.cluster.profile.into(), facts, clock::now())?;
+    let founding = joining::found(
+        name.clone(),
+        config.cluster.profile.into(),
+        facts,
+        clock::now(),
+    )?;
     founding.keyring.save(&place.service_key())?;
     founding.identity.save(&place.identity())?;
-    let resident =
-        Resident::new(founding.identity.name.cluster, name, NodeId::FOUNDER, config.cluster.profile.into());
+    let resident = Resident::new(
+        founding.identity.name.cluster,
+        name,
+        NodeId::FOUNDER,
+        config.cluster.profile.into(),
+    );
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("raft")
@@ -108,7 +117,8 @@ pub fn found(config: &Config, name: Label) -> Result<Resident, FoundError> {
     let keyring = Arc::new(founding.keyring);
     runtime.block_on(async {
         let listen = config.cluster.listen;
-        let Peers { mut agreement, .. } = part::take_part(&place, &resident, listen, blobs, keyring).await?;
+        let Peers { mut agreement, .. } =
+            part::take_part(&place, &resident, listen, blobs, keyring).await?;
         let mut tasks = Tasks::new();
         for (name, work) in agreement.work.drain(..) {
             tasks.start(runtime.handle(), name, work);
@@ -118,17 +128,28 @@ pub fn found(config: &Config, name: Label) -> Result<Resident, FoundError> {
             format: FORMAT,
             id: ClientId(clock::random_bytes()),
             actor: Actor::System,
-            source: Source { door: Door::Cluster, address: None },
+            source: Source {
+                door: Door::Cluster,
+                address: None,
+            },
             origin: NodeId::FOUNDER,
             stamp: None,
             command: founding.command,
         };
-        let agreed = agreement.cluster.propose(proposal, FIRST_ENTRY_WITHIN).await.map_err(FoundError::NotAgreed)?;
+        let agreed = agreement
+            .cluster
+            .propose(proposal, FIRST_ENTRY_WITHIN)
+            .await
+            .map_err(FoundError::NotAgreed)?;
         tasks.stop(STOP_WITHIN).await;
         agreement.stop().await;
         match agreed.reply {
             Reply::Refused(refusal) => Err(FoundError::Refused(refusal)),
-            Reply::Done | Reply::Admitted(_) | Reply::Wanted(_) | Reply::Kept { .. } | Reply::Leased { .. } => Ok(()),
+            Reply::Done
+            | Reply::Admitted(_)
+            | Reply::Wanted(_)
+            | Reply::Kept { .. }
+            | Reply::Leased { .. } => Ok(()),
         }
     })?;
     place.settle(&resident)?;
@@ -144,12 +165,19 @@ pub fn join(config: &Config, token: &JoinToken) -> Result<Resident, FoundError> 
     place.must_be_empty()?;
     place.clear_unfinished()?;
     let keys = Request::new()?;
-    let facts = report::facts(config, KeyedHash(crate::tls::pki::key_fingerprint(&keys.key_pem)?.0));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(FoundError::Threads)?;
+    let facts = report::facts(
+        config,
+        KeyedHash(crate::tls::pki::key_fingerprint(&keys.key_pem)?.0),
+    );
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(FoundError::Threads)?;
     let joined = runtime.block_on(joining::join(token, facts, &keys, clock::now))?;
     let welcome = joined.welcome;
-    let keyring = Keyring::from_text(&welcome.service_key)
-        .ok_or_else(|| KeyError::Malformed { path: place.service_key() })?;
+    let keyring = Keyring::from_text(&welcome.service_key).ok_or_else(|| KeyError::Malformed {
+        path: place.service_key(),
+    })?;
     keyring.save(&place.service_key())?;
     joined.identity.save(&place.identity())?;
     let nonsense = |what| move |source| FoundError::Nonsense { what, source };

@@ -45,24 +45,54 @@ pub(super) struct Report {
 }
 
 impl Report {
-    pub(super) fn new(config: &Config, cluster: Cluster, incarnation: u64, identity: &Path) -> Self {
-        let print = Identity::load(identity).ok().and_then(|it| pki::key_fingerprint(&it.key_pem).ok());
-        let known = cluster.state().nodes.get(&cluster.id()).map(|it| it.facts.fingerprint);
-        let fingerprint = print.map(|it| KeyedHash(it.0)).or(known).unwrap_or(KeyedHash([0; 32]));
-        Self { cluster, incarnation, facts: Arc::new(facts(config, fingerprint)) }
+    pub(super) fn new(
+        config: &Config,
+        cluster: Cluster,
+        incarnation: u64,
+        identity: &Path,
+    ) -> Self {
+        let print = Identity::load(identity)
+            .ok()
+            .and_then(|it| pki::key_fingerprint(&it.key_pem).ok());
+        let known = cluster
+            .state()
+            .nodes
+            .get(&cluster.id())
+            .map(|it| it.facts.fingerprint);
+        let fingerprint = print
+            .map(|it| KeyedHash(it.0))
+            .or(known)
+            .unwrap_or(KeyedHash([0; 32]));
+        Self {
+            cluster,
+            incarnation,
+            facts: Arc::new(facts(config, fingerprint)),
+        }
     }
 
     pub(super) async fn run(self, stop: Stop) -> Outcome {
         let me = self.cluster.id();
         loop {
             let state = self.cluster.state();
-            let known = state.nodes.get(&me).is_some_and(|it| it.facts == *self.facts && it.incarnation == self.incarnation);
+            let known = state
+                .nodes
+                .get(&me)
+                .is_some_and(|it| it.facts == *self.facts && it.incarnation == self.incarnation);
             if !known && state.nodes.contains_key(&me) {
                 let facts = NodeFacts::clone(&self.facts);
-                self.say(Command::ReportNode { node: me, facts, incarnation: self.incarnation }).await;
+                self.say(Command::ReportNode {
+                    node: me,
+                    facts,
+                    incarnation: self.incarnation,
+                })
+                .await;
             }
             if state.cluster.is_some() && !state.boxes.contains_key(&(me, self.incarnation)) {
-                self.say(Command::BoxOpened { node: me, incarnation: self.incarnation }).await;
+                self.say(Command::BoxOpened {
+                    node: me,
+                    incarnation: self.incarnation,
+                })
+                .await;
             }
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
@@ -77,7 +107,10 @@ impl Report {
             format: FORMAT,
             id: ClientId(clock::random_bytes()),
             actor: Actor::Node(self.cluster.id()),
-            source: Source { door: Door::Cluster, address: None },
+            source: Source {
+                door: Door::Cluster,
+                address: None,
+            },
             origin: self.cluster.id(),
             stamp: None,
             command,
