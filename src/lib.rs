@@ -7,6 +7,8 @@ pub mod cluster;
 pub mod blobs;
 pub mod letterbox;
 
+pub mod web;
+
 pub mod clock;
 pub mod config;
 pub mod durable;
@@ -14,3 +16,5 @@ pub mod seal;
 pub mod tasks;
 pub mod telemetry;
 pub mod tls;
+
+pub mod mail;

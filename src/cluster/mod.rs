@@ -3,6 +3,7 @@
 //! [`Cluster`] is what everybody else holds: the agreed state without waiting, what changed, and a way to propose.
 //! When Raft cannot run, the handle stays and says so; the state it last had stays readable (P3).
 
+pub mod answers;
 pub mod disk;
 pub mod encoding;
 pub mod fetch;
@@ -10,16 +11,22 @@ pub mod frames;
 pub mod health;
 pub mod joining;
 pub mod membership;
+pub mod journal;
+pub mod machine;
 pub mod neighbours;
-pub mod answers;
 pub mod net;
 pub mod network;
 pub mod propose;
 pub mod raft;
 pub mod renewal;
+mod scan;
 pub mod serve;
+pub mod snapshots;
+pub mod sqlite;
 pub mod stamp;
+mod tail;
 pub mod transport;
+mod writer;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 

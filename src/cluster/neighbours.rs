@@ -152,6 +152,7 @@ mod tests {
             applied: 7,
             chain: None,
             leads: true,
+            damaged: false,
         }
     }
 
