@@ -31,7 +31,8 @@ use super::{
     membership::{self, Membership},
     neighbours::Neighbours,
     net::Net,
-    network::{Network, RaftInbound},
+    answers::RaftAnswers,
+    network::{AddressOf, MayLead, Network, paths},
     propose::{self, Proposer},
     raft::{Timing, Types, config, timing},
     serve::{Inbound, Range, Server},
@@ -52,6 +53,9 @@ use crate::{
 /// Opens a blob for a peer from an offset on; `None` when it is not here.
 pub type BlobReader = dyn Fn(BlobHash, u64) -> BoxFuture<'static, Option<Range>> + Send + Sync;
 
+/// Answers a newcomer that wants to join, given the binding of its connection.
+pub type JoinAnswerer = dyn Fn([u8; 32], Bytes) -> BoxFuture<'static, Bytes> + Send + Sync;
+
 /// What a node brings to take part.
 pub struct Parts<N, D> {
     /// Which node of which cluster it is.
@@ -71,7 +75,7 @@ pub struct Parts<N, D> {
     /// Reads blobs for peers.
     pub blobs: Arc<BlobReader>,
     /// Answers newcomers that want to join.
-    pub join: Arc<membership::JoinAnswerer>,
+    pub join: Arc<JoinAnswerer>,
 }
 
 /// Why a node cannot take part. It can still serve what it last knew.
@@ -118,7 +122,7 @@ pub(super) struct Core<R: AsyncRuntime, N: Net, D: Disk> {
     pub(super) fenced: watch::Receiver<Option<u32>>,
     pub(super) seeds: BTreeMap<NodeId, SocketAddr>,
     pub(super) proposer: Proposer<R, N, Machine<D>>,
-    pub(super) membership: Membership<R, N, D>,
+    pub(super) membership: Arc<Membership<R, N, Machine<D>>>,
 }
 
 impl<R: AsyncRuntime, N: Net, D: Disk> Agreement<R, N, D> {
@@ -140,7 +144,7 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Agreement<R, N, D> {
         let transport = Transport::new(parts.net.clone(), parts.us, fence.clone());
         let address = address_book(published.state.clone(), parts.seeds.clone());
         let gate = Arc::new(OnceLock::<Raft<Types<R>, Machine<D>>>::new());
-        let network = Network::new(transport.clone(), address.clone(), leading_gate(gate.clone(), &timing), timing);
+        let network = Network::new(transport.clone(), address.clone(), leading_gate(gate.clone(), &timing));
         let settings = config(parts.profile, &parts.cluster_name);
         let raft = Raft::new(parts.us.node.0, settings, network, journal, machine)
             .await
@@ -158,7 +162,7 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Agreement<R, N, D> {
                 address: address.clone(),
                 stamp: stamper(core.clone()),
             };
-            let membership = Membership::new(raft.clone(), published.state.clone(), proposer.clone());
+            let membership = Arc::new(Membership::new(raft.clone(), published.state.clone(), proposer.clone()));
             Core {
                 us: parts.us,
                 raft,
@@ -184,7 +188,7 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Agreement<R, N, D> {
         net: Arc<N>,
         fence: Arc<watch::Sender<Option<u32>>>,
         blobs: Arc<BlobReader>,
-        join: Arc<membership::JoinAnswerer>,
+        join: Arc<JoinAnswerer>,
     ) -> Self {
         let (requests, queue) = mpsc::channel(limits::CLUSTER_REQUESTS_MAX);
         let (health, health_read) = watch::channel(Arc::new(Health { id: core.us.node, ..Health::default() }));
@@ -200,13 +204,14 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Agreement<R, N, D> {
             let core = core.clone();
             Arc::new(move |node: NodeId| core.is_member(node))
         };
-        let inbound = Arc::new(Door { raft: RaftInbound::new(core.raft.clone(), core.damage.clone()), core: core.clone(), blobs, join });
+        let inbound = Arc::new(Door { raft: RaftAnswers::new(core.raft.clone()), core: core.clone(), blobs, join });
         let server = Server::new(net, core.us, is_member, fence, inbound);
-        let (watching, asking, changing) = (core.clone(), core.clone(), core.clone());
+        let (watching, asking, changing, tending) = (core.clone(), core.clone(), core.clone(), core.membership.clone());
         let work: Vec<Work> = vec![
             ("peers", Box::new(move |stop| Box::pin(server.run(stop)))),
             ("pings", Box::new(move |stop| Box::pin(vigil::ping(asking, stop)))),
             ("vigil", Box::new(move |stop| Box::pin(Vigil::new(watching, health).run(stop)))),
+            ("membership", Box::new(move |stop| Box::pin(tending.tend(stop)))),
             ("requests", Box::new(move |stop| Box::pin(answer(changing, queue, stop)))),
         ];
         Self { cluster, work, core }
@@ -260,7 +265,7 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Core<R, N, D> {
 fn address_book(
     state: Arc<ArcSwap<State>>,
     seeds: BTreeMap<NodeId, SocketAddr>,
-) -> Arc<dyn Fn(NodeId) -> Option<Peer> + Send + Sync> {
+) -> AddressOf {
     Arc::new(move |id| {
         let state = state.load();
         let agreed = state.nodes.get(&id).and_then(|it| it.facts.advertise.as_str().parse().ok());
@@ -278,7 +283,7 @@ fn acknowledged_within<R: AsyncRuntime, D: Disk>(raft: &Raft<Types<R>, Machine<D
 fn leading_gate<R: AsyncRuntime, D: Disk>(
     raft: Arc<OnceLock<Raft<Types<R>, Machine<D>>>>,
     timing: &Timing,
-) -> Arc<dyn Fn() -> bool + Send + Sync> {
+) -> MayLead {
     let within = Duration::from_millis(timing.election_max_ms * 2);
     Arc::new(move || {
         let Some(raft) = raft.get() else { return true };
@@ -355,10 +360,10 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Core<R, N, D> {
 
 /// What peers may ask of this node.
 struct Door<R: AsyncRuntime, N: Net, D: Disk> {
-    raft: RaftInbound<R, D>,
+    raft: RaftAnswers<R, Machine<D>>,
     core: Arc<Core<R, N, D>>,
     blobs: Arc<BlobReader>,
-    join: Arc<membership::JoinAnswerer>,
+    join: Arc<JoinAnswerer>,
 }
 
 impl<R: AsyncRuntime, N: Net, D: Disk> Inbound for Door<R, N, D> {
@@ -378,11 +383,9 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Inbound for Door<R, N, D> {
                 let Change { change, force } = decode(&body).map_err(|_| Refused::Malformed)?;
                 answered(&Changed(core.membership.change_here(change, force, &core.neighbours).await))
             }),
-            membership::RENEW_PATH => {
-                let core = core.clone();
-                Box::pin(async move { core.membership.renew(from, &body) })
-            }
-            _ => self.raft.call(from, path, body),
+            // A node that lost acknowledged entries could help elect a leader without them.
+            paths::VOTE if core.damage.borrow().is_some() => Box::pin(async { Err(Refused::Failed) }),
+            _ => self.raft.call(from, path, body).unwrap_or_else(|| Box::pin(async { Err(Refused::UnknownPath) })),
         }
     }
 
@@ -393,11 +396,11 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Inbound for Door<R, N, D> {
         source: FrameSource,
         sink: FrameSink,
     ) -> Result<BoxFuture<'static, ()>, Refused> {
-        self.raft.stream(from, path, source, sink)
+        self.raft.stream(from, path, source, sink).map_err(|_| Refused::UnknownPath)
     }
 
-    fn range(&self, from: NodeId, path: &str, offset: u64) -> BoxFuture<'static, Result<Range, Refused>> {
-        let Some(hash) = path.strip_prefix(BLOB_PATH) else { return self.raft.range(from, path, offset) };
+    fn range(&self, _from: NodeId, path: &str, offset: u64) -> BoxFuture<'static, Result<Range, Refused>> {
+        let Some(hash) = path.strip_prefix(BLOB_PATH) else { return Box::pin(async { Err(Refused::UnknownPath) }) };
         let Ok(hash) = hash.parse::<BlobHash>() else { return Box::pin(async { Err(Refused::Malformed) }) };
         let range = (self.blobs)(hash, offset);
         Box::pin(async move { range.await.ok_or(Refused::Absent) })

@@ -4,6 +4,7 @@
 //! When Raft cannot run, the handle stays and says so; the state it last had stays readable (P3).
 
 pub mod answers;
+pub mod agreement;
 pub mod disk;
 pub mod encoding;
 pub mod fetch;
@@ -13,6 +14,7 @@ pub mod joining;
 pub mod membership;
 pub mod journal;
 pub mod machine;
+pub mod membership;
 pub mod neighbours;
 pub mod net;
 pub mod network;
@@ -26,6 +28,7 @@ pub mod sqlite;
 pub mod stamp;
 mod tail;
 pub mod transport;
+mod vigil;
 mod writer;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
