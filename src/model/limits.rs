@@ -204,6 +204,68 @@ pub const HELD_TOLD_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Outbox items looked at in one search for work: more than are ever due and not taken within a turn.
 pub const MAIL_SEARCH_MAX: usize = 10_000;
 
+/// Bytes in the longest path inside a site bundle: longer ones break in archives and in address bars.
+pub const SITE_PATH_BYTES: usize = 512;
+/// Folders one inside the other in a site bundle.
+pub const SITE_DEPTH: usize = 32;
+/// Files in a site bundle: a fallback website, not the whole one.
+pub const SITE_FILES: usize = 10_000;
+/// Bytes in one file of a site bundle, unpacked: a large photograph or a handbook, not a film.
+pub const SITE_FILE_BYTES: u64 = 32 * 1024 * 1024;
+/// Bytes in all files of a site bundle, unpacked: every node holds the live site in memory, twice while it changes.
+pub const SITE_BYTES: u64 = 128 * 1024 * 1024;
+/// Bytes of a bundle as it arrives: an archive of the largest bundle that does not compress, with its headers.
+pub const SITE_ARCHIVE_BYTES: u64 = SITE_BYTES + SITE_FILES as u64 * 2_048;
+/// Bytes of the table at the head of a packed bundle: every file with the longest path.
+pub const SITE_TABLE_BYTES: usize = SITE_FILES * (SITE_PATH_BYTES + 1_024);
+/// Inline styles and scripts of one page that its content security policy names: more make the header too long.
+pub const SITE_INLINE_HASHES: usize = 32;
+
+/// Time for a TLS handshake: three round trips of the worst satellite line fit in many times over.
+pub const TLS_HANDSHAKE_MS: u64 = 10_000;
+/// Time for the head of a request, from its first byte (or from the handshake, for the first request).
+pub const REQUEST_HEAD_MS: u64 = 10_000;
+/// How long an open connection may carry nothing.
+pub const CONNECTION_IDLE_MS: u64 = 60_000;
+/// The pace that a body sent to us, or an answer taken from us, must keep on average, in bytes a second.
+pub const PACE_BYTES_PER_S: u64 = 1_024;
+/// How long a body may stay below the pace at its beginning.
+pub const BODY_GRACE_MS: u64 = 10_000;
+/// How long an answer may stay below the pace: the system's send buffer empties in lumps.
+pub const ANSWER_GRACE_MS: u64 = 60_000;
+/// Bytes of a request's body: a message of 4,000 characters, percent-encoded, with every other field, ten times over.
+pub const REQUEST_BODY_BYTES: u64 = 1024 * 1024;
+/// Bytes of a request's head: what nginx and Apache allow too.
+pub const REQUEST_HEAD_BYTES: usize = 16 * 1024;
+/// Header fields of a request.
+pub const REQUEST_HEADERS: usize = 100;
+/// Bytes of a request's path and query.
+pub const REQUEST_TARGET_BYTES: usize = 8 * 1024;
+/// Ranges that one request may ask for; past it the whole file is sent (RFC 9110 section 14.2 allows that).
+pub const REQUEST_RANGES: usize = 16;
+/// Streams open at a time on one HTTP/2 connection: what RFC 9113 section 6.5.2 calls the least sensible.
+pub const H2_STREAMS: u32 = 100;
+/// What one HTTP/2 stream may send us before we have read it, in bytes.
+pub const H2_STREAM_WINDOW: u32 = 64 * 1024;
+/// What one HTTP/2 connection may send us before we have read it, in bytes.
+pub const H2_CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// Control frames that one HTTP/2 connection may send within `H2_CONTROL_FRAMES_MS`; a browser sends a few dozen.
+pub const H2_CONTROL_FRAMES: u32 = 1_000;
+/// The time over which control frames are counted.
+pub const H2_CONTROL_FRAMES_MS: u64 = 10_000;
+/// Bytes that must have been sent for each further WINDOW_UPDATE frame; the busiest client seen sends one for 16 kB.
+pub const H2_BYTES_PER_WINDOW_UPDATE: u64 = 1_024;
+/// Bytes of one answer handed to a connection at a time, so that a reader that stands still is noticed.
+pub const ANSWER_CHUNK_BYTES: usize = 64 * 1024;
+/// Bytes of a page made for one visitor that are still squeezed on their way out: more would hold up others.
+pub const ROUTED_SQUEEZE_BYTES: u64 = 256 * 1024;
+/// How long requests in flight may take once the node is asked to stop.
+pub const WEB_STOP_MS: u64 = 10_000;
+/// How long accepting rests when the system has no descriptor or memory left for a connection.
+pub const ACCEPT_PAUSE_MS: u64 = 100;
+/// What clients are asked to wait before they ask again for a page that an emergency hides, in seconds.
+pub const EMERGENCY_RETRY_AFTER_S: u64 = 300;
+
 // A node that holds the largest set of audit lines and answers must stay far below a gigabyte.
 const _: () = assert!(AUDIT_LINES_MAX + ANSWERS_MAX <= 200_000);
 const _: () = assert!(LEASE_MS_MAX < ACKNOWLEDGEMENT_MAIL_MS);
