@@ -44,6 +44,10 @@ use crate::model::{
 use fetch::FetchError;
 use health::{Health, RaftRole};
 
+/// A node's part in the agreement as this program runs it: tokio, TCP with TLS, SQLite.
+pub type NodeAgreement =
+    agreement::Agreement<openraft_rt_tokio::TokioRuntime, net::TlsNet, sqlite::SqliteDisk>;
+
 /// A committed proposal: its log index and what the state said to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Committed {

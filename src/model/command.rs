@@ -289,6 +289,11 @@ pub enum Command {
         /// What it may become.
         role: Role,
     },
+    /// Somebody asks for a change of members or of leadership. It is put on the record before it is tried.
+    ChangeMembers {
+        /// The change, in words.
+        change: Note,
+    },
 }
 
 impl Command {
@@ -319,6 +324,7 @@ impl Command {
             Self::SettleItem { .. } => "settle-item",
             Self::BoxOpened { .. } => "box-opened",
             Self::SetRole { .. } => "set-role",
+            Self::ChangeMembers { .. } => "change-members",
         }
     }
 
@@ -343,7 +349,8 @@ impl Command {
             | Self::LeaseItem { .. }
             | Self::SettleItem { .. }
             | Self::BoxOpened { .. }
-            | Self::SetRole { .. } => None,
+            | Self::SetRole { .. }
+            | Self::ChangeMembers { .. } => None,
         }
     }
 
@@ -368,6 +375,7 @@ impl Command {
             | Self::CloseConversation { conversation }
             | Self::ReleaseConversation { conversation } => conversation.to_string(),
             Self::LeaseItem { item, .. } | Self::SettleItem { item, .. } => item.to_string(),
+            Self::ChangeMembers { change } => change.as_str().to_owned(),
         }
     }
 }

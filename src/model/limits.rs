@@ -204,6 +204,28 @@ pub const HELD_TOLD_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Outbox items looked at in one search for work: more than are ever due and not taken within a turn.
 pub const MAIL_SEARCH_MAX: usize = 10_000;
 
+/// Connections to the local socket at a time: people and their scripts, and one console.
+pub const DESK_CONNECTIONS_MAX: usize = 64;
+/// Time for the head of a request on the local socket.
+pub const DESK_HEAD_MS: u64 = 10_000;
+/// The longest that one request may take: a site of the largest size on the slowest node.
+pub const DESK_REQUEST_MS: u64 = 15 * 60_000;
+/// How long requests in progress may take once the node is asked to stop.
+pub const DESK_STOP_MS: u64 = 5_000;
+/// Bytes of a request's JSON: the longest message, each character escaped, with its fields.
+pub const DESK_BODY_BYTES_MAX: usize = 64 * 1024;
+/// How long an operator waits for a majority: longer than two leader changes of the wide profile.
+pub const DESK_PROPOSE_MS: u64 = 10_000;
+/// How long an answer waits until this node itself has applied what was agreed on.
+pub const DESK_APPLY_MS: u64 = 2_000;
+/// How long a change of members may take: the newcomer has to copy the log first.
+pub const DESK_MEMBERS_MS: u64 = 60_000;
+/// Conversations or lines of the record in one answer.
+pub const DESK_PAGE_MAX: usize = 1_000;
+/// Characters of a client's idempotency key.
+pub const DESK_KEY_CHARS_MAX: usize = 200;
+/// How long a disk may take to say how much room it has before the answer goes without it.
+pub const DESK_DISK_MS: u64 = 500;
 /// Bytes in the longest path inside a site bundle: longer ones break in archives and in address bars.
 pub const SITE_PATH_BYTES: usize = 512;
 /// Folders one inside the other in a site bundle.

@@ -5,18 +5,12 @@
 //! public sockets cannot be opened does not start.
 
 mod founding;
-mod metrics;
 mod part;
 mod place;
 mod report;
 mod site;
 
-use std::{
-    io,
-    net::SocketAddr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwapOption;
 use tokio::{
@@ -30,7 +24,7 @@ use crate::{
     clock,
     cluster::Cluster,
     config::Config,
-    desk::{self, DeskParts},
+    desk::{self, DeskParts, figures},
     letterbox::{self, Letterbox},
     mail::out::{self as mail_out},
     model::words::NodeId,
@@ -41,9 +35,11 @@ use crate::{
     web,
 };
 
-pub use founding::{FoundError, found};
+pub use founding::{FoundError, found, join};
 pub use part::NoPart;
 pub use place::{Place, PlaceError, Resident};
+
+use part::Peers;
 
 /// How long everything may take to stop; systemd's own limit is longer.
 const STOP_WITHIN: Duration = Duration::from_secs(20);
@@ -104,7 +100,11 @@ struct Runtimes {
 impl Runtimes {
     fn start() -> io::Result<Self> {
         let runtime = |name: &str, threads: usize| {
-            Builder::new_multi_thread().worker_threads(threads).thread_name(name).enable_all().build()
+            Builder::new_multi_thread()
+                .worker_threads(threads)
+                .thread_name(name)
+                .enable_all()
+                .build()
         };
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         Ok(Self {
@@ -130,10 +130,19 @@ pub fn run(config: &Config, metrics: Metrics, until: UntilStopped) -> Result<(),
     let mut tasks = Tasks::new();
 
     // Raft first, so that everything else can propose; when it cannot run, a handle that says why.
-    let taking_part =
-        part::take_part(&place, &resident, config.cluster.listen, blobs.clone(), keyring.clone());
+    let taking_part = part::take_part(
+        &place,
+        &resident,
+        config.cluster.listen,
+        blobs.clone(),
+        keyring.clone(),
+    );
     let (cluster, agreement) = match runtimes.raft.block_on(taking_part) {
-        Ok(mut agreement) => {
+        Ok(Peers {
+            mut agreement,
+            renewal: (name, renewal),
+        }) => {
+            tasks.start(runtimes.raft.handle(), name, renewal);
             for (name, work) in agreement.work.drain(..) {
                 tasks.start(runtimes.raft.handle(), name, work);
             }
@@ -149,9 +158,18 @@ pub fn run(config: &Config, metrics: Metrics, until: UntilStopped) -> Result<(),
     let (letterbox, postman) = Letterbox::open(&place.letterbox(), cluster.clone())?;
     let incarnation = letterbox.health().incarnation;
     tasks.start(runtimes.raft.handle(), "letterbox", postman);
-    let node = Node { config, place: &place, cluster: &cluster, letterbox: &letterbox, blobs: &blobs, keyring: &keyring };
+    let node = Node {
+        config,
+        place: &place,
+        cluster: &cluster,
+        letterbox: &letterbox,
+        blobs: &blobs,
+        keyring: &keyring,
+    };
 
-    let open = runtimes.people.block_on(node.open_to_the_public(&metrics))?;
+    let open = runtimes
+        .people
+        .block_on(node.open_to_the_public(&metrics))?;
     node.start_background(&mut tasks, &runtimes, incarnation, &open)?;
     let watching = open.counters.clone();
     tasks.start(runtimes.people.handle(), "public", move |stop| async move {
@@ -168,10 +186,23 @@ pub fn run(config: &Config, metrics: Metrics, until: UntilStopped) -> Result<(),
         version: env!("CARGO_PKG_VERSION"),
     };
     let socket = config.node.socket.clone();
-    tasks.start(runtimes.console.handle(), "console", move |stop| async move { desk::serve(desk, &socket, stop).await });
-    let listener = runtimes.console.block_on(bind(config.telemetry.metrics_listen, "metrics"))?;
-    let seen = metrics::Seen { cluster: cluster.clone(), letterbox, counters: watching, metrics };
-    tasks.start(runtimes.console.handle(), "metrics", move |stop| metrics::serve(listener, seen, stop));
+    tasks.start(
+        runtimes.console.handle(),
+        "console",
+        move |stop| async move { desk::serve(desk, &socket, stop).await },
+    );
+    let listener = runtimes
+        .console
+        .block_on(bind(config.telemetry.metrics_listen, "metrics"))?;
+    let seen = figures::Seen {
+        cluster: cluster.clone(),
+        letterbox,
+        counters: watching,
+        metrics,
+    };
+    tasks.start(runtimes.console.handle(), "metrics", move |stop| {
+        figures::serve(listener, seen, stop)
+    });
 
     tracing::info!(node = %cluster.id(), name = %config.node.name, "started");
     runtimes.console.block_on(async {
@@ -205,7 +236,13 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 }
 
 async fn bind(address: SocketAddr, what: &'static str) -> Result<TcpListener, RunError> {
-    TcpListener::bind(address).await.map_err(|source| RunError::Listen { what, address, source })
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| RunError::Listen {
+            what,
+            address,
+            source,
+        })
 }
 
 /// What the steps of a start share.
@@ -232,8 +269,12 @@ struct Open {
 impl Node<'_> {
     async fn open_to_the_public(&self, metrics: &Metrics) -> Result<Open, RunError> {
         let web = &self.config.web;
-        let (certificates, problems) =
-            CertificateSet::open(&web.certificates, &self.place.own_certificate(), &web.names, clock::now())?;
+        let (certificates, problems) = CertificateSet::open(
+            &web.certificates,
+            &self.place.own_certificate(),
+            &web.names,
+            clock::now(),
+        )?;
         for problem in problems {
             tracing::warn!(problem = %chain(&problem), "a certificate file cannot be used");
         }
@@ -242,7 +283,11 @@ impl Node<'_> {
             tracing::warn!(folder = %web.certificates.display(), "no certificate that anyone vouches for; browsers will warn");
         }
         let ticket_secret = self.keyring.mac("tls session tickets", b"").0;
-        let (_, tls) = watch::channel(server_config(certificates.clone(), &ticket_secret, clock::now)?);
+        let (_, tls) = watch::channel(server_config(
+            certificates.clone(),
+            &ticket_secret,
+            clock::now,
+        )?);
         let site = Arc::new(ArcSwapOption::empty());
         let counters = Arc::new(web::counters::Counters::default());
         let public = web::public::routes(web::public::PublicParts {
@@ -260,10 +305,10 @@ impl Node<'_> {
             site: site.clone(),
             public,
             is_ours: web::public::is_ours,
-            checks: metrics::checks(self.cluster.clone(), self.letterbox.clone()),
+            checks: figures::checks(self.cluster.clone(), self.letterbox.clone()),
             challenge: Arc::new(|_| None),
             https_port: web.https_port,
-            body_bytes: crate::model::limits::FORM_BODY_BYTES_MAX,
+            body_bytes: crate::model::limits::REQUEST_BODY_BYTES,
             patience: web::Patience::default(),
             counters: counters.clone(),
         });
@@ -276,7 +321,15 @@ impl Node<'_> {
         }
         let bounds = web::Bounds::new(web.connections, web.connections_per_address);
         let _ = metrics;
-        Ok(Open { front, sockets, tls, bounds, counters, certificates, site })
+        Ok(Open {
+            front,
+            sockets,
+            tls,
+            bounds,
+            counters,
+            certificates,
+            site,
+        })
     }
 
     fn start_background(
@@ -288,7 +341,11 @@ impl Node<'_> {
     ) -> Result<(), RunError> {
         let background = runtimes.background.handle();
         let (blobs, cluster) = (self.blobs.clone(), self.cluster.clone());
-        tasks.keep(background, "blobs", move |stop| blobs.clone().keep_in_step(cluster.clone(), incarnation, stop));
+        tasks.keep(background, "blobs", move |stop| {
+            blobs
+                .clone()
+                .keep_in_step(cluster.clone(), incarnation, stop)
+        });
         let live = site::LiveSite {
             cluster: self.cluster.clone(),
             blobs: self.blobs.clone(),
@@ -298,8 +355,15 @@ impl Node<'_> {
         let serving = live.serve_last_good();
         tasks.start(background, "site", move |stop| live.run(serving, stop));
         let certificates = open.certificates.clone();
-        tasks.keep(background, "certificates", move |stop| watch_certificates(certificates.clone(), stop));
-        let report = report::Report::new(self.config, self.cluster.clone(), incarnation, &self.place.identity());
+        tasks.keep(background, "certificates", move |stop| {
+            watch_certificates(certificates.clone(), stop)
+        });
+        let report = report::Report::new(
+            self.config,
+            self.cluster.clone(),
+            incarnation,
+            &self.place.identity(),
+        );
         tasks.keep(background, "report", move |stop| report.clone().run(stop));
         self.start_mail(tasks, runtimes)
     }
@@ -311,9 +375,16 @@ impl Node<'_> {
         };
         let (web, keyring) = (self.config.web.clone(), self.keyring.clone());
         let links: mail_out::letters::Links = Arc::new(move |conversation| {
-            let port = if web.https_port == 443 { String::new() } else { format!(":{}", web.https_port) };
+            let port = if web.https_port == 443 {
+                String::new()
+            } else {
+                format!(":{}", web.https_port)
+            };
             let link = keyring.link(conversation);
-            web.names.iter().map(|name| format!("https://{name}{port}/c/{link}")).collect()
+            web.names
+                .iter()
+                .map(|name| format!("https://{name}{port}/c/{link}"))
+                .collect()
         });
         let letters = || mail_out::letters::Letters {
             keyring: self.keyring.clone(),
@@ -332,18 +403,27 @@ impl Node<'_> {
             way: mail_out::way::Way::new(out)?,
         });
         let background = runtimes.background.handle();
-        tasks.keep(background, "courier", move |stop| mail_out::courier::run(courier.clone(), stop));
+        tasks.keep(background, "courier", move |stop| {
+            mail_out::courier::run(courier.clone(), stop)
+        });
         let letterbox = self.letterbox.clone();
         let alone = Arc::new(mail_out::held::Alone {
             cluster: self.cluster.clone(),
             letters: letters(),
             way: mail_out::way::Way::new(out)?,
             held: Arc::new(move || {
-                letterbox.held().values().flatten().map(|it| it.proposal.clone()).collect()
+                letterbox
+                    .held()
+                    .values()
+                    .flatten()
+                    .map(|it| it.proposal.clone())
+                    .collect()
             }),
             told_file: self.place.held_told(),
         });
-        tasks.keep(background, "held mail", move |stop| mail_out::held::run(alone.clone(), stop));
+        tasks.keep(background, "held mail", move |stop| {
+            mail_out::held::run(alone.clone(), stop)
+        });
         Ok(())
     }
 }
@@ -366,4 +446,3 @@ async fn watch_certificates(certificates: Arc<CertificateSet>, stop: Stop) -> Ou
         }
     }
 }
-

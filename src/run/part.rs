@@ -8,7 +8,6 @@ use std::{
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures_util::{FutureExt, future::BoxFuture};
-use openraft_rt_tokio::TokioRuntime;
 use tokio::net::TcpListener;
 
 use super::place::{Place, Resident};
@@ -16,12 +15,12 @@ use crate::{
     blobs::Blobs,
     clock,
     cluster::{
-        Cluster,
-        agreement::{Agreement, OpenError, Parts},
+        NodeAgreement,
+        agreement::{Agreement, OpenError, Parts, Work},
         disk::DiskError,
         frames::Allegiance,
-        join::Joins,
         net::TlsNet,
+        renewal::Renewal,
         serve::Range,
         sqlite::SqliteDisk,
     },
@@ -33,8 +32,13 @@ use crate::{
     },
 };
 
-/// The agreement as this program runs it.
-pub(super) type RealAgreement = Agreement<TokioRuntime, TlsNet, SqliteDisk>;
+/// A node that takes part.
+pub(super) struct Peers {
+    /// Its part in the agreement.
+    pub(super) agreement: NodeAgreement,
+    /// Renews its certificate; must run as long as the node does.
+    pub(super) renewal: Work,
+}
 
 /// Why this node cannot take part.
 #[derive(Debug, thiserror::Error)]
@@ -69,17 +73,33 @@ pub(super) async fn take_part(
     listen: SocketAddr,
     blobs: Blobs,
     keyring: Arc<Keyring>,
-) -> Result<RealAgreement, NoPart> {
+) -> Result<Peers, NoPart> {
     let identity = Identity::load(&place.identity())?;
     let known = Arc::new(OnceLock::<Arc<ArcSwap<State>>>::new());
-    let tls = PeerTls::new(&identity, is_member(known.clone()), Arc::new(Tolerated::default()), clock::now)?;
+    let is_member = is_member(known.clone());
+    let tls = PeerTls::new(
+        &identity,
+        is_member.clone(),
+        Arc::new(Tolerated::default()),
+        clock::now,
+    )?;
     let tls = Arc::new(ArcSwap::from_pointee(tls));
-    let listener =
-        TcpListener::bind(listen).await.map_err(|source| NoPart::Listen { address: listen, source })?;
+    let listener = TcpListener::bind(listen)
+        .await
+        .map_err(|source| NoPart::Listen {
+            address: listen,
+            source,
+        })?;
     let net = Arc::new(TlsNet::new(listener, tls.clone()));
     let folder = place.raft();
-    let disk = tokio::task::spawn_blocking(move || SqliteDisk::open(&folder)).await.map_err(|_| DiskError::Ended)??;
-    let us = Allegiance { cluster: resident.cluster, generation: resident.generation, node: resident.node };
+    let disk = tokio::task::spawn_blocking(move || SqliteDisk::open(&folder))
+        .await
+        .map_err(|_| DiskError::Ended)??;
+    let us = Allegiance {
+        cluster: resident.cluster,
+        generation: resident.generation,
+        node: resident.node,
+    };
     let agreement = Agreement::open(Parts {
         us,
         cluster_name: resident.cluster_name.to_string(),
@@ -89,17 +109,35 @@ pub(super) async fn take_part(
         seeds: resident.seeds.clone(),
         clock: Arc::new(clock::now),
         blobs: blob_reader(blobs),
+        keyring,
     })
     .await?;
     // Set once, here: from now on removed nodes are refused.
     let _ = known.set(agreement.state());
-    Ok(agreement)
+    let (admission, transport, peers) = agreement.admission();
+    let folder = place.identity();
+    let renewal = Renewal {
+        folder,
+        tls,
+        is_member,
+        admission,
+        transport,
+        peers,
+        now: clock::now,
+    };
+    let renewal: Work = (
+        "node certificate",
+        Box::new(move |stop| Box::pin(Arc::new(renewal).run(identity, stop))),
+    );
+    Ok(Peers { agreement, renewal })
 }
 
 /// A node may speak to us while we have not heard of it, or it has not been forgotten since it was admitted.
 fn is_member(known: Arc<OnceLock<Arc<ArcSwap<State>>>>) -> IsMember {
     Arc::new(move |node: NodeId| {
-        let Some(state) = known.get().map(|it| it.load()) else { return true };
+        let Some(state) = known.get().map(|it| it.load()) else {
+            return true;
+        };
         state.nodes.contains_key(&node) || node.0 > state.index || state.cluster.is_none()
     })
 }
@@ -110,9 +148,14 @@ fn blob_reader(blobs: Blobs) -> Arc<crate::cluster::agreement::BlobReader> {
         async move {
             let opened = blobs.open_from(hash, offset).await;
             let (total, file) = opened
-                .inspect_err(|error| tracing::warn!(blob = %hash, %error, "cannot read a blob for a peer"))
+                .inspect_err(
+                    |error| tracing::warn!(blob = %hash, %error, "cannot read a blob for a peer"),
+                )
                 .ok()??;
-            Some(Range { total, rest: Box::new(file) })
+            Some(Range {
+                total,
+                rest: Box::new(file),
+            })
         }
         .boxed()
     })
