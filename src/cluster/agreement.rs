@@ -360,9 +360,9 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Core<R, N, D> {
 
     fn is_member(&self, node: NodeId) -> bool {
         let state = self.published.state.load();
-        // Before the first snapshot or entry arrives a new node knows its peers only from those who admitted it.
-        state.nodes.contains_key(&node)
-            || (state.cluster.is_none() && self.seeds.contains_key(&node))
+        // An id is the log index of its admission. One that this node has not come to yet may be the leader that it is
+        // to hear everything from; the certificate says that it was admitted.
+        state.nodes.contains_key(&node) || node.0 > state.index
     }
 }
 
