@@ -15,7 +15,7 @@ use tracing::{error, warn};
 
 use super::disk::{DiskError, Loaded, Lost, Mark, Row, checksum};
 use super::encoding::{DamageRecord, LogIdRecord, decode, encode};
-use super::writer::{insert_row, set_mark};
+use super::writer::{END, insert_row, note_end, set_mark};
 use crate::durable;
 use crate::model::limits;
 
@@ -175,7 +175,7 @@ fn create(connection: &Connection, path: &Path) -> rusqlite::Result<()> {
 fn scan(connection: &Connection) -> Loaded {
     let mut loaded = Loaded::default();
     for mark in Mark::ALL {
-        match read_mark(connection, mark) {
+        match read_mark(connection, mark.name()) {
             Ok(Some(frame)) => loaded.marks.push((mark, frame)),
             Ok(None) => {}
             Err(why) => {
@@ -190,21 +190,25 @@ fn scan(connection: &Connection) -> Loaded {
         next: purged.map(|index| index + 1),
         ..Rows::default()
     };
-    let result = rows.read_all(connection);
+    let mut result = rows.read_all(connection);
     let end = rows.next.unwrap_or(0);
+    let noted_end = noted_end(connection);
+    if result.is_ok() && noted_end > end {
+        result = Err(format!(
+            "rows up to {} were written and are gone",
+            noted_end - 1
+        ));
+    }
     if let Err(why) = result {
-        let highest = connection.query_row("SELECT max(idx) FROM log", [], |row| {
-            row.get::<_, Option<i64>>(0)
-        });
-        let highest = highest
-            .ok()
-            .flatten()
-            .and_then(|index| u64::try_from(index).ok())
-            .unwrap_or(end);
         let committed = loaded.log_id(Mark::Committed).map_or(0, |id| id.index);
+        let upto = noted_end
+            .saturating_sub(1)
+            .max(highest(connection))
+            .max(committed)
+            .max(end);
         loaded.lost = Some(Lost {
             from: end,
-            upto: highest.max(committed).max(end),
+            upto,
             why,
         });
     }
@@ -213,13 +217,33 @@ fn scan(connection: &Connection) -> Loaded {
     loaded
 }
 
+/// The highest index in the table, as far as it can be asked.
+fn highest(connection: &Connection) -> u64 {
+    let asked = connection.query_row("SELECT max(idx) FROM log", [], |row| {
+        row.get::<_, Option<i64>>(0)
+    });
+    asked
+        .ok()
+        .flatten()
+        .and_then(|index| u64::try_from(index).ok())
+        .unwrap_or(0)
+}
+
+/// Where the log ended when it was last changed; 0 when that is not known.
+fn noted_end(connection: &Connection) -> u64 {
+    let frame = read_mark(connection, END).ok().flatten();
+    frame
+        .and_then(|frame| Some(u64::from_le_bytes(frame[..].try_into().ok()?)))
+        .unwrap_or(0)
+}
+
 /// The frame of a mark; an error when it is there and no copy of it is whole.
-fn read_mark(connection: &Connection, mark: Mark) -> Result<Option<Bytes>, String> {
+fn read_mark(connection: &Connection, name: &str) -> Result<Option<Bytes>, String> {
     let mut why = None;
     for copy in 0..2 {
         let read = connection.query_row(
             "SELECT crc, frame FROM mark WHERE name = ?1 AND copy = ?2",
-            rusqlite::params![mark.name(), copy],
+            rusqlite::params![name, copy],
             |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?)),
         );
         match read {
@@ -230,10 +254,9 @@ fn read_mark(connection: &Connection, mark: Mark) -> Result<Option<Bytes>, Strin
             Err(rusqlite::Error::QueryReturnedNoRows) => {}
             Err(error) => why = Some(error.to_string()),
         }
-        warn!(
-            mark = mark.name(),
-            copy, why, "a copy of a mark is missing or damaged"
-        );
+        if why.is_some() {
+            warn!(mark = name, copy, why, "a copy of a mark is damaged");
+        }
     }
     why.map_or(Ok(None), Err)
 }
@@ -390,5 +413,6 @@ fn copy(
             expected += 1;
         }
     }
+    note_end(new)?;
     new.execute_batch("COMMIT; PRAGMA wal_checkpoint(TRUNCATE);")
 }

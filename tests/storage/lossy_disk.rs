@@ -32,7 +32,9 @@ struct Content {
 impl Content {
     fn apply(&mut self, write: Write) {
         match write {
-            Write::Append(rows) => self.rows.extend(rows.into_iter().map(|row| (row.index, row.frame))),
+            Write::Append(rows) => self
+                .rows
+                .extend(rows.into_iter().map(|row| (row.index, row.frame))),
             Write::TruncateFrom(index) => drop(self.rows.split_off(&index)),
             Write::Purge { upto, mark } => {
                 self.rows = self.rows.split_off(&(upto + 1));
@@ -72,7 +74,9 @@ impl LossyDisk {
         {
             let mut inner = self.inner();
             for _ in 0..count {
-                let Some((write, done)) = inner.queue.pop_front() else { break };
+                let Some((write, done)) = inner.queue.pop_front() else {
+                    break;
+                };
                 inner.durable.apply(write);
                 reports.push(done);
             }
@@ -89,7 +93,11 @@ impl LossyDisk {
         inner.crashed = true;
         inner.queue.clear();
         let (durable, by_hand) = (inner.durable.clone(), inner.by_hand);
-        LossyDisk(Arc::new(Mutex::new(Inner { durable, by_hand, ..Inner::default() })))
+        LossyDisk(Arc::new(Mutex::new(Inner {
+            durable,
+            by_hand,
+            ..Inner::default()
+        })))
     }
 
     /// The next write fails, and with it every later one.
@@ -101,11 +109,24 @@ impl LossyDisk {
 impl Disk for LossyDisk {
     fn load(&self) -> Result<Loaded, DiskError> {
         let inner = self.inner();
-        let marks = inner.durable.marks.iter().map(|(mark, frame)| (*mark, frame.clone())).collect();
+        let marks = inner
+            .durable
+            .marks
+            .iter()
+            .map(|(mark, frame)| (*mark, frame.clone()))
+            .collect();
         let rows = &inner.durable.rows;
         let ends = rows.first_key_value().zip(rows.last_key_value());
-        let tail = rows.iter().map(|(index, frame)| Row { index: *index, frame: frame.clone() });
-        Ok(Loaded { marks, rows: ends.map(|(first, last)| (*first.0, *last.0)), tail: tail.collect(), ..Loaded::default() })
+        let tail = rows.iter().map(|(index, frame)| Row {
+            index: *index,
+            frame: frame.clone(),
+        });
+        Ok(Loaded {
+            marks,
+            rows: ends.map(|(first, last)| (*first.0, *last.0)),
+            tail: tail.collect(),
+            ..Loaded::default()
+        })
     }
 
     async fn submit(&self, write: Write, done: Done) {
@@ -130,7 +151,12 @@ impl Disk for LossyDisk {
         let inner = self.inner();
         let (mut rows, mut bytes) = (Vec::new(), 0);
         for index in from..to {
-            let frame = inner.durable.rows.get(&index).ok_or(DiskError::MissingRow { index })?.clone();
+            let frame = inner
+                .durable
+                .rows
+                .get(&index)
+                .ok_or(DiskError::MissingRow { index })?
+                .clone();
             bytes += frame.len();
             if bytes > max_bytes && !rows.is_empty() {
                 break;
@@ -161,7 +187,10 @@ impl Disk for LossyDisk {
     }
 
     fn write_file(&self, name: &str, bytes: &[u8]) -> Result<(), DiskError> {
-        self.inner().durable.files.insert(name.to_owned(), bytes.to_vec());
+        self.inner()
+            .durable
+            .files
+            .insert(name.to_owned(), bytes.to_vec());
         Ok(())
     }
 

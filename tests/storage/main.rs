@@ -67,16 +67,29 @@ impl Drop for Folder {
 }
 
 fn id(term: u64, index: u64) -> LogId {
-    LogId { leader_id: LeaderId { term, node_id: 1 }, index }
+    LogId {
+        leader_id: LeaderId { term, node_id: 1 },
+        index,
+    }
 }
 
 fn vote(term: u64) -> Vote {
-    Vote { leader_id: LeaderId { term, node_id: 1 }, committed: false }
+    Vote {
+        leader_id: LeaderId { term, node_id: 1 },
+        committed: false,
+    }
 }
 
 fn entry(term: u64, index: u64, bytes: usize) -> Entry {
     let proposal = Bytes::from(vec![index as u8; bytes]);
-    Entry::new(id(term, index), Payload::Normal(Packed { at: Timestamp(index), format: 1, proposal }))
+    Entry::new(
+        id(term, index),
+        Payload::Normal(Packed {
+            at: Timestamp(index),
+            format: 1,
+            proposal,
+        }),
+    )
 }
 
 async fn append<D: Disk>(journal: &mut Journal<D>, entries: Vec<Entry>) -> std::io::Result<()> {
@@ -94,15 +107,21 @@ async fn read_vote<D: Disk>(journal: &mut Journal<D>) -> Option<Vote> {
 }
 
 async fn entries<D: Disk>(journal: &mut Journal<D>) -> Vec<Entry> {
-    RaftLogReader::<T>::try_get_log_entries(journal, ..).await.unwrap()
+    RaftLogReader::<T>::try_get_log_entries(journal, ..)
+        .await
+        .unwrap()
 }
 
 async fn commit<D: Disk>(journal: &mut Journal<D>, last: LogId) {
-    RaftLogStorage::<T>::save_committed(journal, Some(last)).await.unwrap();
+    RaftLogStorage::<T>::save_committed(journal, Some(last))
+        .await
+        .unwrap();
 }
 
 async fn truncate_after<D: Disk>(journal: &mut Journal<D>, last: Option<LogId>) {
-    RaftLogStorage::<T>::truncate_after(journal, last).await.unwrap();
+    RaftLogStorage::<T>::truncate_after(journal, last)
+        .await
+        .unwrap();
 }
 
 async fn purge<D: Disk>(journal: &mut Journal<D>, through: LogId) {

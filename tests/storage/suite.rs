@@ -11,16 +11,22 @@ use super::lossy_disk::LossyDisk;
 use super::{CLUSTER, Folder, T};
 
 async fn store<D: Disk>(disk: D) -> (Journal<D>, Machine<D>) {
-    let (machine, _published) = Machine::open(disk.clone(), CLUSTER, KeepFrom::default()).await.unwrap();
+    let (machine, _published) = Machine::open(disk.clone(), CLUSTER, KeepFrom::default())
+        .await
+        .unwrap();
     // The suite purges without snapshots, which a node never does.
-    let journal = Journal::open(disk, machine.last(), KeepFrom::new(u64::MAX)).await.unwrap();
+    let journal = Journal::open(disk, machine.last(), KeepFrom::new(u64::MAX))
+        .await
+        .unwrap();
     (journal, machine)
 }
 
 struct Sqlite;
 
 impl StoreBuilder<T, Journal<SqliteDisk>, Machine<SqliteDisk>, Folder> for Sqlite {
-    async fn build(&self) -> Result<(Folder, Journal<SqliteDisk>, Machine<SqliteDisk>), StorageError<T>> {
+    async fn build(
+        &self,
+    ) -> Result<(Folder, Journal<SqliteDisk>, Machine<SqliteDisk>), StorageError<T>> {
         let folder = Folder::new();
         let (journal, machine) = store(SqliteDisk::open(&folder.0).unwrap()).await;
         Ok((folder, journal, machine))
