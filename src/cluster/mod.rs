@@ -13,6 +13,7 @@ mod scan;
 pub mod snapshots;
 pub mod sqlite;
 mod tail;
+mod wal;
 mod writer;
 
 use std::{sync::Arc, time::Duration};

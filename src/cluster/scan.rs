@@ -10,11 +10,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode};
 use tracing::{error, warn};
 
 use super::disk::{DiskError, Loaded, Lost, Mark, Row, checksum};
 use super::encoding::{DamageRecord, LogIdRecord, decode, encode};
+use super::wal::{self, Ignored};
 use super::writer::{END, insert_row, note_end, set_mark};
 use crate::durable;
 use crate::model::limits;
@@ -32,9 +34,18 @@ const SCHEMA: &str = "
 pub(super) fn open(folder: &Path) -> Result<(Connection, PathBuf, Loaded), DiskError> {
     let number = newest(folder)?;
     let path = database(folder, number);
+    let ignored = wal::ignored(&path).map_err(|source| DiskError::Open {
+        path: path.clone(),
+        doing: "look into the write-ahead file of",
+        source: Arc::new(source),
+    })?;
     let found = match connect(&path) {
         Ok(connection) => {
-            let found = scan(&connection);
+            let mut found = scan(&connection);
+            if let Some(ignored) = ignored {
+                keep_wal(&connection, &path)?;
+                found.give_up_what_is_ignored(ignored);
+            }
             if found.lost.is_none() && found.marks_lost.is_empty() {
                 return Ok((connection, path, found));
             }
@@ -328,11 +339,44 @@ impl Rows {
 }
 
 impl Loaded {
+    /// Counts acknowledged transactions that SQLite ignores as lost, and saves the vote out of them.
+    fn give_up_what_is_ignored(&mut self, ignored: Ignored) {
+        let end = self.rows.map_or(self.purged, |(_, last)| last) + 1;
+        // When nothing in them tells where the log ended: no row is smaller than this.
+        let at_most = end + (ignored.frames * 4096 / 16) as u64;
+        let upto = ignored.end.unwrap_or(at_most).saturating_sub(1);
+        let before = self.lost.take();
+        self.lost = Some(Lost {
+            from: before.as_ref().map_or(end, |lost| lost.from),
+            upto: upto.max(before.map_or(0, |lost| lost.upto)),
+            why: format!(
+                "{} whole frames follow a damaged one in the write-ahead file",
+                ignored.frames
+            ),
+        });
+        self.marks.retain(|(mark, _)| *mark != Mark::Vote);
+        match ignored.vote.and_then(|vote| encode(&vote).ok()) {
+            Some(vote) => self.marks.push((Mark::Vote, Bytes::from(vote))),
+            None => self.marks_lost.push(Mark::Vote),
+        }
+    }
+
     /// A mark that is a log id, if it is there and whole.
     pub(super) fn log_id(&self, mark: Mark) -> Option<LogIdRecord> {
         let (_, frame) = self.marks.iter().find(|(found, _)| *found == mark)?;
         decode(frame).ok()
     }
+}
+
+/// Sees to it that neither closing the database nor a failure on the way to a new one takes away the
+/// write-ahead file in which the damage is.
+fn keep_wal(connection: &Connection, path: &Path) -> Result<(), DiskError> {
+    let kept = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+    kept.map(|_| ()).map_err(|source| DiskError::Open {
+        path: path.to_owned(),
+        doing: "keep the write-ahead file of",
+        source: Arc::new(source),
+    })
 }
 
 /// Copies what is whole into a database of the next number, with a note of what is not.

@@ -244,6 +244,63 @@ async fn a_torn_wal_opens_with_a_whole_prefix_that_has_everything_checkpointed()
 }
 
 #[tokio::test]
+async fn damage_inside_the_wal_is_told_from_a_torn_end() {
+    let folder = stopped().await;
+    let mut journal = open(&folder).await;
+    for index in COUNT..COUNT + 12 {
+        append(&mut journal, vec![entry(3, index, 300)])
+            .await
+            .unwrap();
+    }
+    save_vote(&mut journal, vote(4)).await.unwrap();
+    append(&mut journal, vec![entry(4, COUNT + 12, 300)])
+        .await
+        .unwrap();
+    let killed = folder.crashed();
+    drop(journal);
+    let wal = fs::read(killed.0.join("raft.db-wal")).unwrap();
+    let frames = (wal.len() - 32) / (4096 + 24);
+    let (mut noticed, mut torn) = (0, 0);
+    for turn in 0..100 {
+        let copy = killed.crashed();
+        flip(
+            &copy.0.join("raft.db-wal"),
+            turn * (wal.len() * 8) / 100 + turn,
+        );
+        for _start in 0..2 {
+            let mut journal = open(&copy).await;
+            let found = entries(&mut journal).await;
+            let damage = *journal.damage().borrow();
+            let all = found.len() as u64 == COUNT + 13;
+            match damage {
+                None if all => {}
+                // Only what may have been the last, unfinished transaction may go without a word.
+                None => {
+                    assert_eq!(found.len() as u64, COUNT + 12, "turn {turn}");
+                    torn += 1;
+                }
+                Some(damage) => {
+                    assert_eq!(
+                        (damage.from, damage.upto),
+                        (found.len() as u64, COUNT + 12),
+                        "turn {turn}"
+                    );
+                    assert!(
+                        damage.vote_lost || read_vote(&mut journal).await == Some(vote(4)),
+                        "turn {turn}"
+                    );
+                    noticed += 1;
+                }
+            }
+        }
+    }
+    assert!(
+        noticed > 120 && torn < 30,
+        "{frames} frames: {noticed} noticed, {torn} taken for torn"
+    );
+}
+
+#[tokio::test]
 async fn a_log_purged_past_the_snapshot_that_is_left_starts_over_from_it() {
     let folder = stopped().await;
     let mut journal = open(&folder).await;
