@@ -8,6 +8,10 @@ use tokio::time::Instant;
 use crate::model::words::Timestamp;
 
 /// The wall clock. A clock set before 1970 reads as 0, which the cluster treats as a wrong clock.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that reads the wall clock"
+)]
 pub fn now() -> Timestamp {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
     let ms = since_epoch.map_or(0, |elapsed| elapsed.as_millis());

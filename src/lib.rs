@@ -4,9 +4,17 @@ pub mod model;
 
 pub mod cluster;
 
+pub mod blobs;
+pub mod letterbox;
+
+pub mod web;
+
 pub mod clock;
 pub mod config;
 pub mod durable;
 pub mod seal;
 pub mod tasks;
 pub mod telemetry;
+pub mod tls;
+
+pub mod mail;

@@ -17,13 +17,12 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use crate::{
     clock, durable,
+    model::limits::{SERVICE_KEY_FILE_BYTES_MAX, SERVICE_KEYS_MAX},
     model::words::{ConversationId, KeyedHash, Sealed, TicketCode},
 };
 
 /// First line of the key file; the number is the file's format.
 const HEADER: &str = "lifeboat service key 1";
-/// Keys that a file may hold: one for each rotation in the life of a cluster.
-const KEYS_MAX: usize = 64;
 
 /// Why there is no keyring.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +47,7 @@ pub enum KeyError {
     },
     /// The file is not a service key.
     #[error(
-        "{path} is not a service key: wanted the line '{HEADER}' and then 1 to {KEYS_MAX} lines of a number and 64 hexadecimal digits"
+        "{path} is not a service key: wanted the line '{HEADER}' and then 1 to {SERVICE_KEYS_MAX} lines of a number and 64 hexadecimal digits"
     )]
     Malformed {
         /// The file.
@@ -88,10 +87,13 @@ impl Keyring {
     /// # Errors
     /// When the file cannot be read or is not a service key; it is never replaced.
     pub fn load(path: &Path) -> Result<Self, KeyError> {
-        let text = std::fs::read_to_string(path).map_err(|source| KeyError::Read {
-            path: path.to_owned(),
-            source,
+        let bytes = durable::read_at_most(path, SERVICE_KEY_FILE_BYTES_MAX).map_err(|source| {
+            KeyError::Read {
+                path: path.to_owned(),
+                source,
+            }
         })?;
+        let text = String::from_utf8_lossy(&bytes);
         Self::from_text(&text).ok_or_else(|| KeyError::Malformed {
             path: path.to_owned(),
         })
@@ -108,7 +110,9 @@ impl Keyring {
             let (number, key) = line.split_once(' ')?;
             keys.push((number.parse().ok()?, key.parse::<KeyedHash>().ok()?.0));
         }
-        (1..=KEYS_MAX).contains(&keys.len()).then(|| Self::of(keys))
+        (1..=SERVICE_KEYS_MAX)
+            .contains(&keys.len())
+            .then(|| Self::of(keys))
     }
 
     /// The key file's text. A secret: it goes to the file and, over mutual TLS, to a node that joins.

@@ -5,23 +5,37 @@
 
 pub mod disk;
 pub mod encoding;
+pub mod fetch;
+pub mod frames;
 pub mod health;
 pub mod journal;
 pub mod machine;
+pub mod neighbours;
+pub mod net;
+pub mod propose;
 pub mod raft;
 mod scan;
+pub mod serve;
 pub mod snapshots;
 pub mod sqlite;
+pub mod stamp;
 mod tail;
+pub mod transport;
 mod wal;
 mod writer;
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
+use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::model::{Proposal, Reply, State, words::NodeId};
+use crate::model::{
+    Proposal, Reply, State,
+    words::{BlobHash, NodeId},
+};
+use fetch::FetchError;
 use health::Health;
 
 /// A committed proposal: its log index and what the state said to it.
@@ -34,7 +48,7 @@ pub struct Committed {
 }
 
 /// Why a proposal has no answer yet.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum ProposeError {
     /// It may still be agreed on. Propose it again with the same id.
     #[error("no majority answered in time; it may still be agreed on")]
@@ -51,7 +65,7 @@ pub enum ProposeError {
 }
 
 /// A change of who belongs to the cluster.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MemberChange {
     /// Let an admitted node vote once it has caught up.
     Promote(NodeId),
@@ -82,7 +96,7 @@ pub(crate) enum Request {
 }
 
 /// Why the membership was not changed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum ChangeError {
     /// It would not be a sound set of voters.
     #[error(transparent)]
@@ -98,6 +112,11 @@ pub enum ChangeError {
     Unreachable(#[from] ProposeError),
 }
 
+/// Copies a blob of at most so many bytes from a peer to a file; see [`fetch::fetch_file`].
+pub(crate) type FetchBlob = dyn Fn(NodeId, BlobHash, u64, PathBuf) -> BoxFuture<'static, Result<(), FetchError>>
+    + Send
+    + Sync;
+
 /// A handle on the cluster. Cheap to clone; holds no lock and never waits to read.
 #[derive(Clone)]
 pub struct Cluster {
@@ -106,6 +125,7 @@ pub struct Cluster {
     applied: watch::Receiver<u64>,
     health: watch::Receiver<Arc<Health>>,
     requests: mpsc::Sender<Request>,
+    fetch: Arc<FetchBlob>,
 }
 
 impl Cluster {
@@ -116,6 +136,7 @@ impl Cluster {
         applied: watch::Receiver<u64>,
         health: watch::Receiver<Arc<Health>>,
         requests: mpsc::Sender<Request>,
+        fetch: Arc<FetchBlob>,
     ) -> Self {
         Self {
             id,
@@ -123,6 +144,7 @@ impl Cluster {
             applied,
             health,
             requests,
+            fetch,
         }
     }
 
@@ -201,5 +223,19 @@ impl Cluster {
             Ok(Ok(result)) => result,
             Ok(Err(_)) | Err(_) => Err(ChangeError::Unknown),
         }
+    }
+
+    /// Copies a blob of at most `most` bytes from `peer` to `path`, going on where an interrupted copy stopped.
+    ///
+    /// # Errors
+    /// When the peer cannot be reached or does not have it, or what came is not what its name says.
+    pub async fn fetch_blob(
+        &self,
+        peer: NodeId,
+        hash: BlobHash,
+        most: u64,
+        path: PathBuf,
+    ) -> Result<(), FetchError> {
+        (self.fetch)(peer, hash, most, path).await
     }
 }

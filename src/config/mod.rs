@@ -3,6 +3,7 @@
 //! given its own section only. A file with any mistake gives no `Config`, only the list of all of them.
 
 mod cluster;
+mod colour;
 mod company;
 mod file;
 mod mail;
@@ -11,24 +12,28 @@ mod problem;
 mod secret;
 mod telemetry;
 mod web;
+mod zone;
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use thiserror::Error;
 
 use crate::model::limits::CONFIG_FILE_BYTES_MAX;
 
 pub use cluster::{Cluster, Profile};
-pub use company::Company;
-pub use mail::Mail;
+pub use colour::{Colour, NotAColour};
+pub use company::{Company, Network, PhoneLine, Spoken};
+pub use mail::{Mail, MailOut, Relay, RelayLogin, RelayTls};
 pub use node::Node;
 pub use problem::{Problem, Problems};
 pub use secret::{Secret, SecretError, SecretFile};
 pub use telemetry::{LogFormat, LogLevel, Telemetry};
 pub use web::Web;
+pub use zone::{NoSuchZone, WallTime, Zone};
 
 /// The version of the file's keys that this program reads.
 pub const VERSION: u32 = 1;
@@ -110,15 +115,23 @@ impl Config {
     }
 }
 
-/// The file's text, or what was found instead of one.
-fn read_file(path: &Path) -> Result<String, String> {
-    let file = File::open(path).map_err(|error| error.to_string())?;
+/// What was found instead of a configuration file's text.
+#[derive(Debug, Error)]
+enum NoText {
+    #[error("{0}")]
+    Unreadable(io::Error),
+    #[error("a larger file")]
+    TooLarge,
+}
+
+fn read_file(path: &Path) -> Result<String, NoText> {
+    let file = File::open(path).map_err(NoText::Unreadable)?;
     let mut text = String::new();
     file.take(CONFIG_FILE_BYTES_MAX + 1)
         .read_to_string(&mut text)
-        .map_err(|error| error.to_string())?;
+        .map_err(NoText::Unreadable)?;
     if text.len() as u64 > CONFIG_FILE_BYTES_MAX {
-        return Err("a larger file".to_owned());
+        return Err(NoText::TooLarge);
     }
     Ok(text)
 }

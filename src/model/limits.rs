@@ -22,6 +22,12 @@ pub const OUTBOX_ITEMS_MAX: usize = 500_000;
 pub const SITE_VERSIONS_KEPT: usize = 10;
 /// Blobs the state knows of at a time.
 pub const BLOBS_MAX: usize = 10_000;
+/// Bytes of one blob: a site with pictures; every node keeps the live ones in memory.
+pub const BLOB_BYTES_MAX: u64 = 256 << 20;
+/// How often the files are compared with the state even when nothing changed.
+pub const BLOB_LOOK_MS: u64 = 5_000;
+/// How long telling the cluster about a blob may take before it is said again.
+pub const BLOB_PROPOSE_MS: u64 = 10_000;
 /// How long nodes keep the file of a blob that nothing refers to, so that a slow node can still finish copying it.
 pub const BLOB_RELEASE_MS: u64 = 3_600_000;
 
@@ -58,10 +64,35 @@ pub const CONFIG_MISTAKES_MAX: usize = 100;
 pub const SECRET_BYTES_MAX: u64 = 64 * 1024;
 /// Bytes of the path of a socket, which is all that Linux takes (`sun_path` has 108 with the closing zero).
 pub const SOCKET_PATH_BYTES_MAX: usize = 107;
+/// Bytes of a service key's file: far more than the most keys take.
+pub const SERVICE_KEY_FILE_BYTES_MAX: u64 = 16 << 10;
+/// Keys that such a file may hold: one for each rotation in the life of a cluster.
+pub const SERVICE_KEYS_MAX: usize = 64;
 /// Log lines that wait to be written; more are dropped and counted, as a stalled log must not stop the node.
 pub const LOG_LINES_WAITING_MAX: usize = 4_096;
 /// Series that the metrics show: all of ours with seven nodes come to some hundreds.
 pub const METRIC_SERIES_MAX: usize = 2_000;
+
+/// How long a customer waits for a majority before "held here" is the answer: longer than a leader change (near).
+pub const HOLD_AFTER_MS: u64 = 2_000;
+/// How much longer a disk may take before the answer is "we cannot say".
+pub const STORE_PATIENCE_MS: u64 = 8_000;
+/// Items that a node holds at a time: a day of being alone at one a second, about 100 MB.
+pub const LETTERBOX_ITEMS_MAX: usize = 100_000;
+/// Posts that wait for the letterbox's task: a burst of connections, each waits for its answer.
+pub const LETTERBOX_ORDERS_MAX: usize = 4_096;
+/// Writes that wait for the letterbox's disk.
+pub const LETTERBOX_JOBS_MAX: usize = 65_536;
+/// Writes that share one fsync: past this the gain is small and the wait of the first grows.
+pub const LETTERBOX_BATCH_MAX: usize = 1_024;
+/// Conversations of one letterbox that are proposed side by side: enough to fill a 150 ms round trip.
+pub const LETTERBOX_PROPOSALS_MAX: usize = 512;
+/// How long one proposal of a held item may take before it is tried again.
+pub const LETTERBOX_PROPOSE_MS: u64 = 10_000;
+/// The first pause before a held item is proposed again; doubled each time.
+pub const LETTERBOX_RETRY_MS: u64 = 100;
+/// The longest such pause: a customer must not wait longer than this once the others can be reached.
+pub const LETTERBOX_RETRY_MS_MAX: u64 = 5_000;
 
 /// Bytes of one frame between nodes or on the disk: small enough to hold seven of them in memory for each peer.
 pub const FRAME_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -83,7 +114,155 @@ pub const STATE_BYTES_MAX: u64 = 8 * 1024 * 1024 * 1024;
 pub const APPLIED_HASHES_KEPT: usize = 4_096;
 
 // An append must fit its frame, and one proposal must fit an append.
+/// How far a leader's clock may be off the voters' median, in milliseconds, before it is overruled: ten times what NTP
+/// loses on a bad day, and far below anything that expires.
+pub const CLOCK_SKEW_MS_MAX: i64 = 5_000;
+/// How long the log's disk may take for one write before a leader hands over: longer than any honest hiccup, and
+/// shorter than a customer's patience.
+pub const DISK_STALL_MS: u64 = 2_000;
+/// Proposals and questions that wait for the Raft runtime on one node.
+pub const CLUSTER_REQUESTS_MAX: usize = 8_192;
+
 const _: () = assert!(APPEND_BYTES_MAX + PROPOSAL_BYTES_MAX < FRAME_BYTES_MAX);
+/// Life of the cluster's certificate authority: longer than the product's hardware; a new one means a new cluster.
+pub const AUTHORITY_DAYS: i64 = 3_650;
+/// Life of a node's certificate: a stolen key is of use for a month at most, then for the grace below only to a member.
+pub const NODE_CERTIFICATE_DAYS: i64 = 30;
+/// How far before now a certificate begins, so that a node whose clock is behind accepts it at once.
+pub const CERTIFICATE_SLACK_MS: u64 = 3_600_000;
+/// How long peers still accept an expired certificate of a member: an emergency must not end with a date.
+pub const CERTIFICATE_GRACE_MS: u64 = 60 * 24 * 3_600_000;
+/// Bytes of a certificate request or PEM file that is read: the longest real chain is a third of it.
+pub const PEM_BYTES_MAX: u64 = 64 * 1_024;
+/// Certificate pairs in the public folder: every name of the company, with room.
+pub const PUBLIC_CERTIFICATES_MAX: usize = 256;
+/// How long a TLS session of the public side may be resumed: a working day.
+pub const TICKET_LIFE_MS: u64 = 12 * 3_600_000;
+/// Bytes of a join token: seven addresses of the longest host name.
+pub const TOKEN_BYTES_MAX: usize = 2_048;
+/// Addresses in a join token: as many as there can be voters.
+pub const TOKEN_ADDRESSES_MAX: usize = 7;
+
+/// The longest a peer may take to accept a TCP connection and finish its handshake: ten times the widest round trip.
+pub const PEER_DIAL_MS: u64 = 1_500;
+/// The longest a caller on the peer port may take for its handshake; silent ones are closed.
+pub const PEER_HANDSHAKE_MS: u64 = 5_000;
+/// Handshakes in progress on the peer port; one more ends the oldest, so a flood cannot keep members out.
+pub const PEER_HANDSHAKES_MAX: usize = 256;
+/// Connections of members at a time: three each way for every node that can exist, and as many again while they reconnect.
+pub const PEER_CONNECTIONS_MAX: usize = NODES_MAX * 12;
+/// Connections one member may hold: three channels, and as many again while it reconnects.
+pub const PEER_CONNECTIONS_EACH: usize = 12;
+/// Newcomers that are answered at a time: joining is rare, and each costs a signature and a commit.
+pub const PEER_NEWCOMERS_MAX: usize = 4;
+/// Bytes of a request to join or its answer: a certificate request, or certificates, keys and seven addresses.
+pub const PEER_JOIN_BYTES_MAX: usize = 64 * 1_024;
+/// Requests in progress on one peer connection: every writer of a busy node forwards one.
+pub const PEER_STREAMS_MAX: u32 = 1_024;
+/// Bytes of the headers of one request between peers: ours are a tenth of it.
+pub const PEER_HEADER_BYTES_MAX: u32 = 4_096;
+/// Bytes of one message or frame between peers: the largest batch of log entries, or one chunk.
+pub const PEER_FRAME_BYTES_MAX: usize = 4 * 1_024 * 1_024;
+/// Bytes of unread call bodies held for all peers together.
+pub const PEER_BODIES_BYTES_MAX: usize = 64 * 1_024 * 1_024;
+/// Frames waiting in one direction of one stream; more wait at the sender.
+pub const PEER_FRAMES_WAITING: usize = 16;
+/// How long a transfer may stand still before it is given up.
+pub const PEER_STALL_MS: u64 = 10_000;
+/// Bytes of one chunk of a file that travels between peers.
+pub const PEER_CHUNK_BYTES: usize = 64 * 1_024;
+/// Bytes a second that one transfer may take, so that heartbeats survive on a 100 Mbit/s line.
+pub const PEER_TRANSFER_BYTES_PER_S: u64 = 8 * 1_024 * 1_024;
+/// First and last pause before a lost peer is dialled again.
+pub const PEER_BACKOFF_MS: (u64, u64) = (100, 2_000);
+/// How often an idle peer connection is tried, and how long the answer may take.
+pub const PEER_PING_MS: (u64, u64) = (1_000, 2_000);
+/// How long sent bytes may stay unacknowledged before the kernel gives the connection up.
+pub const PEER_UNACKNOWLEDGED_MS: u64 = 3_000;
+/// Bytes in one line of a mail server's answer: RFC 5321 allows 512, some servers write more.
+pub const SMTP_REPLY_LINE_BYTES: usize = 2_048;
+/// Lines in one answer of a mail server: the longest EHLO seen has about 20.
+pub const SMTP_REPLY_LINES: usize = 100;
+/// Relays that a node may be told of: each costs a full set of timeouts before the next is tried.
+pub const MAIL_RELAYS_MAX: usize = 8;
+/// Mails a node has under way at a time, each on a connection of its own: what careful relays allow one sender.
+pub const MAIL_SESSIONS_MAX: usize = 4;
+/// How long a node holds an outbox item before it must say that it still does: the delay when it dies at work.
+pub const MAIL_LEASE_MS: u64 = 30_000;
+/// How long each further node leaves an item to those before it, so that one proposes and not all of them.
+pub const MAIL_TURN_MS: u64 = 2_000;
+/// How long a node is alone before it mails what it holds: an election must not cause such mail.
+pub const ALONE_MAIL_MS: u64 = 10_000;
+/// Bytes of the file of held messages that were mailed: a hundred thousand of them.
+pub const HELD_TOLD_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Outbox items looked at in one search for work: more than are ever due and not taken within a turn.
+pub const MAIL_SEARCH_MAX: usize = 10_000;
+
 // A node that holds the largest set of audit lines and answers must stay far below a gigabyte.
 const _: () = assert!(AUDIT_LINES_MAX + ANSWERS_MAX <= 200_000);
 const _: () = assert!(LEASE_MS_MAX < ACKNOWLEDGEMENT_MAIL_MS);
+const _: () =
+    assert!(HOLD_AFTER_MS < LETTERBOX_PROPOSE_MS && LETTERBOX_BATCH_MAX <= LETTERBOX_JOBS_MAX);
+
+/// Bytes of a public form's body: four fields at their bounds, four bytes a character, each byte as `%xx`, and names.
+pub const FORM_BYTES_MAX: usize = 64 * 1024;
+/// Milliseconds below which a form came back faster than a person writes; it is kept apart, not refused.
+pub const FORM_AGE_MS_MIN: u64 = 2_000;
+/// Milliseconds for which a form can be sent: a page left open over night still can.
+pub const FORM_AGE_MS_MAX: u64 = 24 * 3_600_000;
+/// Milliseconds by which the clock of the node that made a form may be ahead of the one that takes it.
+pub const FORM_CLOCK_AHEAD_MS: u64 = 5 * 60_000;
+/// How long a customer waits, after a quorum has the message, for this node to have it too: the next page is read here.
+pub const CATCH_UP_MS: u64 = 1_000;
+/// Final digits of a telephone number that are compared: people leave the country code out.
+pub const PHONE_DIGITS_COMPARED: usize = 9;
+
+/// The shape of a token bucket: how much at once, and how fast it is forgiven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bucket {
+    /// Milliseconds until one more fits.
+    pub each_ms: u64,
+    /// So many at once are ordinary; past it what comes is kept apart (quarantine).
+    pub soft: u64,
+    /// So many at once and no more; past it the visitor is asked to wait.
+    pub hard: u64,
+}
+
+/// Messages from one address or IPv6 /64: a mobile operator puts many people behind one, so only dozens at once stand out.
+pub const PACE_HOST: Bucket = Bucket {
+    each_ms: 3_000,
+    soft: 30,
+    hard: 120,
+};
+/// Messages from one /24 or /48.
+pub const PACE_NETWORK: Bucket = Bucket {
+    each_ms: 300,
+    soft: 200,
+    hard: 1_200,
+};
+/// Messages that one node takes: the worst day seen elsewhere brought a few thousand an hour; the disk takes far more.
+pub const PACE_EVERYBODY: Bucket = Bucket {
+    each_ms: 5,
+    soft: 10_000,
+    hard: 50_000,
+};
+/// Messages added to one conversation: a person in haste sends one line at a time.
+pub const PACE_CONVERSATION: Bucket = Bucket {
+    each_ms: 5_000,
+    soft: 20,
+    hard: 40,
+};
+/// Tries of one ticket code, from wherever: contacts cannot be guessed at one a minute.
+pub const PACE_TICKET: Bucket = Bucket {
+    each_ms: 60_000,
+    soft: 20,
+    hard: 20,
+};
+/// Tries of ticket codes from one address: people mistype; the code space of 5 * 10^11 cannot be searched at this pace.
+pub const PACE_TICKETS_OF_HOST: Bucket = Bucket {
+    each_ms: 10_000,
+    soft: 30,
+    hard: 30,
+};
+/// Buckets remembered at a time: about 6 MB.
+pub const PACE_KEYS_MAX: usize = 65_536;

@@ -148,6 +148,10 @@ impl State {
         Ok(())
     }
 
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one exhaustive match: a line or a few for each command"
+    )]
     fn change(&mut self, entry: &Entry<'_>) -> Result<Reply, Refusal> {
         let proposal = &entry.stamped.proposal;
         let index = entry.index;

@@ -160,10 +160,10 @@ fn a_message_to_support_goes_by_the_off_net_address_when_the_first_does_not_take
         panic!()
     };
     let again = story.by(
-        Actor::Node(node),
+        Actor::Node(NodeId(9)),
         Command::LeaseItem {
             item,
-            node,
+            node: NodeId(9),
             ttl_ms: 1_000,
         },
     );

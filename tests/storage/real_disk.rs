@@ -211,7 +211,7 @@ async fn many_writers_share_a_sync_and_keep_their_order() {
         let report = Box::new(move |result: Result<(), DiskError>| {
             result.unwrap();
             order.lock().unwrap().push(number);
-            drop(sender.send(()));
+            sender.send(()).ok();
         });
         disk.submit(
             Write::Set(

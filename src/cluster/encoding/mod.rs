@@ -7,6 +7,7 @@
 
 mod packed;
 mod records;
+pub mod talk;
 pub mod wire;
 
 use serde::Serialize;
@@ -55,10 +56,22 @@ pub enum Kind {
     SnapshotOffer = 23,
     /// The answer to a whole snapshot.
     SnapshotResponse = 24,
+    /// A proposal on its way to the leader.
+    Forward = 32,
+    /// What became of it.
+    Forwarded = 33,
+    /// How a node is, said to a peer.
+    Ping = 34,
+    /// How the peer is.
+    Pong = 35,
+    /// A change of membership on its way to the leader.
+    Change = 36,
+    /// What became of it.
+    Changed = 37,
 }
 
 impl Kind {
-    const ALL: [Kind; 14] = [
+    const ALL: [Kind; 20] = [
         Kind::LogId,
         Kind::Vote,
         Kind::Entry,
@@ -73,6 +86,12 @@ impl Kind {
         Kind::TransferResponse,
         Kind::SnapshotOffer,
         Kind::SnapshotResponse,
+        Kind::Forward,
+        Kind::Forwarded,
+        Kind::Ping,
+        Kind::Pong,
+        Kind::Change,
+        Kind::Changed,
     ];
 
     fn from_byte(byte: u8) -> Option<Kind> {

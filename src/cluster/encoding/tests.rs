@@ -1,3 +1,5 @@
+//! Tests of the bytes on disk and between nodes: what was written once must stay readable.
+
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
@@ -45,18 +47,20 @@ fn golden<R: Record + PartialEq + std::fmt::Debug>(record: R, bytes: &str) {
     assert_eq!(decode::<R>(&frame).unwrap(), record);
 }
 
+const LAST: LogIdRecord = LogIdRecord {
+    term: 2,
+    node: 3,
+    index: 300,
+};
+const VOTE: VoteRecord = VoteRecord {
+    term: 2,
+    node: 3,
+    committed: true,
+};
+
 #[test]
-fn bytes_written_by_the_first_release_are_still_written_and_read() {
-    let last = LogIdRecord {
-        term: 2,
-        node: 3,
-        index: 300,
-    };
-    let vote = VoteRecord {
-        term: 2,
-        node: 3,
-        committed: true,
-    };
+fn bytes_kept_by_the_first_release_are_still_written_and_read() {
+    let (last, vote) = (LAST, VOTE);
     golden(last, "01010203ac02");
     golden(vote, "0102020301");
     let blank = EntryRecord {
@@ -104,6 +108,12 @@ fn bytes_written_by_the_first_release_are_still_written_and_read() {
         },
         "0105050901",
     );
+}
+
+#[test]
+fn bytes_sent_by_the_first_release_are_still_sent_and_read() {
+    let (last, vote) = (LAST, VOTE);
+    let entry = EntryRecord::from(&Entry::new(id(2, 3, 300), Payload::Normal(packed(b"abc"))));
     let append = wire::AppendRequest {
         vote,
         previous: Some(LogIdRecord {

@@ -1,0 +1,389 @@
+//! Blobs: immutable files named by their SHA-256, which nodes copy from each other in the background.
+//!
+//! The state says which blobs matter and who holds them; this room keeps the files and makes the two agree: it
+//! fetches what is missing, says what it holds, and deletes what nobody refers to any more. A file that does not
+//! match its name is put aside and fetched again.
+
+use std::{
+    collections::HashMap,
+    fs,
+    io::{self, Write},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+use tokio::io::AsyncSeekExt;
+
+use crate::{
+    clock,
+    cluster::Cluster,
+    durable,
+    model::{
+        Actor, Command, Proposal, Source,
+        command::FORMAT,
+        conversation::Door,
+        limits,
+        words::{BlobHash, ClientId, NodeId},
+    },
+    tasks::{Outcome, Stop},
+};
+
+/// Why a blob cannot be had or kept.
+#[derive(Debug, thiserror::Error)]
+pub enum BlobError {
+    /// The file system said no.
+    #[error("cannot {what} the blob {hash}")]
+    File {
+        /// What was tried.
+        what: &'static str,
+        /// The blob.
+        hash: BlobHash,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The folder cannot be used.
+    #[error("cannot use the blob folder {path}")]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The bytes do not have the hash that they are named by.
+    #[error("the blob {hash} is damaged")]
+    Damaged {
+        /// The blob.
+        hash: BlobHash,
+    },
+    /// It is not here.
+    #[error("the blob {hash} is not on this node")]
+    Missing {
+        /// The blob.
+        hash: BlobHash,
+    },
+    /// It is larger than any blob may be.
+    #[error("a blob of {found} bytes is too large; at most {most}", most = limits::BLOB_BYTES_MAX)]
+    TooLarge {
+        /// Its size.
+        found: u64,
+    },
+}
+
+/// This node's blobs. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Blobs {
+    folder: Arc<Path>,
+}
+
+impl Blobs {
+    /// Opens the folder, making it if needed, and deletes what interrupted writes left (downloads are kept, to resume).
+    ///
+    /// # Errors
+    /// When the folder cannot be made or read.
+    pub fn open(folder: &Path) -> Result<Self, BlobError> {
+        let refused = |source| BlobError::Folder {
+            path: folder.to_owned(),
+            source,
+        };
+        fs::create_dir_all(folder.join("aside")).map_err(refused)?;
+        for entry in fs::read_dir(folder).map_err(refused)? {
+            let path = entry.map_err(refused)?.path();
+            if path.extension().is_some_and(|it| it == "new") {
+                fs::remove_file(&path).map_err(refused)?;
+            }
+        }
+        Ok(Self {
+            folder: folder.into(),
+        })
+    }
+
+    /// Keeps `bytes` durably and returns the name. Blocking: call it where waiting for a disk is fine.
+    ///
+    /// # Errors
+    /// When it is too large or cannot be written; nothing is kept then.
+    pub fn put(&self, bytes: &[u8]) -> Result<BlobHash, BlobError> {
+        if bytes.len() as u64 > limits::BLOB_BYTES_MAX {
+            return Err(BlobError::TooLarge {
+                found: bytes.len() as u64,
+            });
+        }
+        let hash = BlobHash(Sha256::digest(bytes).into());
+        let path = self.path(&hash);
+        if !path.exists() {
+            let new = path.with_extension(format!("{}.new", ClientId(clock::random_bytes())));
+            let write = || -> io::Result<()> {
+                let mut file = fs::File::create_new(&new)?;
+                file.write_all(bytes)?;
+                file.sync_all()?;
+                fs::rename(&new, &path)?;
+                durable::sync_folder(&self.folder)
+            };
+            write().map_err(|source| BlobError::File {
+                what: "write",
+                hash,
+                source,
+            })?;
+        }
+        Ok(hash)
+    }
+
+    /// Reads a blob and verifies it. Blocking.
+    ///
+    /// # Errors
+    /// When it is not here or not what its name says; a damaged file is put aside so that it is fetched again.
+    pub fn read(&self, hash: &BlobHash) -> Result<Bytes, BlobError> {
+        let path = self.path(hash);
+        let bytes =
+            durable::read_at_most(&path, limits::BLOB_BYTES_MAX).map_err(|source| match source
+                .kind()
+            {
+                io::ErrorKind::NotFound => BlobError::Missing { hash: *hash },
+                _ => BlobError::File {
+                    what: "read",
+                    hash: *hash,
+                    source,
+                },
+            })?;
+        if Sha256::digest(&bytes)[..] != hash.0 {
+            let aside = self.folder.join("aside").join(hash.to_string());
+            fs::rename(&path, aside).map_err(|source| BlobError::File {
+                what: "put aside",
+                hash: *hash,
+                source,
+            })?;
+            tracing::warn!(blob = %hash, "a blob on this disk is damaged; it is put aside and fetched again");
+            return Err(BlobError::Damaged { hash: *hash });
+        }
+        Ok(bytes.into())
+    }
+
+    /// Opens a blob for a peer, from `offset` on, without verifying: the receiver does. `None` when it is not here.
+    ///
+    /// # Errors
+    /// When it is here and cannot be read.
+    pub async fn open_from(
+        &self,
+        hash: BlobHash,
+        offset: u64,
+    ) -> io::Result<Option<(u64, tokio::fs::File)>> {
+        let mut file = match tokio::fs::File::open(self.path(&hash)).await {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let total = file.metadata().await?.len();
+        file.seek(io::SeekFrom::Start(offset.min(total))).await?;
+        Ok(Some((total, file)))
+    }
+
+    /// Whether the file is here. Says nothing about its content.
+    pub fn has(&self, hash: &BlobHash) -> bool {
+        self.path(hash).exists()
+    }
+
+    fn path(&self, hash: &BlobHash) -> PathBuf {
+        self.folder.join(hash.to_string())
+    }
+
+    /// Keeps this node's files and what the state says of them in agreement, for as long as the node runs.
+    ///
+    /// # Errors
+    /// Never by itself; what goes wrong with one blob is logged and tried again.
+    pub async fn keep_in_step(self, cluster: Cluster, incarnation: u64, stop: Stop) -> Outcome {
+        let mut changes = cluster.changes();
+        let mut verified: HashMap<BlobHash, bool> = HashMap::new();
+        loop {
+            changes.borrow_and_update();
+            let step = self.step(&cluster, incarnation, &mut verified);
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                () = step => {}
+            }
+            let again = tokio::time::sleep(Duration::from_millis(limits::BLOB_LOOK_MS));
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                changed = changes.changed() => changed?,
+                () = again => {}
+            }
+        }
+    }
+
+    async fn step(
+        &self,
+        cluster: &Cluster,
+        incarnation: u64,
+        verified: &mut HashMap<BlobHash, bool>,
+    ) {
+        let state = cluster.state();
+        let me = cluster.id();
+        for (hash, blob) in &state.blobs {
+            let let_go = blob
+                .released
+                .is_some_and(|it| clock::now().ms_since(it) > limits::BLOB_RELEASE_MS);
+            if let_go {
+                self.let_go(cluster, hash, blob.holders.contains_key(&me))
+                    .await;
+                continue;
+            }
+            if blob.released.is_some() {
+                continue;
+            }
+            let sound = match verified.get(hash) {
+                Some(sound) => *sound && self.has(hash),
+                None => self.verify(*hash).await,
+            };
+            let sound = sound
+                || self
+                    .fetch(
+                        cluster,
+                        *hash,
+                        blob.size,
+                        blob.holders.keys().copied().collect(),
+                    )
+                    .await;
+            verified.insert(*hash, sound);
+            if sound && blob.holders.get(&me) != Some(&incarnation) {
+                propose(
+                    cluster,
+                    Command::BlobHeld {
+                        hash: *hash,
+                        node: me,
+                        incarnation,
+                    },
+                )
+                .await;
+            } else if !sound && blob.holders.contains_key(&me) {
+                propose(
+                    cluster,
+                    Command::BlobDropped {
+                        hash: *hash,
+                        node: me,
+                    },
+                )
+                .await;
+            }
+        }
+        verified.retain(|hash, _| state.blobs.contains_key(hash));
+    }
+
+    async fn verify(&self, hash: BlobHash) -> bool {
+        let blobs = self.clone();
+        tokio::task::spawn_blocking(move || blobs.read(&hash).is_ok())
+            .await
+            .unwrap_or(false)
+    }
+
+    async fn let_go(&self, cluster: &Cluster, hash: &BlobHash, said_so: bool) {
+        match fs::remove_file(self.path(hash)) {
+            Ok(()) => tracing::info!(blob = %hash, "let go of a blob that nothing refers to"),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
+                tracing::warn!(blob = %hash, %error, "cannot delete a blob that nothing refers to")
+            }
+        }
+        if said_so {
+            propose(
+                cluster,
+                Command::BlobDropped {
+                    hash: *hash,
+                    node: cluster.id(),
+                },
+            )
+            .await;
+        }
+    }
+
+    /// Copies a blob from whoever holds it, going on where an interrupted copy stopped.
+    async fn fetch(
+        &self,
+        cluster: &Cluster,
+        hash: BlobHash,
+        size: u64,
+        holders: Vec<NodeId>,
+    ) -> bool {
+        for holder in holders.into_iter().filter(|it| *it != cluster.id()) {
+            match cluster
+                .fetch_blob(holder, hash, size, self.path(&hash))
+                .await
+            {
+                Ok(()) => return true,
+                Err(error) => {
+                    tracing::info!(blob = %hash, %holder, %error, "a copy was interrupted; it goes on where it stopped");
+                }
+            }
+        }
+        false
+    }
+}
+
+async fn propose(cluster: &Cluster, command: Command) {
+    let kind = command.kind();
+    let proposal = Proposal {
+        format: FORMAT,
+        id: ClientId(clock::random_bytes()),
+        actor: Actor::Node(cluster.id()),
+        source: Source {
+            door: Door::Cluster,
+            address: None,
+        },
+        origin: cluster.id(),
+        stamp: None,
+        command,
+    };
+    // Said again at the next look if it did not get through.
+    if let Err(error) = cluster
+        .propose(proposal, Duration::from_millis(limits::BLOB_PROPOSE_MS))
+        .await
+    {
+        tracing::debug!(kind, %error, "could not tell the cluster about a blob yet");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+
+    fn folder(name: &str) -> PathBuf {
+        let folder =
+            std::env::temp_dir().join(format!("lifeboat-blobs-{name}-{}", std::process::id()));
+        fs::remove_dir_all(&folder).ok();
+        folder
+    }
+
+    #[tokio::test]
+    async fn a_blob_reads_back_whole_and_from_the_middle() {
+        let folder = folder("whole");
+        let blobs = Blobs::open(&folder).unwrap();
+        let hash = blobs.put(b"a page").unwrap();
+        assert_eq!(blobs.read(&hash).unwrap(), &b"a page"[..]);
+        let (total, mut file) = blobs.open_from(hash, 2).await.unwrap().unwrap();
+        let mut rest = Vec::new();
+        file.read_to_end(&mut rest).await.unwrap();
+        assert_eq!((total, &rest[..]), (6, &b"page"[..]));
+        assert_eq!(blobs.put(b"a page").unwrap(), hash);
+        assert!(matches!(
+            blobs.read(&BlobHash([0; 32])),
+            Err(BlobError::Missing { .. })
+        ));
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_flipped_bit_is_found_and_the_file_put_aside() {
+        let folder = folder("flip");
+        let blobs = Blobs::open(&folder).unwrap();
+        let hash = blobs.put(b"a page").unwrap();
+        fs::write(folder.join(hash.to_string()), b"a pagf").unwrap();
+        assert!(matches!(blobs.read(&hash), Err(BlobError::Damaged { .. })));
+        assert!(!blobs.has(&hash));
+        assert!(folder.join("aside").join(hash.to_string()).exists());
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}

@@ -1,0 +1,113 @@
+//! What nodes say to each other apart from the log: forwarded proposals and changes, and how they are.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Kind, Record};
+use crate::{
+    cluster::{ChangeError, Committed, MemberChange, ProposeError},
+    model::{
+        Proposal, Reply,
+        words::{KeyedHash, NodeId, Timestamp},
+    },
+};
+
+/// A proposal on its way to the leader.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forward {
+    /// How long the asking node waits, in milliseconds.
+    pub deadline_ms: u64,
+    /// What is proposed.
+    pub proposal: Proposal,
+}
+
+impl Record for Forward {
+    const KIND: Kind = Kind::Forward;
+}
+
+/// What became of a forwarded proposal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Forwarded {
+    /// It is agreed on at this log index, and this is what the state said.
+    Committed(u64, Reply),
+    /// This node does not lead; perhaps that one does.
+    NotLeader(Option<NodeId>),
+    /// It was not agreed on in time, and may be yet.
+    Unknown,
+    /// Raft does not run here.
+    Halted(String),
+}
+
+impl Record for Forwarded {
+    const KIND: Kind = Kind::Forwarded;
+}
+
+impl From<Result<Committed, ProposeError>> for Forwarded {
+    fn from(result: Result<Committed, ProposeError>) -> Self {
+        match result {
+            Ok(Committed { index, reply }) => Self::Committed(index, reply),
+            Err(ProposeError::NoLeader) => Self::NotLeader(None),
+            Err(ProposeError::Unknown | ProposeError::Busy) => Self::Unknown,
+            Err(ProposeError::Halted(why)) => Self::Halted(why),
+        }
+    }
+}
+
+/// How a node is. Sent both ways a few times a second.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Condition {
+    /// Its wall clock.
+    pub now: Timestamp,
+    /// The last entry it applied.
+    pub applied: u64,
+    /// The running hash over everything it applied, up to `applied`.
+    pub chain: Option<KeyedHash>,
+    /// It leads, and a majority acknowledged that within the last lease.
+    pub leads: bool,
+    /// Its log lost entries that it had acknowledged; it must get them again from the leader.
+    pub damaged: bool,
+}
+
+/// How a node is, said to a peer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ping {
+    /// How the asking node is.
+    pub condition: Condition,
+}
+
+impl Record for Ping {
+    const KIND: Kind = Kind::Ping;
+}
+
+/// How the peer is, in answer to a ping.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pong {
+    /// How the answering node is.
+    pub condition: Condition,
+    /// Its running hash at the index that the ping named, while it still remembers.
+    pub chain_at: Option<KeyedHash>,
+}
+
+impl Record for Pong {
+    const KIND: Kind = Kind::Pong;
+}
+
+/// A change of membership on its way to the leader.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// What is to change.
+    pub change: MemberChange,
+    /// Somebody insists on a set of voters that is not sound.
+    pub force: bool,
+}
+
+impl Record for Change {
+    const KIND: Kind = Kind::Change;
+}
+
+/// What became of a forwarded change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changed(pub Result<(), ChangeError>);
+
+impl Record for Changed {
+    const KIND: Kind = Kind::Changed;
+}

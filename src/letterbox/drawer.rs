@@ -1,0 +1,290 @@
+//! The letterbox's file: one SQLite database, one thread that owns it, one fsync for everything that waits.
+//!
+//! A full disk refuses the items at hand and may recover; any other failure poisons the drawer, as nothing about a
+//! file can be trusted after a failed fsync. Items that were in it stay readable from memory and go on being proposed.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+};
+
+use rusqlite::{Connection, ErrorCode, params};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    clock,
+    model::{BoxStamp, Proposal, limits},
+};
+
+/// The first byte of every stored item.
+const ITEM_FORMAT: u8 = 1;
+
+const SCHEMA: &str = "
+    CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS item (
+        incarnation INTEGER NOT NULL, sequence INTEGER NOT NULL, checksum INTEGER NOT NULL,
+        refused TEXT, bytes BLOB NOT NULL, PRIMARY KEY (incarnation, sequence)) WITHOUT ROWID;";
+
+/// Why an item was not stored.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// There is no room; there may be later.
+    #[error("the disk is full")]
+    Full,
+    /// The file is not trusted any more until the node has been restarted on a sound disk.
+    #[error("the letterbox's disk failed: {0}")]
+    Poisoned(String),
+}
+
+/// Why the letterbox could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The database said no.
+    #[error("cannot open the letterbox {path}")]
+    Database {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// The thread could not be started.
+    #[error("cannot start the letterbox's thread")]
+    Thread(#[source] std::io::Error),
+}
+
+/// One stored item.
+#[derive(Clone, Debug)]
+pub(super) struct Stored {
+    pub(super) stamp: BoxStamp,
+    pub(super) proposal: Proposal,
+    /// Why the cluster refused it for good, after its sender had been told that it is held.
+    pub(super) refused: Option<String>,
+}
+
+/// What an opened drawer holds.
+pub(super) struct Contents {
+    /// This start's number: larger than every earlier one, even on a restored disk.
+    pub(super) incarnation: u64,
+    pub(super) items: Vec<Stored>,
+    /// Rows that could not be read. They are left where they are, for somebody to look at.
+    pub(super) damaged: u64,
+}
+
+enum Job {
+    Put {
+        stamp: BoxStamp,
+        bytes: Vec<u8>,
+        done: oneshot::Sender<Result<(), StoreError>>,
+    },
+    Remove {
+        stamp: BoxStamp,
+    },
+    Refuse {
+        stamp: BoxStamp,
+        why: String,
+    },
+}
+
+/// The sending side of the thread that owns the file.
+pub(super) struct Drawer {
+    jobs: mpsc::Sender<Job>,
+    busy_since: Arc<AtomicU64>,
+}
+
+impl Drawer {
+    /// Opens the file, fsyncs the new incarnation, and reads what is in it.
+    pub(super) fn open(path: &Path) -> Result<(Self, Contents), OpenError> {
+        let database = |source| OpenError::Database {
+            path: path.to_owned(),
+            source,
+        };
+        let connection = Connection::open(path).map_err(database)?;
+        connection
+            .pragma_update(None, "journal_mode", "WAL")
+            .map_err(database)?;
+        connection
+            .pragma_update(None, "synchronous", "FULL")
+            .map_err(database)?;
+        connection.execute_batch(SCHEMA).map_err(database)?;
+        let contents = read(&connection).map_err(database)?;
+        let (jobs, queue) = mpsc::channel(limits::LETTERBOX_JOBS_MAX);
+        let busy_since = Arc::new(AtomicU64::new(0));
+        let busy = busy_since.clone();
+        thread::Builder::new()
+            .name("letterbox".to_owned())
+            .spawn(move || work(connection, queue, &busy))
+            .map_err(OpenError::Thread)?;
+        Ok((Self { jobs, busy_since }, contents))
+    }
+
+    /// Stores an item; the answer comes once it is fsynced.
+    pub(super) fn put(
+        &self,
+        stamp: BoxStamp,
+        proposal: &Proposal,
+    ) -> oneshot::Receiver<Result<(), StoreError>> {
+        let (done, stored) = oneshot::channel();
+        match encode(proposal) {
+            Ok(bytes) => {
+                if let Err(error) = self.jobs.try_send(Job::Put { stamp, bytes, done })
+                    && let Job::Put { done, .. } = error.into_inner()
+                {
+                    // The other end may have gone away; then nobody waits for this answer either.
+                    let _ = done.send(Err(StoreError::Poisoned(
+                        "it takes no more items".to_owned(),
+                    )));
+                }
+            }
+            Err(error) => {
+                let _ = done.send(Err(StoreError::Poisoned(error.to_string())));
+            }
+        }
+        stored
+    }
+
+    /// Lets go of an item that was agreed on. Lost at a power cut, it is proposed once more and gets its first answer.
+    pub(super) fn remove(&self, stamp: BoxStamp) {
+        let _ = self.jobs.try_send(Job::Remove { stamp });
+    }
+
+    /// Keeps an item that the cluster refused, for somebody to look at.
+    pub(super) fn refuse(&self, stamp: BoxStamp, why: String) {
+        let _ = self.jobs.try_send(Job::Refuse { stamp, why });
+    }
+
+    /// For how long the file has been at one write, in milliseconds.
+    pub(super) fn stalled_ms(&self) -> u64 {
+        match self.busy_since.load(Ordering::Relaxed) {
+            0 => 0,
+            since => clock::now().0.saturating_sub(since),
+        }
+    }
+}
+
+fn encode(proposal: &Proposal) -> Result<Vec<u8>, postcard::Error> {
+    postcard::to_extend(proposal, vec![ITEM_FORMAT])
+}
+
+fn decode(bytes: &[u8]) -> Option<Proposal> {
+    let (format, rest) = bytes.split_first()?;
+    if *format != ITEM_FORMAT {
+        return None;
+    }
+    postcard::from_bytes(rest).ok()
+}
+
+fn read(connection: &Connection) -> rusqlite::Result<Contents> {
+    let last: Option<u64> = connection
+        .query_row(
+            "SELECT value FROM meta WHERE name = 'incarnation'",
+            [],
+            |row| row.get(0),
+        )
+        .map(Some)
+        .or_else(|error| {
+            if error == rusqlite::Error::QueryReturnedNoRows {
+                Ok(None)
+            } else {
+                Err(error)
+            }
+        })?;
+    // The clock makes it larger than any number that a restored older copy of this file could have used.
+    let incarnation = last
+        .map_or(1, |it| it.saturating_add(1))
+        .max(clock::now().0);
+    connection.execute(
+        "INSERT OR REPLACE INTO meta VALUES ('incarnation', ?1)",
+        [incarnation],
+    )?;
+    let mut contents = Contents {
+        incarnation,
+        items: Vec::new(),
+        damaged: 0,
+    };
+    let mut rows = connection.prepare("SELECT incarnation, sequence, checksum, refused, bytes FROM item ORDER BY incarnation, sequence")?;
+    let mut rows = rows.query([])?;
+    while let Some(row) = rows.next()? {
+        let stamp = BoxStamp {
+            incarnation: row.get(0)?,
+            sequence: row.get(1)?,
+        };
+        let (checksum, refused, bytes): (u32, Option<String>, Vec<u8>) =
+            (row.get(2)?, row.get(3)?, row.get(4)?);
+        match decode(&bytes).filter(|_| crc32c::crc32c(&bytes) == checksum) {
+            Some(proposal) => contents.items.push(Stored {
+                stamp,
+                proposal,
+                refused,
+            }),
+            None => contents.damaged += 1,
+        }
+    }
+    Ok(contents)
+}
+
+/// Takes everything that waits, makes it one transaction, and answers once that is fsynced.
+fn work(mut connection: Connection, mut queue: mpsc::Receiver<Job>, busy_since: &AtomicU64) {
+    let mut poisoned: Option<String> = None;
+    while let Some(first) = queue.blocking_recv() {
+        let mut batch = vec![first];
+        while batch.len() < limits::LETTERBOX_BATCH_MAX
+            && let Ok(job) = queue.try_recv()
+        {
+            batch.push(job);
+        }
+        busy_since.store(clock::now().0, Ordering::Relaxed);
+        let result = match &poisoned {
+            Some(why) => Err(StoreError::Poisoned(why.clone())),
+            None => commit(&mut connection, &batch),
+        };
+        busy_since.store(0, Ordering::Relaxed);
+        if let Err(StoreError::Poisoned(why)) = &result
+            && poisoned.is_none()
+        {
+            tracing::error!(reason = %why, "the letterbox's disk failed; new messages are kept only where a majority can be reached");
+            poisoned = Some(why.clone());
+        }
+        for job in batch {
+            if let Job::Put { done, .. } = job {
+                // Whoever posted may have gone; the item is kept all the same.
+                let _ = done.send(result.clone());
+            }
+        }
+    }
+}
+
+fn commit(connection: &mut Connection, batch: &[Job]) -> Result<(), StoreError> {
+    let write = |connection: &mut Connection| -> rusqlite::Result<()> {
+        let transaction = connection.transaction()?;
+        for job in batch {
+            match job {
+                Job::Put { stamp, bytes, .. } => transaction
+                    .prepare_cached("INSERT OR REPLACE INTO item VALUES (?1, ?2, ?3, NULL, ?4)")?
+                    .execute(params![
+                        stamp.incarnation,
+                        stamp.sequence,
+                        crc32c::crc32c(bytes),
+                        bytes
+                    ])?,
+                Job::Remove { stamp } => transaction
+                    .prepare_cached("DELETE FROM item WHERE incarnation = ?1 AND sequence = ?2")?
+                    .execute(params![stamp.incarnation, stamp.sequence])?,
+                Job::Refuse { stamp, why } => transaction
+                    .prepare_cached(
+                        "UPDATE item SET refused = ?3 WHERE incarnation = ?1 AND sequence = ?2",
+                    )?
+                    .execute(params![stamp.incarnation, stamp.sequence, why])?,
+            };
+        }
+        transaction.commit()
+    };
+    write(connection).map_err(|error| match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => StoreError::Full,
+        _ => StoreError::Poisoned(error.to_string()),
+    })
+}

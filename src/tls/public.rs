@@ -1,0 +1,487 @@
+//! The certificates that the public side presents, read from a folder and re-read when it changes.
+//!
+//! Each pair is `<name>.crt` or `<name>.pem` with `<name>.key`; which host names it is for is read
+//! from the certificate. A pair that went bad keeps its last good version; a folder without any
+//! good pair leaves a certificate that nobody vouches for, so that the site still answers.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use arc_swap::ArcSwap;
+use rustls::{
+    ServerConfig, SignatureAlgorithm,
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    server::{ClientHello, ResolvesServerCert},
+    sign::CertifiedKey,
+};
+
+use crate::{
+    durable,
+    model::{limits, words::Timestamp},
+};
+
+use super::{
+    peer::Now,
+    pki::{self, Fingerprint, PkiError},
+    ticket::SharedTickets,
+};
+
+/// The pair that answers callers who name no host, when a file of this name is there.
+const DEFAULT_STEM: &str = "default";
+const SELF_SIGNED: &str = "self-signed";
+const SELF_SIGNED_DAYS: i64 = 365;
+
+/// What can be wrong with the public certificates.
+#[derive(Debug, thiserror::Error)]
+pub enum PublicTlsError {
+    /// A file or the folder cannot be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The certificate we made ourselves cannot be kept.
+    #[error("cannot write {path}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A certificate without a key.
+    #[error("{path} has no key beside it; wanted {key}")]
+    NoKey {
+        /// The certificate.
+        path: PathBuf,
+        /// Where the key should be.
+        key: PathBuf,
+    },
+    /// The file holds no PEM of the kind wanted.
+    #[error("{path} holds no {wanted} in PEM")]
+    Pem {
+        /// The file.
+        path: PathBuf,
+        /// "certificate" or "private key".
+        wanted: &'static str,
+        /// Why.
+        #[source]
+        source: rustls::pki_types::pem::Error,
+    },
+    /// Certificate and key do not work together.
+    #[error("{path} and its key cannot be used together")]
+    Pair {
+        /// The certificate.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: rustls::Error,
+    },
+    /// The certificate cannot be parsed, or none could be made.
+    #[error("the certificate in {path} cannot be used")]
+    Certificate {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: PkiError,
+    },
+    /// The folder has more pairs than we load.
+    #[error("{path} holds more than {most} certificates", most = limits::PUBLIC_CERTIFICATES_MAX)]
+    TooMany {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The settings do not fit together.
+    #[error("TLS for the public side cannot be set up")]
+    Tls(#[source] rustls::Error),
+}
+
+/// One certificate with its key, ready to be presented.
+#[derive(Clone, Debug)]
+struct Pair {
+    certified: Arc<CertifiedKey>,
+    names: Vec<String>,
+    not_after: Timestamp,
+    fingerprint: Fingerprint,
+}
+
+/// One public certificate as people see it in `lifeboat status`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Presented {
+    /// The file's name without its ending.
+    pub name: String,
+    /// The host names it is for.
+    pub names: Vec<String>,
+    /// When it ends.
+    pub not_after: Timestamp,
+    /// SHA-256 of its public key.
+    pub fingerprint: Fingerprint,
+}
+
+/// What a look at the folder brought.
+#[derive(Debug)]
+pub enum Reload {
+    /// Nothing changed since the last look.
+    Unchanged,
+    /// Everything was read and is presented from now on.
+    Loaded {
+        /// How many pairs.
+        pairs: usize,
+    },
+    /// Something is bad; its last good version stays. Said once for each change.
+    KeptOld {
+        /// What is bad, each with its file.
+        problems: Vec<PublicTlsError>,
+    },
+}
+
+/// Pairs by file name, and by host name in the order in which they are offered.
+#[derive(Debug, Default)]
+struct Table {
+    pairs: BTreeMap<String, Pair>,
+    by_name: BTreeMap<String, Vec<Arc<CertifiedKey>>>,
+    fallback: Vec<Arc<CertifiedKey>>,
+    self_signed: bool,
+}
+
+/// Name, size, time and inode of every file of the folder: any change to a file changes one of them.
+type Seen = Vec<(PathBuf, u64, i64, i64, u64)>;
+
+/// The certificates of the public side; readers never wait for a reload.
+#[derive(Debug)]
+pub struct CertificateSet {
+    folder: PathBuf,
+    own: Pair,
+    table: ArcSwap<Table>,
+    seen: Mutex<Option<Seen>>,
+}
+
+impl CertificateSet {
+    /// Opens the set. `folder` may be missing or empty; `own_folder` keeps the certificate nobody vouches for,
+    /// made for `own_names` when there is none yet or it ended. Also returns what is wrong in `folder`.
+    pub fn open(
+        folder: &Path,
+        own_folder: &Path,
+        own_names: &[String],
+        now: Timestamp,
+    ) -> Result<(Self, Vec<PublicTlsError>), PublicTlsError> {
+        let own = own_pair(own_folder, own_names, now)?;
+        let set = Self {
+            folder: folder.to_owned(),
+            table: ArcSwap::from_pointee(Table::of(BTreeMap::new(), &own)),
+            own,
+            seen: Mutex::new(None),
+        };
+        let problems = match set.reload_if_changed() {
+            Reload::KeptOld { problems } => problems,
+            Reload::Unchanged | Reload::Loaded { .. } => Vec::new(),
+        };
+        Ok((set, problems))
+    }
+
+    /// Looks at the folder and reads it again when a file changed. Blocks on the disk: not for async threads.
+    pub fn reload_if_changed(&self) -> Reload {
+        // A second caller waits for the first: two looks at once would only race to swap.
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let files = match files_in(&self.folder) {
+            Ok(files) => files,
+            Err(problem) if seen.as_ref().is_some_and(Vec::is_empty) => {
+                drop(problem);
+                return Reload::Unchanged;
+            }
+            Err(problem) => {
+                *seen = Some(Vec::new());
+                return Reload::KeptOld {
+                    problems: vec![problem],
+                };
+            }
+        };
+        if seen.as_ref() == Some(&files) {
+            return Reload::Unchanged;
+        }
+        let (pairs, problems) = self.read(&files);
+        let loaded = pairs.len();
+        if !pairs.is_empty() || self.table.load().pairs.is_empty() {
+            self.table.store(Arc::new(Table::of(pairs, &self.own)));
+        }
+        *seen = Some(files);
+        if problems.is_empty() {
+            Reload::Loaded { pairs: loaded }
+        } else {
+            Reload::KeptOld { problems }
+        }
+    }
+
+    /// Whether nothing that anyone vouches for is there to present. The public sees warnings; someone has to act.
+    pub fn is_self_signed(&self) -> bool {
+        self.table.load().self_signed
+    }
+
+    /// What is presented now.
+    pub fn presented(&self) -> Vec<Presented> {
+        let table = self.table.load();
+        let own = table
+            .self_signed
+            .then(|| (SELF_SIGNED.to_owned(), self.own.clone()));
+        let pairs = table
+            .pairs
+            .iter()
+            .map(|(name, pair)| (name.clone(), pair.clone()));
+        let presented = |(name, pair): (String, Pair)| Presented {
+            name,
+            names: pair.names,
+            not_after: pair.not_after,
+            fingerprint: pair.fingerprint,
+        };
+        pairs.chain(own).map(presented).collect()
+    }
+
+    /// Reads the pairs among `files`; a bad one is a problem and keeps its last good version.
+    fn read(&self, files: &Seen) -> (BTreeMap<String, Pair>, Vec<PublicTlsError>) {
+        let old = self.table.load();
+        let (mut pairs, mut problems) = (BTreeMap::new(), Vec::new());
+        for (path, ..) in files {
+            if !path
+                .extension()
+                .is_some_and(|ending| ending == "crt" || ending == "pem")
+            {
+                continue;
+            }
+            let Some(stem) = path.file_stem().and_then(|stem| stem.to_str()) else {
+                continue;
+            };
+            if pairs.len() == limits::PUBLIC_CERTIFICATES_MAX {
+                problems.push(PublicTlsError::TooMany {
+                    path: self.folder.clone(),
+                });
+                break;
+            }
+            match read_pair(path) {
+                Ok(pair) => drop(pairs.insert(stem.to_owned(), pair)),
+                Err(problem) => {
+                    problems.push(problem);
+                    if let Some(kept) = old.pairs.get(stem) {
+                        pairs.insert(stem.to_owned(), kept.clone());
+                    }
+                }
+            }
+        }
+        (pairs, problems)
+    }
+}
+
+impl Table {
+    fn of(pairs: BTreeMap<String, Pair>, own: &Pair) -> Self {
+        let self_signed = pairs.is_empty();
+        let mut ordered: Vec<&Pair> = pairs.values().collect();
+        // ECDSA costs a tenth of RSA to sign; of two of a kind the one that lasts longer is the newer.
+        ordered.sort_by_key(|pair| (cost(pair), u64::MAX - pair.not_after.0));
+        let mut by_name: BTreeMap<String, Vec<Arc<CertifiedKey>>> = BTreeMap::new();
+        for pair in &ordered {
+            for name in &pair.names {
+                by_name
+                    .entry(name.clone())
+                    .or_default()
+                    .push(pair.certified.clone());
+            }
+        }
+        // Who names no host, or one we do not know, gets the same names in every kind of key.
+        let default = pairs
+            .get(DEFAULT_STEM)
+            .or_else(|| pairs.values().next())
+            .unwrap_or(own);
+        let mut fallback: Vec<_> = ordered
+            .iter()
+            .filter(|pair| pair.names == default.names)
+            .map(|pair| pair.certified.clone())
+            .collect();
+        fallback.push(own.certified.clone());
+        Self {
+            pairs,
+            by_name,
+            fallback,
+            self_signed,
+        }
+    }
+
+    /// The pairs for a host: its own, those of the wildcard above it, or the default ones.
+    fn for_host(&self, host: Option<&str>) -> &[Arc<CertifiedKey>] {
+        let host = host.map(str::to_ascii_lowercase).unwrap_or_default();
+        let wildcard = || {
+            host.split_once('.')
+                .and_then(|(_, parent)| self.by_name.get(&format!("*.{parent}")))
+        };
+        self.by_name
+            .get(&host)
+            .or_else(wildcard)
+            .unwrap_or(&self.fallback)
+    }
+}
+
+impl ResolvesServerCert for CertificateSet {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let table = self.table.load();
+        let fits =
+            |pair: &&Arc<CertifiedKey>| pair.key.choose_scheme(hello.signature_schemes()).is_some();
+        let pairs = table.for_host(hello.server_name());
+        pairs
+            .iter()
+            .find(fits)
+            .or_else(|| table.fallback.iter().find(fits))
+            .cloned()
+    }
+}
+
+/// The settings of the public HTTPS listener: TLS 1.2 and 1.3, HTTP/2 and 1.1, sessions that other nodes resume.
+///
+/// `ticket_secret` is the same on all nodes and used for nothing else.
+pub fn server_config(
+    certificates: Arc<CertificateSet>,
+    ticket_secret: &[u8; 32],
+    now: Now,
+) -> Result<Arc<ServerConfig>, PublicTlsError> {
+    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+        .map_err(PublicTlsError::Tls)?
+        .with_no_client_auth()
+        .with_cert_resolver(certificates);
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.ticketer = Arc::new(SharedTickets::new(ticket_secret, now));
+    // One ticket is enough: ours may be used more than once, and each costs bytes in every handshake.
+    config.send_tls13_tickets = 1;
+    Ok(Arc::new(config))
+}
+
+fn cost(pair: &Pair) -> u8 {
+    match pair.certified.key.algorithm() {
+        SignatureAlgorithm::ECDSA => 0,
+        SignatureAlgorithm::ED25519 => 1,
+        _ => 2,
+    }
+}
+
+fn files_in(folder: &Path) -> Result<Seen, PublicTlsError> {
+    let failed = |source| PublicTlsError::Read {
+        path: folder.to_owned(),
+        source,
+    };
+    let mut files = Seen::new();
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let wanted = path
+            .extension()
+            .is_some_and(|ending| ending == "crt" || ending == "pem" || ending == "key");
+        // A link is followed: certificate tools keep the current version behind one.
+        if let (true, Ok(about)) = (wanted, fs::metadata(&path)) {
+            files.push((
+                path,
+                about.len(),
+                about.mtime(),
+                about.mtime_nsec(),
+                about.ino(),
+            ));
+        }
+        if files.len() > 4 * limits::PUBLIC_CERTIFICATES_MAX {
+            return Err(PublicTlsError::TooMany {
+                path: folder.to_owned(),
+            });
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>, PublicTlsError> {
+    durable::read_at_most(path, limits::PEM_BYTES_MAX).map_err(|source| PublicTlsError::Read {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn read_pair(path: &Path) -> Result<Pair, PublicTlsError> {
+    let key_path = path.with_extension("key");
+    if !key_path.exists() {
+        return Err(PublicTlsError::NoKey {
+            path: path.to_owned(),
+            key: key_path,
+        });
+    }
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&read_file(path)?)
+        .collect::<Result<_, _>>()
+        .map_err(|source| PublicTlsError::Pem {
+            path: path.to_owned(),
+            wanted: "certificate",
+            source,
+        })?;
+    let key = PrivateKeyDer::from_pem_slice(&read_file(&key_path)?).map_err(|source| {
+        PublicTlsError::Pem {
+            path: key_path,
+            wanted: "private key",
+            source,
+        }
+    })?;
+    let first = chain.first().ok_or_else(|| PublicTlsError::Pem {
+        path: path.to_owned(),
+        wanted: "certificate",
+        source: rustls::pki_types::pem::Error::NoItemsFound,
+    })?;
+    let unusable = |source| PublicTlsError::Certificate {
+        path: path.to_owned(),
+        source,
+    };
+    let (names, not_after, fingerprint) = (
+        pki::names(first).map_err(unusable)?,
+        pki::validity(first).map_err(unusable)?.not_after,
+        pki::fingerprint(first).map_err(unusable)?,
+    );
+    let certified =
+        CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()).map_err(|source| {
+            PublicTlsError::Pair {
+                path: path.to_owned(),
+                source,
+            }
+        })?;
+    Ok(Pair {
+        certified: Arc::new(certified),
+        names,
+        not_after,
+        fingerprint,
+    })
+}
+
+/// The certificate nobody vouches for, kept so that its printed fingerprint stays true over restarts.
+fn own_pair(folder: &Path, names: &[String], now: Timestamp) -> Result<Pair, PublicTlsError> {
+    let path = folder.join(format!("{SELF_SIGNED}.crt"));
+    match read_pair(&path) {
+        Ok(pair) if pair.not_after > now => return Ok(pair),
+        // Missing, ended or damaged: it vouches for nothing, so a new one takes nothing away.
+        Ok(_) | Err(_) => {}
+    }
+    let (certificate, key) = pki::self_signed(names, now, SELF_SIGNED_DAYS).map_err(|source| {
+        PublicTlsError::Certificate {
+            path: path.clone(),
+            source,
+        }
+    })?;
+    let failed = |source| PublicTlsError::Write {
+        path: path.clone(),
+        source,
+    };
+    fs::create_dir_all(folder).map_err(failed)?;
+    durable::write_secret_durably(&path.with_extension("key"), key.as_bytes()).map_err(failed)?;
+    durable::write_durably(&path, certificate.as_bytes()).map_err(failed)?;
+    read_pair(&path)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,3 @@
+//! The door of people over HTTPS.
+
+pub mod public;
