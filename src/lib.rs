@@ -7,7 +7,10 @@ pub mod cluster;
 pub mod blobs;
 pub mod letterbox;
 
+pub mod desk;
 pub mod web;
+
+pub mod cli;
 
 pub mod clock;
 pub mod config;
@@ -18,3 +21,5 @@ pub mod telemetry;
 pub mod tls;
 
 pub mod mail;
+
+pub mod run;

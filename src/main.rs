@@ -1,3 +1,7 @@
 //! Arguments -> one command -> exit status.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    lifeboat::cli::main()
+}

@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::{
     Cluster, ProposeError, Request,
+    answers::RaftAnswers,
     disk::Disk,
     encoding::{
         decode, encode,
@@ -26,12 +27,13 @@ use super::{
     fetch::fetch_file,
     frames::{Allegiance, FrameSink, FrameSource, Refused},
     health::Health,
+    joining::{Admission, RENEW_PATH},
     journal::{Damage, Journal, JournalError, KeepFrom},
     machine::{Machine, Published},
     membership::{self, Membership},
     neighbours::Neighbours,
     net::Net,
-    network::{Network, RaftInbound},
+    network::{AddressOf, MayLead, Network, paths},
     propose::{self, Proposer},
     raft::{Timing, Types, config, timing},
     serve::{Inbound, Range, Server},
@@ -41,11 +43,13 @@ use super::{
     vigil::{self, Vigil},
 };
 use crate::{
+    clock,
     model::{
         State, limits,
         nodes::Profile,
         words::{BlobHash, NodeId, Timestamp},
     },
+    seal::Keyring,
     tasks::{Outcome, Stop},
 };
 
@@ -70,8 +74,8 @@ pub struct Parts<N, D> {
     pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     /// Reads blobs for peers.
     pub blobs: Arc<BlobReader>,
-    /// Answers newcomers that want to join.
-    pub join: Arc<membership::JoinAnswerer>,
+    /// Opens the authority's key, to admit newcomers and renew certificates.
+    pub keyring: Arc<Keyring>,
 }
 
 /// Why a node cannot take part. It can still serve what it last knew.
@@ -92,7 +96,10 @@ pub enum OpenError {
 }
 
 /// A long-lived piece of work, by name.
-pub type Work = (&'static str, Box<dyn FnOnce(Stop) -> BoxFuture<'static, Outcome> + Send>);
+pub type Work = (
+    &'static str,
+    Box<dyn FnOnce(Stop) -> BoxFuture<'static, Outcome> + Send>,
+);
 
 /// A node that takes part, and the work that must run for it on the Raft runtime.
 pub struct Agreement<R: AsyncRuntime, N: Net, D: Disk> {
@@ -101,6 +108,7 @@ pub struct Agreement<R: AsyncRuntime, N: Net, D: Disk> {
     /// What must run, in the order in which it should start.
     pub work: Vec<Work>,
     core: Arc<Core<R, N, D>>,
+    admission: Arc<Admission<R, N, Machine<D>>>,
 }
 
 /// What the pieces of work share.
@@ -118,7 +126,7 @@ pub(super) struct Core<R: AsyncRuntime, N: Net, D: Disk> {
     pub(super) fenced: watch::Receiver<Option<u32>>,
     pub(super) seeds: BTreeMap<NodeId, SocketAddr>,
     pub(super) proposer: Proposer<R, N, Machine<D>>,
-    pub(super) membership: Membership<R, N, D>,
+    pub(super) membership: Arc<Membership<R, N, Machine<D>>>,
 }
 
 impl<R: AsyncRuntime, N: Net, D: Disk> Agreement<R, N, D> {
@@ -129,7 +137,8 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Agreement<R, N, D> {
     pub async fn open(parts: Parts<N, D>) -> Result<Self, OpenError> {
         let timing = timing(parts.profile);
         let keep_from = KeepFrom::default();
-        let (machine, published) = Machine::open(parts.disk.clone(), parts.us.cluster, keep_from.clone()).await?;
+        let (machine, published) =
+            Machine::open(parts.disk.clone(), parts.us.cluster, keep_from.clone()).await?;
         let journal = Journal::open(parts.disk.clone(), machine.last(), keep_from).await?;
         let damage = journal.damage();
         if damage.borrow().is_some_and(|it| it.vote_lost) {
@@ -140,7 +149,11 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Agreement<R, N, D> {
         let transport = Transport::new(parts.net.clone(), parts.us, fence.clone());
         let address = address_book(published.state.clone(), parts.seeds.clone());
         let gate = Arc::new(OnceLock::<Raft<Types<R>, Machine<D>>>::new());
-        let network = Network::new(transport.clone(), address.clone(), leading_gate(gate.clone(), &timing), timing);
+        let network = Network::new(
+            transport.clone(),
+            address.clone(),
+            leading_gate(gate.clone(), &timing),
+        );
         let settings = config(parts.profile, &parts.cluster_name);
         let raft = Raft::new(parts.us.node.0, settings, network, journal, machine)
             .await
@@ -158,7 +171,11 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Agreement<R, N, D> {
                 address: address.clone(),
                 stamp: stamper(core.clone()),
             };
-            let membership = Membership::new(raft.clone(), published.state.clone(), proposer.clone());
+            let membership = Arc::new(Membership::new(
+                raft.clone(),
+                published.state.clone(),
+                proposer.clone(),
+            ));
             Core {
                 us: parts.us,
                 raft,
@@ -176,7 +193,13 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Agreement<R, N, D> {
                 membership,
             }
         });
-        Ok(Self::assemble(core, parts.net, fence, parts.blobs, parts.join))
+        Ok(Self::assemble(
+            core,
+            parts.net,
+            fence,
+            parts.blobs,
+            parts.keyring,
+        ))
     }
 
     fn assemble(
@@ -184,10 +207,13 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Agreement<R, N, D> {
         net: Arc<N>,
         fence: Arc<watch::Sender<Option<u32>>>,
         blobs: Arc<BlobReader>,
-        join: Arc<membership::JoinAnswerer>,
+        keyring: Arc<Keyring>,
     ) -> Self {
         let (requests, queue) = mpsc::channel(limits::CLUSTER_REQUESTS_MAX);
-        let (health, health_read) = watch::channel(Arc::new(Health { id: core.us.node, ..Health::default() }));
+        let (health, health_read) = watch::channel(Arc::new(Health {
+            id: core.us.node,
+            ..Health::default()
+        }));
         let cluster = Cluster::new(
             core.us.node,
             core.published.state.clone(),
@@ -200,16 +226,50 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Agreement<R, N, D> {
             let core = core.clone();
             Arc::new(move |node: NodeId| core.is_member(node))
         };
-        let inbound = Arc::new(Door { raft: RaftInbound::new(core.raft.clone(), core.damage.clone()), core: core.clone(), blobs, join });
+        let admission = Admission::new(
+            core.published.state.clone(),
+            core.proposer.clone(),
+            keyring,
+            clock::now,
+        );
+        let inbound = Arc::new(Door {
+            raft: RaftAnswers::new(core.raft.clone()),
+            core: core.clone(),
+            blobs,
+            admission: admission.clone(),
+        });
         let server = Server::new(net, core.us, is_member, fence, inbound);
-        let (watching, asking, changing) = (core.clone(), core.clone(), core.clone());
+        let (watching, asking, changing, tending) = (
+            core.clone(),
+            core.clone(),
+            core.clone(),
+            core.membership.clone(),
+        );
         let work: Vec<Work> = vec![
             ("peers", Box::new(move |stop| Box::pin(server.run(stop)))),
-            ("pings", Box::new(move |stop| Box::pin(vigil::ping(asking, stop)))),
-            ("vigil", Box::new(move |stop| Box::pin(Vigil::new(watching, health).run(stop)))),
-            ("requests", Box::new(move |stop| Box::pin(answer(changing, queue, stop)))),
+            (
+                "pings",
+                Box::new(move |stop| Box::pin(vigil::ping(asking, stop))),
+            ),
+            (
+                "vigil",
+                Box::new(move |stop| Box::pin(Vigil::new(watching, health).run(stop))),
+            ),
+            (
+                "membership",
+                Box::new(move |stop| Box::pin(tending.tend(stop))),
+            ),
+            (
+                "requests",
+                Box::new(move |stop| Box::pin(answer(changing, queue, stop))),
+            ),
         ];
-        Self { cluster, work, core }
+        Self {
+            cluster,
+            work,
+            core,
+            admission,
+        }
     }
 
     /// Makes this node the only voter of a new cluster. Once, on the first node.
@@ -218,12 +278,49 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Agreement<R, N, D> {
     /// When it is a member of a cluster already.
     pub async fn found(&self) -> Result<(), OpenError> {
         let only = BTreeMap::from([(self.core.us.node.0, openraft::EmptyNode {})]);
-        self.core.raft.initialize(only).await.map_err(|it| OpenError::Raft(it.to_string()))
+        self.core
+            .raft
+            .initialize(only)
+            .await
+            .map_err(|it| OpenError::Raft(it.to_string()))
     }
 
-    /// Hands leadership over if this node leads, then stops Raft. The last thing to do before the process ends.
-    pub async fn leave_quietly(self, within: Duration) {
-        let _ = tokio::time::timeout(within, self.core.membership.hand_over(&self.core.neighbours)).await;
+    /// The agreed state, for those who must know members before anything else runs.
+    pub fn state(&self) -> Arc<ArcSwap<State>> {
+        self.core.published.state.clone()
+    }
+
+    /// What renews this node's certificate with the others' help.
+    pub fn admission(
+        &self,
+    ) -> (
+        Arc<Admission<R, N, Machine<D>>>,
+        Transport<N>,
+        Arc<dyn Fn() -> Vec<Peer> + Send + Sync>,
+    ) {
+        let core = self.core.clone();
+        let peers = move || {
+            core.others()
+                .into_iter()
+                .filter_map(|it| core.peer(it))
+                .collect()
+        };
+        (
+            self.admission.clone(),
+            self.core.transport.clone(),
+            Arc::new(peers),
+        )
+    }
+
+    /// Hands leadership over if this node leads, before a planned stop.
+    pub async fn hand_over(&self) {
+        if let Err(error) = self.core.membership.hand_over(&self.core.neighbours).await {
+            tracing::info!(%error, "leadership was not handed over; the others will elect");
+        }
+    }
+
+    /// Stops Raft. The last thing to do before the process ends.
+    pub async fn stop(self) {
         if let Err(error) = self.core.raft.shutdown().await {
             tracing::warn!(%error, "Raft did not stop cleanly");
         }
@@ -238,39 +335,59 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Core<R, N, D> {
 
     /// The other members, as this node last heard.
     pub(super) fn others(&self) -> Vec<NodeId> {
-        let membership = self.raft.metrics().borrow_watched().membership_config.clone();
-        let mut others: Vec<NodeId> =
-            membership.nodes().map(|(id, _)| NodeId(*id)).filter(|it| *it != self.us.node).collect();
+        let membership = self
+            .raft
+            .metrics()
+            .borrow_watched()
+            .membership_config
+            .clone();
+        let mut others: Vec<NodeId> = membership
+            .nodes()
+            .map(|(id, _)| NodeId(*id))
+            .filter(|it| *it != self.us.node)
+            .collect();
         others.sort_unstable();
         others
     }
 
     /// Whether this node leads and a majority acknowledged that within the last two leases.
     pub(super) fn leads(&self) -> bool {
-        acknowledged_within(&self.raft, Duration::from_millis(self.timing.election_max_ms * 2))
+        acknowledged_within(
+            &self.raft,
+            Duration::from_millis(self.timing.election_max_ms * 2),
+        )
     }
 
     fn is_member(&self, node: NodeId) -> bool {
         let state = self.published.state.load();
         // Before the first snapshot or entry arrives a new node knows its peers only from those who admitted it.
-        state.nodes.contains_key(&node) || (state.cluster.is_none() && self.seeds.contains_key(&node))
+        state.nodes.contains_key(&node)
+            || (state.cluster.is_none() && self.seeds.contains_key(&node))
     }
 }
 
-fn address_book(
-    state: Arc<ArcSwap<State>>,
-    seeds: BTreeMap<NodeId, SocketAddr>,
-) -> Arc<dyn Fn(NodeId) -> Option<Peer> + Send + Sync> {
+fn address_book(state: Arc<ArcSwap<State>>, seeds: BTreeMap<NodeId, SocketAddr>) -> AddressOf {
     Arc::new(move |id| {
         let state = state.load();
-        let agreed = state.nodes.get(&id).and_then(|it| it.facts.advertise.as_str().parse().ok());
-        agreed.or_else(|| seeds.get(&id).copied()).map(|address| Peer { id, address })
+        let agreed = state
+            .nodes
+            .get(&id)
+            .and_then(|it| it.facts.advertise.as_str().parse().ok());
+        agreed
+            .or_else(|| seeds.get(&id).copied())
+            .map(|address| Peer { id, address })
     })
 }
 
-fn acknowledged_within<R: AsyncRuntime, D: Disk>(raft: &Raft<Types<R>, Machine<D>>, within: Duration) -> bool {
+fn acknowledged_within<R: AsyncRuntime, D: Disk>(
+    raft: &Raft<Types<R>, Machine<D>>,
+    within: Duration,
+) -> bool {
     use openraft::async_runtime::Instant as _;
-    raft.as_leader().is_ok_and(|it| it.last_quorum_acked().is_some_and(|it| it.elapsed() <= within))
+    raft.as_leader().is_ok_and(|it| {
+        it.last_quorum_acked()
+            .is_some_and(|it| it.elapsed() <= within)
+    })
 }
 
 /// Whether the network may carry what a leader sends. A leader that no majority answered for two leases must fall
@@ -278,12 +395,14 @@ fn acknowledged_within<R: AsyncRuntime, D: Disk>(raft: &Raft<Types<R>, Machine<D
 fn leading_gate<R: AsyncRuntime, D: Disk>(
     raft: Arc<OnceLock<Raft<Types<R>, Machine<D>>>>,
     timing: &Timing,
-) -> Arc<dyn Fn() -> bool + Send + Sync> {
+) -> MayLead {
     let within = Duration::from_millis(timing.election_max_ms * 2);
     Arc::new(move || {
         let Some(raft) = raft.get() else { return true };
         // A leader that was just elected has no acknowledgement yet and must be able to get its first.
-        let fresh = raft.as_leader().is_ok_and(|it| it.last_quorum_acked().is_none());
+        let fresh = raft
+            .as_leader()
+            .is_ok_and(|it| it.last_quorum_acked().is_none());
         fresh || acknowledged_within(raft, within)
     })
 }
@@ -292,9 +411,13 @@ fn stamper<R: AsyncRuntime, N: Net, D: Disk>(
     core: std::sync::Weak<Core<R, N, D>>,
 ) -> Arc<dyn Fn() -> Timestamp + Send + Sync> {
     Arc::new(move || {
-        let Some(core) = core.upgrade() else { return Timestamp::default() };
+        let Some(core) = core.upgrade() else {
+            return Timestamp::default();
+        };
         let state = core.published.state.load();
-        let ahead = core.neighbours.clocks_ahead_ms(|it| state.voters.contains(it));
+        let ahead = core
+            .neighbours
+            .clocks_ahead_ms(|it| state.voters.contains(it));
         stamp::next((core.clock)(), &ahead, state.now).at
     })
 }
@@ -303,8 +426,18 @@ fn fetcher<R: AsyncRuntime, N: Net, D: Disk>(core: Arc<Core<R, N, D>>) -> Arc<su
     Arc::new(move |node, hash, most, path| {
         let core = core.clone();
         Box::pin(async move {
-            let peer = core.peer(node).ok_or(super::fetch::FetchError::NoAddress { node })?;
-            fetch_file(&core.transport, peer, &format!("{BLOB_PATH}{hash}"), hash, most, &path).await
+            let peer = core
+                .peer(node)
+                .ok_or(super::fetch::FetchError::NoAddress { node })?;
+            fetch_file(
+                &core.transport,
+                peer,
+                &format!("{BLOB_PATH}{hash}"),
+                hash,
+                most,
+                &path,
+            )
+            .await
         })
     })
 }
@@ -329,11 +462,23 @@ async fn answer<R: AsyncRuntime, N: Net, D: Disk>(
         // A request: it ends at its own deadline. Whoever asked may have gone; what was asked is done all the same.
         drop(R::spawn(async move {
             match request {
-                Request::Propose { proposal, deadline, answer } => {
+                Request::Propose {
+                    proposal,
+                    deadline,
+                    answer,
+                } => {
                     let _ = answer.send(core.propose(*proposal, deadline).await);
                 }
-                Request::Change { change, force, answer } => {
-                    let _ = answer.send(core.membership.change(change, force, &core.neighbours).await);
+                Request::Change {
+                    change,
+                    force,
+                    answer,
+                } => {
+                    let _ = answer.send(
+                        core.membership
+                            .change(change, force, &core.neighbours)
+                            .await,
+                    );
                 }
             }
         }));
@@ -355,18 +500,26 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Core<R, N, D> {
 
 /// What peers may ask of this node.
 struct Door<R: AsyncRuntime, N: Net, D: Disk> {
-    raft: RaftInbound<R, D>,
+    raft: RaftAnswers<R, Machine<D>>,
     core: Arc<Core<R, N, D>>,
     blobs: Arc<BlobReader>,
-    join: Arc<membership::JoinAnswerer>,
+    admission: Arc<Admission<R, N, Machine<D>>>,
 }
 
 impl<R: AsyncRuntime, N: Net, D: Disk> Inbound for Door<R, N, D> {
-    fn call(&self, from: NodeId, path: &str, body: Bytes) -> BoxFuture<'static, Result<Bytes, Refused>> {
+    fn call(
+        &self,
+        from: NodeId,
+        path: &str,
+        body: Bytes,
+    ) -> BoxFuture<'static, Result<Bytes, Refused>> {
         let core = self.core.clone();
         match path {
             propose::PATH => Box::pin(async move {
-                let Forward { deadline_ms, proposal } = decode(&body).map_err(|_| Refused::Malformed)?;
+                let Forward {
+                    deadline_ms,
+                    proposal,
+                } = decode(&body).map_err(|_| Refused::Malformed)?;
                 let within = Duration::from_millis(deadline_ms.min(limits::LETTERBOX_PROPOSE_MS));
                 answered(&core.proposer.propose_here(&proposal, within).await)
             }),
@@ -376,13 +529,24 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Inbound for Door<R, N, D> {
             }),
             membership::PATH => Box::pin(async move {
                 let Change { change, force } = decode(&body).map_err(|_| Refused::Malformed)?;
-                answered(&Changed(core.membership.change_here(change, force, &core.neighbours).await))
+                answered(&Changed(
+                    core.membership
+                        .change_here(change, force, &core.neighbours)
+                        .await,
+                ))
             }),
-            membership::RENEW_PATH => {
-                let core = core.clone();
-                Box::pin(async move { core.membership.renew(from, &body) })
+            RENEW_PATH => {
+                let renewed = self.admission.renew(from, &body);
+                Box::pin(async move { renewed })
             }
-            _ => self.raft.call(from, path, body),
+            // A node that lost acknowledged entries could help elect a leader without them.
+            paths::VOTE if core.damage.borrow().is_some() => {
+                Box::pin(async { Err(Refused::Failed) })
+            }
+            _ => self
+                .raft
+                .call(from, path, body)
+                .unwrap_or_else(|| Box::pin(async { Err(Refused::UnknownPath) })),
         }
     }
 
@@ -393,18 +557,29 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Inbound for Door<R, N, D> {
         source: FrameSource,
         sink: FrameSink,
     ) -> Result<BoxFuture<'static, ()>, Refused> {
-        self.raft.stream(from, path, source, sink)
+        self.raft
+            .stream(from, path, source, sink)
+            .map_err(|_| Refused::UnknownPath)
     }
 
-    fn range(&self, from: NodeId, path: &str, offset: u64) -> BoxFuture<'static, Result<Range, Refused>> {
-        let Some(hash) = path.strip_prefix(BLOB_PATH) else { return self.raft.range(from, path, offset) };
-        let Ok(hash) = hash.parse::<BlobHash>() else { return Box::pin(async { Err(Refused::Malformed) }) };
+    fn range(
+        &self,
+        _from: NodeId,
+        path: &str,
+        offset: u64,
+    ) -> BoxFuture<'static, Result<Range, Refused>> {
+        let Some(hash) = path.strip_prefix(BLOB_PATH) else {
+            return Box::pin(async { Err(Refused::UnknownPath) });
+        };
+        let Ok(hash) = hash.parse::<BlobHash>() else {
+            return Box::pin(async { Err(Refused::Malformed) });
+        };
         let range = (self.blobs)(hash, offset);
         Box::pin(async move { range.await.ok_or(Refused::Absent) })
     }
 
     fn join(&self, binding: [u8; 32], request: Bytes) -> BoxFuture<'static, Bytes> {
-        (self.join)(binding, request)
+        (self.admission.answerer())(binding, request)
     }
 }
 

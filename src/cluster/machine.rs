@@ -14,7 +14,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures_util::{FutureExt, Stream, TryStreamExt};
-use imbl::OrdSet;
 use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine};
 use openraft::{AsyncRuntime, OptionalSend, RaftSnapshotBuilder};
 use sha2::{Digest, Sha256};
@@ -320,8 +319,8 @@ impl<D: Disk> Machine<D> {
 }
 
 fn set_members(state: &mut State, index: u64, membership: &Membership) -> Reply {
-    let voters: OrdSet<NodeId> = membership.voter_ids().map(NodeId).collect();
-    let learners: OrdSet<NodeId> = membership.learner_ids().map(NodeId).collect();
+    let voters = membership.voter_ids().map(NodeId).collect();
+    let learners = membership.learner_ids().map(NodeId).collect();
     state.set_members(index, voters, learners);
     Reply::Done
 }

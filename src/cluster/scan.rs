@@ -17,7 +17,7 @@ use tracing::{error, warn};
 use super::disk::{DiskError, Loaded, Lost, Mark, Row, checksum};
 use super::encoding::{DamageRecord, LogIdRecord, decode, encode};
 use super::wal::{self, Ignored};
-use super::writer::{END, insert_row, note_end, set_mark};
+use super::writer::{END, insert_row, note_end, set_mark, tell};
 use crate::durable;
 use crate::model::limits;
 
@@ -190,7 +190,11 @@ fn scan(connection: &Connection) -> Loaded {
             Ok(Some(frame)) => loaded.marks.push((mark, frame)),
             Ok(None) => {}
             Err(why) => {
-                error!(mark = mark.name(), why, "a mark beside the log is damaged");
+                error!(
+                    mark = mark.name(),
+                    why = tell(&why),
+                    "a mark beside the log is damaged"
+                );
                 loaded.marks_lost.push(mark);
             }
         }
@@ -205,10 +209,9 @@ fn scan(connection: &Connection) -> Loaded {
     let end = rows.next.unwrap_or(0);
     let noted_end = noted_end(connection);
     if result.is_ok() && noted_end > end {
-        result = Err(format!(
-            "rows up to {} were written and are gone",
-            noted_end - 1
-        ));
+        result = Err(Flaw::Gone {
+            last: noted_end - 1,
+        });
     }
     if let Err(why) = result {
         let committed = loaded.log_id(Mark::Committed).map_or(0, |id| id.index);
@@ -220,12 +223,25 @@ fn scan(connection: &Connection) -> Loaded {
         loaded.lost = Some(Lost {
             from: end,
             upto,
-            why,
+            why: tell(&why),
         });
     }
     loaded.rows = rows.first.map(|first| (first, end - 1));
     loaded.tail = rows.tail.into();
     loaded
+}
+
+/// What is wrong with a row or a mark.
+#[derive(Debug, thiserror::Error)]
+enum Flaw {
+    #[error("the database cannot be read")]
+    Unreadable(#[from] rusqlite::Error),
+    #[error("a row is not whole")]
+    Row(#[from] DiskError),
+    #[error("the checksum does not match")]
+    Checksum,
+    #[error("rows up to {last} were written and are gone")]
+    Gone { last: u64 },
 }
 
 /// The highest index in the table, as far as it can be asked.
@@ -249,7 +265,7 @@ fn noted_end(connection: &Connection) -> u64 {
 }
 
 /// The frame of a mark; an error when it is there and no copy of it is whole.
-fn read_mark(connection: &Connection, name: &str) -> Result<Option<Bytes>, String> {
+fn read_mark(connection: &Connection, name: &str) -> Result<Option<Bytes>, Flaw> {
     let mut why = None;
     for copy in 0..2 {
         let read = connection.query_row(
@@ -261,12 +277,17 @@ fn read_mark(connection: &Connection, name: &str) -> Result<Option<Bytes>, Strin
             Ok((crc, frame)) if crc == i64::from(checksum(0, &frame)) => {
                 return Ok(Some(Bytes::from(frame)));
             }
-            Ok(_) => why = Some("its checksum does not match".to_owned()),
+            Ok(_) => why = Some(Flaw::Checksum),
             Err(rusqlite::Error::QueryReturnedNoRows) => {}
-            Err(error) => why = Some(error.to_string()),
+            Err(error) => why = Some(Flaw::Unreadable(error)),
         }
-        if why.is_some() {
-            warn!(mark = name, copy, why, "a copy of a mark is damaged");
+        if let Some(why) = &why {
+            warn!(
+                mark = name,
+                copy,
+                why = tell(why),
+                "a copy of a mark is damaged"
+            );
         }
     }
     why.map_or(Ok(None), Err)
@@ -302,14 +323,12 @@ struct Rows {
 }
 
 impl Rows {
-    fn read_all(&mut self, connection: &Connection) -> Result<(), String> {
+    fn read_all(&mut self, connection: &Connection) -> Result<(), Flaw> {
         let select = "SELECT idx, crc, frame FROM log WHERE idx >= ?1 ORDER BY idx";
-        let mut select = connection
-            .prepare(select)
-            .map_err(|error| error.to_string())?;
+        let mut select = connection.prepare(select)?;
         let from = super::writer::stored(self.next.unwrap_or(0));
-        let mut found = select.query([from]).map_err(|error| error.to_string())?;
-        while let Some(row) = found.next().map_err(|error| error.to_string())? {
+        let mut found = select.query([from])?;
+        while let Some(row) = found.next()? {
             let expected = match self.next {
                 Some(next) => next,
                 None => row
@@ -318,7 +337,7 @@ impl Rows {
                     .and_then(|index| u64::try_from(index).ok())
                     .unwrap_or(0),
             };
-            let row = checked_row(row, expected).map_err(|error| error.to_string())?;
+            let row = checked_row(row, expected)?;
             self.first.get_or_insert(expected);
             self.next = Some(expected + 1);
             self.keep(row);

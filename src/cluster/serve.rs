@@ -266,7 +266,7 @@ impl<N: Net> Server<N> {
             Kind::Range { offset } => {
                 let Range { total, rest } = self.inbound.range(from, path, offset).await?;
                 let (pieces, sending) = mpsc::channel(limits::PEER_FRAMES_WAITING);
-                // One request: it ends when everything was sent, or nobody takes it any more.
+                // It ends with the file or with the peer's request for it.
                 tokio::spawn(pump(rest, pieces));
                 Ok((Some(total), Sending::Pieces(sending)))
             }

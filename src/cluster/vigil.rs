@@ -3,10 +3,7 @@
 //! Unfit is: a disk that does not answer, a log that is being repaired, a state that differs from the others', a
 //! cluster that went on without us. The node then stops leading and standing for election; it never ends for it.
 
-use std::{
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use openraft::{AsyncRuntime, ServerState, async_runtime::WatchReceiver};
 use tokio::{
@@ -45,14 +42,26 @@ fn condition<R: AsyncRuntime, N: Net, D: Disk>(core: &Core<R, N, D>) -> Conditio
 }
 
 /// Answers a ping, and learns from it.
-pub(super) fn pong<R: AsyncRuntime, N: Net, D: Disk>(core: &Core<R, N, D>, from: NodeId, theirs: &Condition) -> Pong {
+pub(super) fn pong<R: AsyncRuntime, N: Net, D: Disk>(
+    core: &Core<R, N, D>,
+    from: NodeId,
+    theirs: &Condition,
+) -> Pong {
     compare(core, from, theirs.applied, theirs.chain);
     let chain_at = core.published.hashes().at(theirs.applied).map(KeyedHash);
-    Pong { condition: condition(core), chain_at }
+    Pong {
+        condition: condition(core),
+        chain_at,
+    }
 }
 
 /// Compares a peer's running hash with ours at the same index, if we still know it.
-fn compare<R: AsyncRuntime, N: Net, D: Disk>(core: &Core<R, N, D>, peer: NodeId, index: u64, theirs: Option<KeyedHash>) {
+fn compare<R: AsyncRuntime, N: Net, D: Disk>(
+    core: &Core<R, N, D>,
+    peer: NodeId,
+    index: u64,
+    theirs: Option<KeyedHash>,
+) {
     let ours = core.published.hashes().at(index).map(KeyedHash);
     if let (Some(ours), Some(theirs)) = (ours, theirs) {
         core.neighbours.compared(peer, index, ours == theirs);
@@ -60,7 +69,10 @@ fn compare<R: AsyncRuntime, N: Net, D: Disk>(core: &Core<R, N, D>, peer: NodeId,
 }
 
 /// Asks every other member how it is, a few times a lease, each for itself.
-pub(super) async fn ping<R: AsyncRuntime, N: Net, D: Disk>(core: Arc<Core<R, N, D>>, stop: Stop) -> Outcome {
+pub(super) async fn ping<R: AsyncRuntime, N: Net, D: Disk>(
+    core: Arc<Core<R, N, D>>,
+    stop: Stop,
+) -> Outcome {
     let patience = Duration::from_millis(core.timing.election_max_ms);
     let mut ticks = interval(Duration::from_millis(core.timing.heartbeat_ms * 2));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -78,15 +90,29 @@ pub(super) async fn ping<R: AsyncRuntime, N: Net, D: Disk>(core: Arc<Core<R, N, 
     }
 }
 
-async fn ping_one<R: AsyncRuntime, N: Net, D: Disk>(core: Arc<Core<R, N, D>>, node: NodeId, patience: Duration) {
+async fn ping_one<R: AsyncRuntime, N: Net, D: Disk>(
+    core: Arc<Core<R, N, D>>,
+    node: NodeId,
+    patience: Duration,
+) {
     let Some(peer) = core.peer(node) else { return };
     let condition = condition(&core);
     let (own, asked) = (condition.now, (condition.applied, condition.chain));
-    let Ok(request) = encode(&Ping { condition }) else { return };
+    let Ok(request) = encode(&Ping { condition }) else {
+        return;
+    };
     let sent = Instant::now();
-    let answer = core.transport.call(peer, Channel::Control, PING_PATH, request.into(), patience).await;
+    let answer = core
+        .transport
+        .call(peer, Channel::Control, PING_PATH, request.into(), patience)
+        .await;
     // Silence is noticed by its length; a single missed answer is no news.
-    let Some(pong) = answer.ok().and_then(|it| super::encoding::decode::<Pong>(&it).ok()) else { return };
+    let Some(pong) = answer
+        .ok()
+        .and_then(|it| super::encoding::decode::<Pong>(&it).ok())
+    else {
+        return;
+    };
     core.neighbours.answered(node, sent, own, &pong.condition);
     compare(&core, node, pong.condition.applied, pong.condition.chain);
     if let (Some(ours), Some(theirs)) = (asked.1, pong.chain_at) {
@@ -109,7 +135,9 @@ pub(super) fn halted<R: AsyncRuntime, N: Net, D: Disk>(core: &Core<R, N, D>) -> 
         return Some(halt.to_string());
     }
     if let Some(why) = core.disk.poisoned() {
-        return Some(format!("the log's disk failed and is not trusted any more: {why}"));
+        return Some(format!(
+            "the log's disk failed and is not trusted any more: {why}"
+        ));
     }
     let running = core.raft.metrics().borrow_watched().running_state.clone();
     running.err().map(|it| it.to_string())
@@ -126,7 +154,12 @@ pub(super) struct Vigil<R: AsyncRuntime, N: Net, D: Disk> {
 impl<R: AsyncRuntime, N: Net, D: Disk> Vigil<R, N, D> {
     pub(super) fn new(core: Arc<Core<R, N, D>>, health: watch::Sender<Arc<Health>>) -> Self {
         let lost_since = (core.clock)();
-        Self { core, health, lost_since, may_stand: true }
+        Self {
+            core,
+            health,
+            lost_since,
+            may_stand: true,
+        }
     }
 
     pub(super) async fn run(mut self, stop: Stop) -> Outcome {
@@ -154,7 +187,9 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Vigil<R, N, D> {
             self.may_stand = stand_back.is_none();
             self.core.raft.runtime_config().elect(self.may_stand);
             match &stand_back {
-                Some(why) => tracing::warn!(reason = %why, "this node stops leading until that is over"),
+                Some(why) => {
+                    tracing::warn!(reason = %why, "this node stops leading until that is over")
+                }
                 None => tracing::info!("this node may lead again"),
             }
             if stand_back.is_some() && health.role == RaftRole::Leader {
@@ -176,21 +211,36 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Vigil<R, N, D> {
             return Some(why.clone());
         }
         if health.disk.stalled_ms > limits::DISK_STALL_MS {
-            return Some(format!("the log's disk has not answered for {} ms", health.disk.stalled_ms));
+            return Some(format!(
+                "the log's disk has not answered for {} ms",
+                health.disk.stalled_ms
+            ));
         }
         if let Some(damage) = *self.core.damage.borrow() {
-            return Some(format!("log entries {} to {} were lost and are fetched again", damage.from, damage.upto));
+            return Some(format!(
+                "log entries {} to {} were lost and are fetched again",
+                damage.from, damage.upto
+            ));
         }
-        self.odd_one_out().map(|at| format!("this node's state differs from the others' since entry {at}"))
+        self.odd_one_out()
+            .map(|at| format!("this node's state differs from the others' since entry {at}"))
     }
 
     /// The entry since which more voters differ from this node than agree with it.
     fn odd_one_out(&self) -> Option<u64> {
         let voters = self.core.published.state.load().voters.clone();
-        let differing: Vec<u64> =
-            self.core.neighbours.differing().into_iter().filter(|(it, _)| voters.contains(it)).map(|it| it.1).collect();
+        let differing: Vec<u64> = self
+            .core
+            .neighbours
+            .differing()
+            .into_iter()
+            .filter(|(it, _)| voters.contains(it))
+            .map(|it| it.1)
+            .collect();
         let agreeing = voters.len().saturating_sub(differing.len());
-        (differing.len() > agreeing).then(|| differing.into_iter().min()).flatten()
+        (differing.len() > agreeing)
+            .then(|| differing.into_iter().min())
+            .flatten()
     }
 
     fn examine(&mut self, now: Timestamp) -> Health {
@@ -218,7 +268,10 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Vigil<R, N, D> {
         let matched = metrics.replication.unwrap_or_default();
         let mut peers = core.neighbours.view(core.others().into_iter());
         for peer in &mut peers {
-            peer.matched = matched.get(&peer.id.0).and_then(|it| it.as_ref()).map(|it| it.index);
+            peer.matched = matched
+                .get(&peer.id.0)
+                .and_then(|it| it.as_ref())
+                .map(|it| it.index);
         }
         let stalled = core.disk.stalled().unwrap_or_default();
         let mut health = Health {
@@ -226,7 +279,11 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Vigil<R, N, D> {
             role,
             term: metrics.current_term,
             leader: leader.filter(|_| held),
-            quorum: if held { Quorum::Held } else { Quorum::LostSince(self.lost_since) },
+            quorum: if held {
+                Quorum::Held
+            } else {
+                Quorum::LostSince(self.lost_since)
+            },
             halted,
             last_log: metrics.last_log_index.unwrap_or_default(),
             applied: *core.published.applied.borrow(),
@@ -247,13 +304,21 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Vigil<R, N, D> {
         let core = &self.core;
         let mut alarms: Vec<String> = self.unfit(health).into_iter().collect();
         for (node, index) in core.neighbours.differing() {
-            alarms.push(format!("the state of node {node} differs from this node's since entry {index}"));
+            alarms.push(format!(
+                "the state of node {node} differs from this node's since entry {index}"
+            ));
         }
         let faults = &core.published.faults;
         for (count, what) in [
-            (faults.panics(), "entries made applying panic and were refused"),
+            (
+                faults.panics(),
+                "entries made applying panic and were refused",
+            ),
             (faults.snapshots(), "snapshots could not be written or read"),
-            (faults.contradictions(), "contradictions were found in the state"),
+            (
+                faults.contradictions(),
+                "contradictions were found in the state",
+            ),
         ] {
             if count > 0 {
                 alarms.push(format!("{count} {what}"));
@@ -262,11 +327,18 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Vigil<R, N, D> {
         if health.role == RaftRole::Leader {
             let ahead = core.neighbours.clocks_ahead_ms(|_| true);
             if super::stamp::next((core.clock)(), &ahead, Timestamp::default()).clock_is_off {
-                alarms.push("this leader's clock is off the others' by more than 5 s and is overruled".to_owned());
+                alarms.push(
+                    "this leader's clock is off the others' by more than 5 s and is overruled"
+                        .to_owned(),
+                );
             }
         }
         let most = Duration::from_millis(core.profile.round_trip_ms_max());
-        if let Some(longest) = core.neighbours.longest_round_trip().filter(|it| *it > most * 3) {
+        if let Some(longest) = core
+            .neighbours
+            .longest_round_trip()
+            .filter(|it| *it > most * 3)
+        {
             alarms.push(format!(
                 "a round trip takes {} ms; profile {} is made for {} ms: choose a slower one",
                 longest.as_millis(),

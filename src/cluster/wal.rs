@@ -14,13 +14,10 @@ use super::disk::{Mark, checksum};
 use super::encoding::{VoteRecord, decode};
 use super::writer::END;
 use crate::durable;
+use crate::model::limits;
 
 const HEADER: usize = 32;
 const FRAME_HEADER: usize = 24;
-/// The write-ahead file is copied back at 64 MiB; many times that is no file of ours.
-const WAL_BYTES_MAX: u64 = 1024 * 1024 * 1024;
-/// Longer than any mark is.
-const MARK_BYTES_MAX: usize = 64;
 
 /// Acknowledged transactions that SQLite is going to ignore.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -50,7 +47,7 @@ struct Wal<'a> {
 pub(super) fn ignored(database: &Path) -> io::Result<Option<Ignored>> {
     let mut name = database.to_owned().into_os_string();
     name.push("-wal");
-    match durable::read_at_most(Path::new(&name), WAL_BYTES_MAX) {
+    match durable::read_at_most(Path::new(&name), limits::WAL_BYTES_MAX) {
         Ok(bytes) => Ok(inspect(&bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
@@ -109,7 +106,7 @@ fn inspect(bytes: &[u8]) -> Option<Ignored> {
         let ends = values(content, END, 8..=8);
         let ends = ends.filter_map(|frame| frame.try_into().ok().map(u64::from_le_bytes));
         found.end = found.end.max(ends.max());
-        let votes = values(content, Mark::Vote.name(), 3..=MARK_BYTES_MAX);
+        let votes = values(content, Mark::Vote.name(), 3..=limits::MARK_BYTES_MAX);
         let votes = votes.filter_map(|frame| decode::<VoteRecord>(frame).ok());
         found.vote = found
             .vote

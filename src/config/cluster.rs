@@ -28,6 +28,16 @@ pub enum Profile {
     Wan,
 }
 
+impl From<Profile> for crate::model::nodes::Profile {
+    fn from(profile: Profile) -> Self {
+        match profile {
+            Profile::Lan => Self::Lan,
+            Profile::Near => Self::Near,
+            Profile::Wan => Self::Wan,
+        }
+    }
+}
+
 /// How this node meets the others, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cluster {

@@ -25,6 +25,8 @@ log-level = "debug"
 
 [company]
 name = "Example Hosting"
+
+[mail]
 "#;
 
 fn mistakes(text: &str) -> Vec<(Option<usize>, String, String)> {
@@ -165,6 +167,62 @@ proptest! {
     fn no_text_of_toml_signs_panics(text in "[a-z0-9=\\[\\]{}.\"'#, \n-]{0,300}") {
         if let Err(problems) = Config::parse(&text) {
             prop_assert!(!problems.to_string().is_empty());
+        }
+    }
+}
+
+/// The keys that a section may hold, as the program tells them to somebody who made one up.
+fn keys_of(section: &str) -> Vec<String> {
+    let text = GOOD.replace(
+        &format!("[{section}]"),
+        &format!("[{section}]\nno-such-key = 1"),
+    );
+    let problems = Config::parse(&text).expect_err("there is no such key");
+    let all = problems
+        .iter()
+        .find(|problem| problem.key.ends_with("no-such-key"));
+    let wanted = &all.expect("the key is named").wanted;
+    let words = wanted.split(|c: char| !c.is_ascii_lowercase() && c != '-');
+    let keys = words.filter(|word| !["", "one", "of", "or"].contains(word));
+    keys.map(str::to_owned).collect()
+}
+
+#[test]
+fn every_example_is_right_and_one_of_them_shows_every_key() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(&folder).unwrap().flatten() {
+        if let Err(problems) = Config::load(&entry.path()) {
+            panic!("{problems}");
+        }
+        seen += 1;
+    }
+    assert!(seen >= 4, "the examples are not where they should be");
+    let reference = std::fs::read_to_string(folder.join("../docs/reference/config.md")).unwrap();
+    let whole = std::fs::read_to_string(folder.join("single-node.toml")).unwrap();
+    // What is commented out must be right as well.
+    let uncommented: String = whole
+        .lines()
+        .map(|line| match line.strip_prefix("# ") {
+            Some(setting) if setting.contains(" = ") && !setting.contains(". ") => setting,
+            _ => line,
+        })
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    Config::parse(&uncommented).unwrap_or_else(|problems| panic!("{problems}"));
+    for section in ["node", "cluster", "web", "mail", "company", "telemetry"] {
+        for key in keys_of(section) {
+            let shown = uncommented.lines().any(|line| {
+                line.starts_with(&format!("{key} = ")) || line == format!("[[{section}.{key}]]")
+            });
+            assert!(
+                shown,
+                "config/single-node.toml does not show {section}.{key}"
+            );
+            assert!(
+                reference.contains(&format!("`{key}`")),
+                "docs/reference/config.md does not explain {section}.{key}"
+            );
         }
     }
 }

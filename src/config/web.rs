@@ -98,12 +98,13 @@ impl Web {
             problems,
         );
         let each = spec.connections_per_address;
-        let usual_each = CONNECTIONS_PER_ADDRESS.min(connections);
+        let all = connections.clamp(1, CONNECTIONS_MAX);
+        let usual_each = CONNECTIONS_PER_ADDRESS.min(all);
         let key = "web.connections-per-address";
         Web {
             https_port: spec.https_port.unwrap_or(first),
             borrowed_names: borrowed("web.borrowed-names", spec.borrowed_names, &names, problems),
-            connections_per_address: count(key, each, usual_each, connections, problems),
+            connections_per_address: count(key, each, usual_each, all, problems),
             https_listen,
             http_listen,
             names,
@@ -214,7 +215,7 @@ mod tests {
         let (_, problems) = checked(
             "https-listen = [\"everywhere\"]\nhttp-listen = [\"0.0.0.0:80\", \"0.0.0.0:80\"]\n\
              names = [\"https://help.example.net\", \"a.example\"]\nborrowed-names = [\"A.example\"]\n\
-             certificates = \"tls\"\nconnections = 0\nconnections-per-address = 5",
+             certificates = \"tls\"\nconnections = 0\nconnections-per-address = 5000000",
         );
         let keys = [
             "web.https-listen: found \"everywhere\"",
@@ -223,7 +224,7 @@ mod tests {
             "web.certificates: found tls",
             "web.connections: found 0",
             "web.borrowed-names: found \"a.example\"",
-            "web.connections-per-address: found 5",
+            "web.connections-per-address: found 5000000",
         ];
         let all = problems.join("\n");
         for key in keys {

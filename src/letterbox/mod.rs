@@ -85,7 +85,7 @@ impl Letterbox {
     pub fn open(
         path: &Path,
         cluster: Cluster,
-    ) -> Result<(Self, impl FnOnce(Stop) -> LetterboxWork), OpenError> {
+    ) -> Result<(Self, impl FnOnce(Stop) -> LetterboxWork + use<>), OpenError> {
         let (round, orders) = Round::open(path, cluster)?;
         let letterbox = Self {
             orders,

@@ -282,6 +282,18 @@ pub enum Command {
         /// The incarnation.
         incarnation: u64,
     },
+    /// Says whether a node may vote. Raft's membership follows; without it a demoted node would be promoted again.
+    SetRole {
+        /// The node.
+        node: NodeId,
+        /// What it may become.
+        role: Role,
+    },
+    /// Somebody asks for a change of members or of leadership. It is put on the record before it is tried.
+    ChangeMembers {
+        /// The change, in words.
+        change: Note,
+    },
 }
 
 impl Command {
@@ -311,6 +323,8 @@ impl Command {
             Self::LeaseItem { .. } => "lease-item",
             Self::SettleItem { .. } => "settle-item",
             Self::BoxOpened { .. } => "box-opened",
+            Self::SetRole { .. } => "set-role",
+            Self::ChangeMembers { .. } => "change-members",
         }
     }
 
@@ -334,7 +348,9 @@ impl Command {
             | Self::BlobDropped { .. }
             | Self::LeaseItem { .. }
             | Self::SettleItem { .. }
-            | Self::BoxOpened { .. } => None,
+            | Self::BoxOpened { .. }
+            | Self::SetRole { .. }
+            | Self::ChangeMembers { .. } => None,
         }
     }
 
@@ -347,7 +363,8 @@ impl Command {
             | Self::AdmitNode { token, .. } => token.to_string(),
             Self::ReportNode { node, .. }
             | Self::ForgetNode { node }
-            | Self::BoxOpened { node, .. } => node.to_string(),
+            | Self::BoxOpened { node, .. }
+            | Self::SetRole { node, .. } => node.to_string(),
             Self::SetProfile { profile } => profile.name().to_owned(),
             Self::PublishSite { bundle: hash, .. }
             | Self::BlobHeld { hash, .. }
@@ -358,6 +375,7 @@ impl Command {
             | Self::CloseConversation { conversation }
             | Self::ReleaseConversation { conversation } => conversation.to_string(),
             Self::LeaseItem { item, .. } | Self::SettleItem { item, .. } => item.to_string(),
+            Self::ChangeMembers { change } => change.as_str().to_owned(),
         }
     }
 }

@@ -35,6 +35,10 @@ pub const BLOB_RELEASE_MS: u64 = 3_600_000;
 pub const NODES_MAX: usize = 32;
 /// Join tokens that exist at a time.
 pub const TOKENS_MAX: usize = 64;
+/// How long after its admission a node is let in by itself; later one that is no member has left, and stays out.
+pub const ADMITTED_LATELY_MS: u64 = 3_600_000;
+/// Entries that a learner may lack and still count as caught up: a moment's worth under load.
+pub const CAUGHT_UP_ENTRIES: u64 = 1_000;
 /// The longest a join token may live: a day, as it opens the cluster.
 pub const TOKEN_TTL_MS_MAX: u64 = 24 * 3_600_000;
 
@@ -108,6 +112,10 @@ pub const LOG_TAIL_BYTES_MAX: usize = 32 * 1024 * 1024;
 pub const DISK_WRITES_WAITING_MAX: usize = 4_096;
 /// Rows deleted in one transaction when the log is shortened, so that an append waits for at most one such.
 pub const PURGE_ROWS_MAX: u64 = 1_000;
+/// Bytes of the log's write-ahead file that are looked through at the start: it is copied back at 64 MiB.
+pub const WAL_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// Bytes of a single value beside the log, such as the vote: three numbers and a frame's two bytes.
+pub const MARK_BYTES_MAX: usize = 64;
 /// Bytes of a snapshot's encoded state: ten times what the fullest state takes; more is a damaged length.
 pub const STATE_BYTES_MAX: u64 = 8 * 1024 * 1024 * 1024;
 /// Applied entries whose running hash is remembered, for comparing with peers that lag or lead.
@@ -169,6 +177,8 @@ pub const PEER_BODIES_BYTES_MAX: usize = 64 * 1_024 * 1_024;
 pub const PEER_FRAMES_WAITING: usize = 16;
 /// How long a transfer may stand still before it is given up.
 pub const PEER_STALL_MS: u64 = 10_000;
+/// Bytes of a snapshot that are hashed before others get a turn: two milliseconds on a slow processor.
+pub const SNAPSHOT_HASH_STEP: usize = 1_024 * 1_024;
 /// Bytes of one chunk of a file that travels between peers.
 pub const PEER_CHUNK_BYTES: usize = 64 * 1_024;
 /// Bytes a second that one transfer may take, so that heartbeats survive on a 100 Mbit/s line.
@@ -197,6 +207,90 @@ pub const ALONE_MAIL_MS: u64 = 10_000;
 pub const HELD_TOLD_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Outbox items looked at in one search for work: more than are ever due and not taken within a turn.
 pub const MAIL_SEARCH_MAX: usize = 10_000;
+
+/// Connections to the local socket at a time: people and their scripts, and one console.
+pub const DESK_CONNECTIONS_MAX: usize = 64;
+/// Time for the head of a request on the local socket.
+pub const DESK_HEAD_MS: u64 = 10_000;
+/// The longest that one request may take: a site of the largest size on the slowest node.
+pub const DESK_REQUEST_MS: u64 = 15 * 60_000;
+/// How long requests in progress may take once the node is asked to stop.
+pub const DESK_STOP_MS: u64 = 5_000;
+/// Bytes of a request's JSON: the longest message, each character escaped, with its fields.
+pub const DESK_BODY_BYTES_MAX: usize = 64 * 1024;
+/// How long an operator waits for a majority: longer than two leader changes of the wide profile.
+pub const DESK_PROPOSE_MS: u64 = 10_000;
+/// How long an answer waits until this node itself has applied what was agreed on.
+pub const DESK_APPLY_MS: u64 = 2_000;
+/// How long a change of members may take: the newcomer has to copy the log first.
+pub const DESK_MEMBERS_MS: u64 = 60_000;
+/// Conversations or lines of the record in one answer.
+pub const DESK_PAGE_MAX: usize = 1_000;
+/// Characters of a client's idempotency key.
+pub const DESK_KEY_CHARS_MAX: usize = 200;
+/// How long a disk may take to say how much room it has before the answer goes without it.
+pub const DESK_DISK_MS: u64 = 500;
+/// Bytes in the longest path inside a site bundle: longer ones break in archives and in address bars.
+pub const SITE_PATH_BYTES: usize = 512;
+/// Folders one inside the other in a site bundle.
+pub const SITE_DEPTH: usize = 32;
+/// Files in a site bundle: a fallback website, not the whole one.
+pub const SITE_FILES: usize = 10_000;
+/// Bytes in one file of a site bundle, unpacked: a large photograph or a handbook, not a film.
+pub const SITE_FILE_BYTES: u64 = 32 * 1024 * 1024;
+/// Bytes in all files of a site bundle, unpacked: every node holds the live site in memory, twice while it changes.
+pub const SITE_BYTES: u64 = 128 * 1024 * 1024;
+/// Bytes of a bundle as it arrives: an archive of the largest bundle that does not compress, with its headers.
+pub const SITE_ARCHIVE_BYTES: u64 = SITE_BYTES + SITE_FILES as u64 * 2_048;
+/// Bytes of the table at the head of a packed bundle: every file with the longest path.
+pub const SITE_TABLE_BYTES: usize = SITE_FILES * (SITE_PATH_BYTES + 1_024);
+/// Inline styles and scripts of one page that its content security policy names: more make the header too long.
+pub const SITE_INLINE_HASHES: usize = 32;
+
+/// Time for a TLS handshake: three round trips of the worst satellite line fit in many times over.
+pub const TLS_HANDSHAKE_MS: u64 = 10_000;
+/// Time for the head of a request, from its first byte (or from the handshake, for the first request).
+pub const REQUEST_HEAD_MS: u64 = 10_000;
+/// How long an open connection may carry nothing.
+pub const CONNECTION_IDLE_MS: u64 = 60_000;
+/// The pace that a body sent to us, or an answer taken from us, must keep on average, in bytes a second.
+pub const PACE_BYTES_PER_S: u64 = 1_024;
+/// How long a body may stay below the pace at its beginning.
+pub const BODY_GRACE_MS: u64 = 10_000;
+/// How long an answer may stay below the pace: the system's send buffer empties in lumps.
+pub const ANSWER_GRACE_MS: u64 = 60_000;
+/// Bytes of a request's body: a message of 4,000 characters, percent-encoded, with every other field, ten times over.
+pub const REQUEST_BODY_BYTES: u64 = 1024 * 1024;
+/// Bytes of a request's head: what nginx and Apache allow too.
+pub const REQUEST_HEAD_BYTES: usize = 16 * 1024;
+/// Header fields of a request.
+pub const REQUEST_HEADERS: usize = 100;
+/// Bytes of a request's path and query.
+pub const REQUEST_TARGET_BYTES: usize = 8 * 1024;
+/// Ranges that one request may ask for; past it the whole file is sent (RFC 9110 section 14.2 allows that).
+pub const REQUEST_RANGES: usize = 16;
+/// Streams open at a time on one HTTP/2 connection: what RFC 9113 section 6.5.2 calls the least sensible.
+pub const H2_STREAMS: u32 = 100;
+/// What one HTTP/2 stream may send us before we have read it, in bytes.
+pub const H2_STREAM_WINDOW: u32 = 64 * 1024;
+/// What one HTTP/2 connection may send us before we have read it, in bytes.
+pub const H2_CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// Control frames that one HTTP/2 connection may send within `H2_CONTROL_FRAMES_MS`; a browser sends a few dozen.
+pub const H2_CONTROL_FRAMES: u32 = 1_000;
+/// The time over which control frames are counted.
+pub const H2_CONTROL_FRAMES_MS: u64 = 10_000;
+/// Bytes that must have been sent for each further WINDOW_UPDATE frame; the busiest client seen sends one for 16 kB.
+pub const H2_BYTES_PER_WINDOW_UPDATE: u64 = 1_024;
+/// Bytes of one answer handed to a connection at a time, so that a reader that stands still is noticed.
+pub const ANSWER_CHUNK_BYTES: usize = 64 * 1024;
+/// Bytes of a page made for one visitor that are still squeezed on their way out: more would hold up others.
+pub const ROUTED_SQUEEZE_BYTES: u64 = 256 * 1024;
+/// How long requests in flight may take once the node is asked to stop.
+pub const WEB_STOP_MS: u64 = 10_000;
+/// How long accepting rests when the system has no descriptor or memory left for a connection.
+pub const ACCEPT_PAUSE_MS: u64 = 100;
+/// What clients are asked to wait before they ask again for a page that an emergency hides, in seconds.
+pub const EMERGENCY_RETRY_AFTER_S: u64 = 300;
 
 // A node that holds the largest set of audit lines and answers must stay far below a gigabyte.
 const _: () = assert!(AUDIT_LINES_MAX + ANSWERS_MAX <= 200_000);

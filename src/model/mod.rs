@@ -16,6 +16,7 @@ pub mod nodes;
 pub mod outbox;
 pub mod refusal;
 pub mod site;
+pub mod when;
 pub mod words;
 
 use imbl::{OrdMap, OrdSet};
@@ -243,6 +244,9 @@ impl State {
                 outcome,
             } => outbox::settle(self, *item, *epoch, outcome),
             Command::BoxOpened { node, incarnation } => boxes::opened(self, *node, *incarnation),
+            Command::SetRole { node, role } => nodes::set_role(self, *node, *role),
+            // Raft changes its members itself; that somebody asked for it is what the record needs.
+            Command::ChangeMembers { .. } => Ok(Reply::Done),
         }
     }
 

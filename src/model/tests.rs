@@ -495,6 +495,10 @@ fn any_command() -> impl Strategy<Value = Command> {
         }),
         (node.clone(), any::<u64>())
             .prop_map(|(node, incarnation)| Command::BoxOpened { node, incarnation }),
+        (node.clone(), any::<bool>()).prop_map(|(node, votes)| Command::SetRole {
+            node,
+            role: if votes { Role::Voter } else { Role::Learner },
+        }),
         node.prop_map(|node| Command::ForgetNode { node }),
     ]
 }

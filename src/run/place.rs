@@ -92,7 +92,15 @@ pub struct Resident {
 impl Resident {
     /// A record of a node that has just been admitted.
     pub fn new(cluster: ClusterId, cluster_name: Label, node: NodeId, profile: Profile) -> Self {
-        Self { format: FORMAT, cluster, cluster_name, generation: 1, node, profile, seeds: BTreeMap::new() }
+        Self {
+            format: FORMAT,
+            cluster,
+            cluster_name,
+            generation: 1,
+            node,
+            profile,
+            seeds: BTreeMap::new(),
+        }
     }
 }
 
@@ -108,14 +116,25 @@ impl Place {
     /// # Errors
     /// When it cannot be made, or is open to others.
     pub fn open(folder: &Path) -> Result<Self, PlaceError> {
-        let refused = |source| PlaceError::File { path: folder.to_owned(), source };
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(refused)?;
+        let refused = |source| PlaceError::File {
+            path: folder.to_owned(),
+            source,
+        };
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(refused)?;
         let mode = fs::metadata(folder).map_err(refused)?.permissions().mode();
         if mode & 0o007 != 0 {
-            let open = io::Error::other("it is open to everybody; run 'chmod 0700' on it, as keys and messages lie there");
+            let open = io::Error::other(
+                "it is open to everybody; run 'chmod 0700' on it, as keys and messages lie there",
+            );
             return Err(refused(open));
         }
-        Ok(Self { folder: folder.to_owned() })
+        Ok(Self {
+            folder: folder.to_owned(),
+        })
     }
 
     /// Who lives here.
@@ -124,13 +143,25 @@ impl Place {
     /// When nobody does, or the record cannot be read; it is never replaced by a default.
     pub fn resident(&self) -> Result<Resident, PlaceError> {
         let path = self.folder.join("node.json");
-        let bytes = durable::read_at_most(&path, FILE_BYTES_MAX).map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound => PlaceError::Empty { path: self.folder.clone() },
-            _ => PlaceError::File { path: path.clone(), source },
-        })?;
-        let malformed = |source| PlaceError::Malformed { path: path.clone(), source };
+        let bytes =
+            durable::read_at_most(&path, FILE_BYTES_MAX).map_err(|source| match source.kind() {
+                io::ErrorKind::NotFound => PlaceError::Empty {
+                    path: self.folder.clone(),
+                },
+                _ => PlaceError::File {
+                    path: path.clone(),
+                    source,
+                },
+            })?;
+        let malformed = |source| PlaceError::Malformed {
+            path: path.clone(),
+            source,
+        };
         let whole: serde_json::Value = serde_json::from_slice(&bytes).map_err(malformed)?;
-        let found = whole.get("format").and_then(serde_json::Value::as_u64).unwrap_or_default();
+        let found = whole
+            .get("format")
+            .and_then(serde_json::Value::as_u64)
+            .unwrap_or_default();
         let found = u16::try_from(found).unwrap_or(u16::MAX);
         if found > FORMAT {
             return Err(PlaceError::NewerFormat { path, found });
@@ -144,12 +175,29 @@ impl Place {
     /// When somebody does, or it cannot be told.
     pub fn must_be_empty(&self) -> Result<(), PlaceError> {
         match self.resident() {
-            Ok(there) => {
-                Err(PlaceError::Taken { path: self.folder.clone(), node: there.node, cluster: there.cluster_name })
-            }
+            Ok(there) => Err(PlaceError::Taken {
+                path: self.folder.clone(),
+                node: there.node,
+                cluster: there.cluster_name,
+            }),
             Err(PlaceError::Empty { .. }) => Ok(()),
             Err(error) => Err(error),
         }
+    }
+
+    /// Removes what an interrupted founding or joining left. Only where nobody lives.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn clear_unfinished(&self) -> Result<(), PlaceError> {
+        for path in [self.raft(), self.identity()] {
+            match fs::remove_dir_all(&path) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => return Err(PlaceError::File { path, source }),
+            }
+        }
+        Ok(())
     }
 
     /// Writes down who lives here: the last step of founding and joining.
@@ -158,8 +206,11 @@ impl Place {
     /// When it cannot be written.
     pub fn settle(&self, resident: &Resident) -> Result<(), PlaceError> {
         let path = self.folder.join("node.json");
-        let bytes = serde_json::to_vec_pretty(resident)
-            .map_err(|source| PlaceError::Malformed { path: path.clone(), source })?;
+        let bytes =
+            serde_json::to_vec_pretty(resident).map_err(|source| PlaceError::Malformed {
+                path: path.clone(),
+                source,
+            })?;
         durable::write_durably(&path, &bytes).map_err(|source| PlaceError::File { path, source })
     }
 
@@ -218,9 +269,15 @@ mod tests {
         let resident = Resident::new(ClusterId([1; 16]), name, NodeId(4), Profile::Near);
         place.settle(&resident).unwrap();
         assert_eq!(place.resident().unwrap(), resident);
-        assert!(matches!(place.must_be_empty(), Err(PlaceError::Taken { .. })));
+        assert!(matches!(
+            place.must_be_empty(),
+            Err(PlaceError::Taken { .. })
+        ));
         fs::write(folder.join("node.json"), b"{\"format\":2}").unwrap();
-        assert!(matches!(place.must_be_empty(), Err(PlaceError::NewerFormat { found: 2, .. })));
+        assert!(matches!(
+            place.must_be_empty(),
+            Err(PlaceError::NewerFormat { found: 2, .. })
+        ));
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
         assert!(matches!(Place::open(&folder), Err(PlaceError::File { .. })));
         fs::remove_dir_all(&folder).unwrap();

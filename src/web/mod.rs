@@ -1,3 +1,38 @@
-//! The door of people over HTTPS.
+//! The public's door: host names, TLS connections, the published website, and the way to Lifeboat's own pages.
+//! It decides who answers and protects the node from what comes in; what the pages say is `public`'s business.
+//! What fails here fails for one request or one connection.
+//!
+//! A request goes `listener` (is there a place) -> `connection` (handshake, HTTP, times) -> `front` (who answers) ->
+//! `site` (from memory) or a router. A website comes in as `archive` -> `bundle::pack` -> blob -> `Site::load`.
 
+pub mod archive;
+pub mod bundle;
+mod conditions;
+mod connection;
+pub mod content;
+pub mod counters;
+pub mod encode;
+mod flood;
+pub mod front;
+pub mod host;
+mod inline;
+mod line;
+pub mod listener;
+mod media;
+mod negotiate;
+mod paths;
+mod places;
+mod policy;
+mod posted;
 pub mod public;
+pub mod site;
+mod squeeze;
+mod vitals;
+
+pub use front::{Front, Stopping};
+pub use listener::{Bounds, Sockets, serve};
+pub use site::Site;
+pub use vitals::Patience;
+
+#[cfg(test)]
+mod tests;

@@ -192,6 +192,7 @@ async fn a_write_that_does_not_finish_is_seen_without_waiting_for_it() {
             tokio::time::Instant::now() < deadline,
             "the stall is never seen"
         );
+        // waits because a stall is only seen by looking again
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     other.execute_batch("COMMIT").unwrap();

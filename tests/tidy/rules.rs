@@ -18,6 +18,7 @@ fn may_import(room: &str) -> Option<Vec<&'static str>> {
         "tasks",
         "tls",
         "seal",
+        "durable",
     ];
     let own: &[&str] = match room {
         "model" => return Some(vec![]),
@@ -76,19 +77,18 @@ fn static_name(name: &str) -> &'static &'static str {
 }
 
 /// One crate, one owner: an upgrade of the crate then touches one folder.
-const OWNERS: [(&str, &[&str]); 22] = [
+const OWNERS: [(&str, &[&str]); 21] = [
     ("openraft", &["cluster"]),
     ("openraft_rt", &["cluster"]),
     ("lettre", &["mail"]),
     ("clap", &["cli", ""]),
-    ("axum", &["web", "desk"]),
+    ("axum", &["web", "desk", "run"]),
     ("rusqlite", &["cluster", "letterbox"]),
     ("askama", &["web", "desk"]),
     ("fluent_templates", &["web", "desk"]),
     ("toml", &["config"]),
     ("rcgen", &["tls"]),
     ("x509_parser", &["tls"]),
-    ("imbl", &["model", "letterbox"]),
     ("anyhow", &["", "cli", "run", "demo"]),
     ("hickory_proto", &["dns"]),
     ("hickory_net", &["dns"]),

@@ -157,6 +157,7 @@ fn bytes_sent_by_the_first_release_are_still_sent_and_read() {
     );
     golden(wire::TransferResponse::Accepted, "011600");
     golden(wire::SnapshotResponse { vote }, "0118020301");
+    golden(wire::SnapshotProgress { have: 300 }, "0119ac02");
 }
 
 #[test]
@@ -485,4 +486,5 @@ fn read_as_everything(frame: &[u8]) {
     let _ = decode::<wire::TransferResponse>(frame);
     let _ = decode::<wire::SnapshotOffer>(frame).map(|it| it.meta());
     let _ = decode::<wire::SnapshotResponse>(frame);
+    let _ = decode::<wire::SnapshotProgress>(frame);
 }

@@ -1,0 +1,296 @@
+//! The command line: one verb, one question to a node, one answer, one exit status.
+//!
+//! Everything but starting a node goes over the node's local socket and the same API that everybody uses. The answer
+//! goes to standard output, progress and failures to standard error.
+
+mod audit;
+mod check;
+mod cluster;
+mod conversations;
+mod failure;
+mod node;
+mod output;
+mod site;
+mod start;
+mod status;
+
+use std::{
+    ffi::OsString,
+    io::{IsTerminal, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use bytes::Bytes;
+use clap::{Parser, Subcommand, error::ErrorKind};
+use serde_json::Value;
+
+use crate::{clock, config::Config};
+use failure::{Exit, Failure};
+use node::Node;
+use output::Paper;
+
+/// The configuration that is meant when nobody names one.
+const CONFIG: &str = "/etc/lifeboat/lifeboat.toml";
+/// The socket that is meant when nobody names one and there is no configuration.
+const SOCKET: &str = "/run/lifeboat/lifeboat.sock";
+
+const EXIT_STATUSES: &str = "\
+Exit status:
+   0  done
+   1  failed; nothing was changed, or what was is said
+   2  the command line or a value in it is wrong
+   3  refused by a rule, or there is no such thing; nothing was changed
+   4  it is not known whether it happened; repeating it with --repeat KEY is safe
+   5  the node does not answer
+  78  the configuration cannot be used
+
+Environment:
+  LIFEBOAT_CONFIG, LIFEBOAT_SOCKET  stand for --config and --socket
+  NO_COLOR                          no colours";
+
+/// What still answers when a hosting company's datacentre is gone.
+#[derive(Debug, Parser)]
+#[command(name = "lifeboat", version, after_help = EXIT_STATUSES, arg_required_else_help = true)]
+struct Line {
+    /// The node's configuration file [default: /etc/lifeboat/lifeboat.toml]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The node's local socket [default: the configuration's, or /run/lifeboat/lifeboat.sock]
+    #[arg(long, global = true, value_name = "PATH")]
+    socket: Option<PathBuf>,
+    /// Print what the API answers, for programs
+    #[arg(long, global = true)]
+    json: bool,
+    /// Repeat a write whose outcome is not known, under the key that was printed then
+    #[arg(long, global = true, value_name = "KEY")]
+    repeat: Option<String>,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Try it: a whole throw-away cluster on this machine
+    Demo(start::Demo),
+    /// Found a new cluster with this machine as its first node
+    Init(start::Init),
+    /// Join a cluster with a token from 'lifeboat token create'
+    Join(start::Join),
+    /// Run this machine's node
+    Run(start::Run),
+    /// Check the configuration, the certificates and the state; works without a running node
+    Check,
+    /// Tokens by which new nodes join
+    Token {
+        #[command(subcommand)]
+        what: cluster::Token,
+    },
+    /// Who belongs to the cluster and who votes
+    Nodes {
+        #[command(subcommand)]
+        what: Option<cluster::Nodes>,
+    },
+    /// How the node is; works when the cluster does not
+    Status {
+        /// Look again every two seconds
+        #[arg(long)]
+        watch: bool,
+    },
+    /// Whether the cluster can decide through this node, as an exit status
+    Ready,
+    /// The fallback website
+    Site {
+        #[command(subcommand)]
+        what: site::Site,
+    },
+    /// What customers wrote, and answering them
+    Conversations {
+        #[command(subcommand)]
+        what: conversations::Conversations,
+    },
+    /// Who did what
+    Audit {
+        #[command(subcommand)]
+        what: audit::Audit,
+    },
+    /// One of the demo's stand-ins for the world outside
+    #[command(hide = true)]
+    DemoSink(start::Sink),
+    /// One of the demo's stand-ins for the world outside
+    #[command(hide = true)]
+    DemoPrimary(start::StandIn),
+}
+
+/// What a command says when it did what was asked.
+#[derive(Debug)]
+struct Said {
+    json: Value,
+    text: String,
+    bytes: Option<Bytes>,
+}
+
+impl Said {
+    fn of(json: Value, text: String) -> Self {
+        Self {
+            json,
+            text,
+            bytes: None,
+        }
+    }
+
+    /// A file, printed as it is whatever was asked for.
+    fn bytes(bytes: Bytes) -> Self {
+        Self {
+            json: Value::Null,
+            text: String::new(),
+            bytes: Some(bytes),
+        }
+    }
+
+    fn nothing() -> Self {
+        Self::of(Value::Null, String::new())
+    }
+}
+
+/// Does what the arguments of this process say.
+pub fn main() -> ExitCode {
+    run(std::env::args_os())
+}
+
+fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let line = match Line::try_parse_from(arguments) {
+        Ok(line) => line,
+        Err(error) => {
+            // Help and version are answers; a closed terminal is nobody to tell.
+            let _ = error.print();
+            return match error.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+                _ => ExitCode::from(Exit::Usage as u8),
+            };
+        }
+    };
+    let json = line.json;
+    let outcome = done(line).and_then(|said| print(&said, json));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let text = if json {
+                failure.json().to_string()
+            } else {
+                failure.to_string()
+            };
+            // The exit status says it too, when nobody reads standard error.
+            let _ = writeln!(std::io::stderr(), "{text}");
+            ExitCode::from(failure.exit as u8)
+        }
+    }
+}
+
+fn done(line: Line) -> Result<Said, Failure> {
+    let config = || {
+        let variable = std::env::var_os("LIFEBOAT_CONFIG").map(PathBuf::from);
+        line.config.clone().or(variable)
+    };
+    let path = config().unwrap_or_else(|| CONFIG.into());
+    match line.verb {
+        Verb::Demo(demo) => start::demo(demo),
+        Verb::DemoSink(sink) => start::demo_sink(sink),
+        Verb::DemoPrimary(primary) => start::demo_primary(primary),
+        Verb::Init(init) => start::init(&path, init),
+        Verb::Join(join) => start::join(&path, join),
+        Verb::Run(run) => start::run(&path, run),
+        Verb::Check
+        | Verb::Token { .. }
+        | Verb::Nodes { .. }
+        | Verb::Status { .. }
+        | Verb::Ready
+        | Verb::Site { .. }
+        | Verb::Conversations { .. }
+        | Verb::Audit { .. } => {
+            let key = line.repeat.unwrap_or_else(new_key);
+            let node = Node::new(socket(line.socket.clone(), config())?, key);
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .map_err(|error| {
+                    let advice = "look at the limits of this process";
+                    Failure::new(Exit::Failed, "cannot start", error.to_string(), advice)
+                })?;
+            runtime.block_on(asked(line.verb, &node, &path, line.json))
+        }
+    }
+}
+
+async fn asked(
+    verb: Verb,
+    node: &Node,
+    config: &std::path::Path,
+    json: bool,
+) -> Result<Said, Failure> {
+    let paper = paper();
+    match verb {
+        Verb::Check => check::check(config, node, paper).await,
+        Verb::Token { what } => cluster::token(node, what, paper).await,
+        Verb::Nodes { what } => cluster::nodes(node, what).await,
+        Verb::Status { watch: true } if !json => status::watch(node, self::paper).await,
+        Verb::Status { .. } => status::status(node, paper).await,
+        Verb::Ready => status::ready(node).await,
+        Verb::Site { what } => site::site(node, what, paper, !json).await,
+        Verb::Conversations { what } => conversations::conversations(node, what, paper).await,
+        Verb::Audit { what } => audit::audit(node, what, paper).await,
+        Verb::Demo(_)
+        | Verb::DemoSink(_)
+        | Verb::DemoPrimary(_)
+        | Verb::Init(_)
+        | Verb::Join(_)
+        | Verb::Run(_) => Ok(Said::nothing()),
+    }
+}
+
+/// Where the node's socket is: named, or in the configuration, or where packages put it.
+fn socket(named: Option<PathBuf>, config: Option<PathBuf>) -> Result<PathBuf, Failure> {
+    let variable = std::env::var_os("LIFEBOAT_SOCKET").map(PathBuf::from);
+    if let Some(path) = named.or(variable) {
+        return Ok(path);
+    }
+    match config {
+        Some(config) => Config::load(&config)
+            .map(|it| it.node.socket)
+            .map_err(|problems| check::bad_config(&problems)),
+        // Nobody named a configuration: the usual one counts if this user may read it.
+        None => {
+            Ok(Config::load(CONFIG.as_ref()).map_or_else(|_| SOCKET.into(), |it| it.node.socket))
+        }
+    }
+}
+
+/// A key for this run's writes.
+fn new_key() -> String {
+    crate::model::words::ClientId(clock::random_bytes()).to_string()
+}
+
+fn paper() -> Paper {
+    Paper {
+        colour: std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+        now: clock::now(),
+    }
+}
+
+/// Prints the answer. A reader that has seen enough, such as `head`, is no failure.
+fn print(said: &Said, json: bool) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    let written = match &said.bytes {
+        Some(bytes) => out.write_all(bytes),
+        None if json && !said.json.is_null() => writeln!(out, "{:#}", said.json),
+        None => out.write_all(said.text.as_bytes()),
+    };
+    match written.and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            let what = "the answer cannot be printed";
+            let advice = "what was asked for is done all the same";
+            Err(Failure::new(Exit::Failed, what, error.to_string(), advice))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}

@@ -1,0 +1,277 @@
+//! Speaking to a node: HTTP/1.1 over its local socket, one connection a request.
+//!
+//! Every write carries the key of this run, so that it can be repeated safely when its outcome is not known.
+
+use std::{convert::Infallible, path::PathBuf, time::Duration};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited, StreamBody, combinators::BoxBody};
+use hyper::{Method, Request, StatusCode, body::Frame, client::conn::http1, header};
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::net::UnixStream;
+
+use super::failure::{Exit, Failure, chain};
+
+/// How long a question may take.
+const ASK: Duration = Duration::from_secs(30);
+/// How long a write may take: longer than the node itself waits for a majority or a change of members.
+const WRITE: Duration = Duration::from_secs(90);
+/// How long publishing may take: longer than the node gives it.
+const PUBLISH: Duration = Duration::from_secs(16 * 60);
+/// Bytes of an answer that are read: the longest list that the node gives.
+const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of an upload that are handed on at a time, so that progress can be shown.
+const CHUNK_BYTES: usize = 256 * 1024;
+
+/// A node, reached over its socket.
+#[derive(Clone, Debug)]
+pub struct Node {
+    socket: PathBuf,
+    key: String,
+}
+
+/// What a node answered.
+#[derive(Debug)]
+pub struct Answer<T> {
+    /// As it came, for `--json`.
+    pub json: Value,
+    /// What of it the terminal shows.
+    pub value: T,
+}
+
+impl Node {
+    /// The node behind a socket. Writes go under `key`.
+    pub fn new(socket: PathBuf, key: String) -> Self {
+        Self { socket, key }
+    }
+
+    /// Reads a path of the API.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Answer<T>, Failure> {
+        self.ask(Method::GET, path, None).await
+    }
+
+    /// Writes: `body` goes as JSON.
+    pub async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &Value,
+    ) -> Result<Answer<T>, Failure> {
+        self.ask(Method::POST, path, Some(body)).await
+    }
+
+    /// Takes something away.
+    pub async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<Answer<T>, Failure> {
+        self.ask(Method::DELETE, path, None).await
+    }
+
+    /// Sends bytes, telling `sent` how many have gone so far.
+    pub async fn upload<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        content: Bytes,
+        mut sent: impl FnMut(u64) + Send + Sync + 'static,
+    ) -> Result<Answer<T>, Failure> {
+        let length = content.len() as u64;
+        let (mut rest, mut gone) = (content, 0);
+        let chunks = std::iter::from_fn(move || {
+            let chunk = rest.split_to(rest.len().min(CHUNK_BYTES));
+            gone += chunk.len() as u64;
+            sent(gone);
+            (!chunk.is_empty()).then_some(Ok::<_, Infallible>(Frame::data(chunk)))
+        });
+        let body = StreamBody::new(futures_util::stream::iter(chunks));
+        let request = self
+            .request(Method::POST, path)
+            .header(header::CONTENT_TYPE, "application/octet-stream")
+            .header(header::CONTENT_LENGTH, length);
+        self.send(request, BodyExt::boxed(body), PUBLISH).await
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Answer<T>, Failure> {
+        let patience = if method == Method::GET { ASK } else { WRITE };
+        let mut request = self.request(method, path);
+        let body = match body {
+            Some(value) => {
+                request = request.header(header::CONTENT_TYPE, "application/json");
+                Bytes::from(value.to_string())
+            }
+            None => Bytes::new(),
+        };
+        self.send(request, BodyExt::boxed(Full::new(body)), patience)
+            .await
+    }
+
+    fn request(&self, method: Method, path: &str) -> hyper::http::request::Builder {
+        let is_write = method != Method::GET;
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("/api/v1{path}"))
+            .header(header::HOST, "lifeboat");
+        if is_write {
+            request.header("idempotency-key", &self.key)
+        } else {
+            request
+        }
+    }
+
+    /// Reads a path whose answer is no JSON, such as a file of the site.
+    pub async fn fetch(&self, path: &str) -> Result<Bytes, Failure> {
+        let request = self.request(Method::GET, path);
+        let body = BodyExt::boxed(Full::new(Bytes::new()));
+        let (status, bytes) = self.exchanged(request, body, ASK).await?;
+        if status.is_success() {
+            return Ok(bytes);
+        }
+        Err(refused(
+            serde_json::from_slice(&bytes).map_err(strange)?,
+            &self.key,
+        ))
+    }
+
+    async fn send<T: DeserializeOwned>(
+        &self,
+        request: hyper::http::request::Builder,
+        body: BoxBody<Bytes, Infallible>,
+        patience: Duration,
+    ) -> Result<Answer<T>, Failure> {
+        let (status, bytes) = self.exchanged(request, body, patience).await?;
+        let json: Value = serde_json::from_slice(&bytes).map_err(strange)?;
+        // "Not ready" is an answer to a question, not a failure to give one.
+        let is_problem = json.get("type").is_some() && json.get("title").is_some();
+        if !status.is_success() && is_problem {
+            return Err(refused(json, &self.key));
+        }
+        let value = T::deserialize(&json).map_err(strange)?;
+        Ok(Answer { json, value })
+    }
+
+    async fn exchanged(
+        &self,
+        request: hyper::http::request::Builder,
+        body: BoxBody<Bytes, Infallible>,
+        patience: Duration,
+    ) -> Result<(StatusCode, Bytes), Failure> {
+        let request = request.body(body).map_err(|error| {
+            let advice = "leave out what a path or header cannot hold";
+            Failure::new(Exit::Usage, "that cannot be asked", chain(&error), advice)
+        })?;
+        let is_write = request.method() != Method::GET;
+        let stream = self.connect().await?;
+        match tokio::time::timeout(patience, exchange(stream, request)).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(self.broken(is_write, &chain(&*error))),
+            Err(_) => {
+                let why = format!("no answer within {} s", patience.as_secs());
+                Err(self.broken(is_write, &why))
+            }
+        }
+    }
+
+    async fn connect(&self) -> Result<UnixStream, Failure> {
+        UnixStream::connect(&self.socket).await.map_err(|error| {
+            let advice = match error.kind() {
+                std::io::ErrorKind::PermissionDenied => {
+                    "run it as a user who may open the socket, such as with sudo"
+                }
+                _ => "start the node with 'lifeboat run', or name its socket with --socket",
+            };
+            Failure::new(
+                Exit::Unreachable,
+                format!("no node answers on {}", self.socket.display()),
+                error.to_string(),
+                advice,
+            )
+        })
+    }
+
+    /// A connection that broke: a question was not answered, a write may have happened.
+    fn broken(&self, is_write: bool, why: &str) -> Failure {
+        if is_write {
+            Failure::new(
+                Exit::Unknown,
+                "it is not known whether this happened",
+                why,
+                repeat(&self.key),
+            )
+        } else {
+            let what = "the node did not answer";
+            let advice = "look at the node's log; ask again or ask another node";
+            Failure::new(Exit::Unreachable, what, why, advice)
+        }
+    }
+}
+
+fn strange(error: serde_json::Error) -> Failure {
+    let why = format!("the node's answer cannot be read: {error}");
+    let advice = "use the same version of Lifeboat as the node has";
+    Failure::new(Exit::Failed, "the node answered strangely", why, advice)
+}
+
+fn repeat(key: &str) -> String {
+    format!("add --repeat {key} to the same command: it then happens once")
+}
+
+/// The node said no, in a problem of its own.
+fn refused(problem: Value, key: &str) -> Failure {
+    let text = |name: &str| problem[name].as_str().unwrap_or_default().to_owned();
+    let kind = text("type");
+    let exit = match kind.rsplit(':').next().unwrap_or_default() {
+        "invalid" => Exit::Usage,
+        "refused" | "not-found" => Exit::Refused,
+        "unknown-outcome" => Exit::Unknown,
+        _ => Exit::Failed,
+    };
+    let advice = if exit == Exit::Unknown && text("advice").contains("--repeat") {
+        repeat(key)
+    } else {
+        text("advice")
+    };
+    let mut failure = Failure::new(exit, text("title"), text("detail"), advice);
+    failure.problem = Some(problem);
+    failure
+}
+
+type Broken = Box<dyn std::error::Error + Send + Sync>;
+
+async fn exchange(
+    stream: UnixStream,
+    request: Request<BoxBody<Bytes, Infallible>>,
+) -> Result<(StatusCode, Bytes), Broken> {
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let answer = async {
+        let response = sender.send_request(request).await?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX);
+        Ok::<_, Broken>((status, body.collect().await?.to_bytes()))
+    };
+    // The connection moves bytes only while it is polled, so both go side by side; the answer's end is the end.
+    tokio::pin!(answer);
+    tokio::select! {
+        whole = &mut answer => whole,
+        ended = connection => {
+            ended?;
+            answer.await
+        }
+    }
+}
+
+/// A part of a path that holds whatever people typed.
+pub fn part(text: &str) -> String {
+    let keep = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let mut part = String::new();
+    for byte in text.bytes() {
+        if keep(byte) {
+            part.push(char::from(byte));
+        } else {
+            part.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    part
+}

@@ -1,0 +1,230 @@
+//! The verbs that start something in this process: a node, a cluster's first node, a newcomer, the demo.
+//!
+//! Each is one call into the room that does it; this file only turns arguments into what that room takes.
+
+use std::{io::Read, net::SocketAddr, path::Path, path::PathBuf};
+
+use clap::{Args, ValueEnum};
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{
+    Said,
+    check::bad_config,
+    failure::{Exit, Failure, chain},
+};
+use crate::{
+    config::{Config, LogFormat, Secret},
+    model::{limits, words::Label},
+    run as node,
+    telemetry::{Format, Metrics, start_logging},
+    tls::token::JoinToken,
+};
+
+/// How to run the demo.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// The folder to work in; a new one among the temporary files if none is named
+    #[arg(long)]
+    pub dir: Option<PathBuf>,
+    /// The first of a hundred ports
+    #[arg(long, value_name = "PORT")]
+    pub port_base: Option<u16>,
+    /// How many nodes: 1, 3, 5 or 7
+    #[arg(long, default_value_t = 3)]
+    pub nodes: usize,
+    /// Play a story and say whether everything promised held
+    #[arg(long)]
+    pub scenario: Option<Scenario>,
+}
+
+/// The stories there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Scenario {
+    /// The company's datacentre is gone
+    Outage,
+}
+
+/// How to found a cluster.
+#[derive(Debug, Args)]
+pub struct Init {
+    /// The cluster's name, for people
+    #[arg(long, default_value = "lifeboat", value_parser = label)]
+    pub name: Label,
+}
+
+/// How to join one.
+#[derive(Debug, Args)]
+pub struct Join {
+    /// The token from 'lifeboat token create', or - to read it from standard input
+    token: String,
+}
+
+/// How to run a node.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// Stop when standard input ends, as when whoever started this node is gone
+    #[arg(long, hide = true)]
+    pub until_stdin_closes: bool,
+}
+
+/// How to run one of the demo's stand-ins.
+#[derive(Debug, Args)]
+pub struct StandIn {
+    /// Where it shows itself over HTTP
+    #[arg(long)]
+    pub web: SocketAddr,
+    /// Stop when standard input ends
+    #[arg(long)]
+    pub until_stdin_closes: bool,
+}
+
+/// How to run the demo's mailbox.
+#[derive(Debug, Args)]
+pub struct Sink {
+    /// Where it takes mail
+    #[arg(long)]
+    pub smtp: SocketAddr,
+    /// Where it keeps mail
+    #[arg(long)]
+    pub dir: PathBuf,
+    #[command(flatten)]
+    pub stand_in: StandIn,
+}
+
+fn label(text: &str) -> Result<Label, String> {
+    Label::new(text).map_err(|wrong| wrong.to_string())
+}
+
+/// Runs the demo.
+pub fn demo(_demo: Demo) -> Result<Said, Failure> {
+    Err(absent("the demo"))
+}
+
+/// Runs the demo's mailbox.
+pub fn demo_sink(_sink: Sink) -> Result<Said, Failure> {
+    Err(absent("the demo's mailbox"))
+}
+
+/// Runs the demo's website of the company.
+pub fn demo_primary(_primary: StandIn) -> Result<Said, Failure> {
+    Err(absent("the demo's website"))
+}
+
+/// Runs this machine's node until it is stopped.
+pub fn run(config: &Path, run: Run) -> Result<Said, Failure> {
+    let config = loaded(config)?;
+    let metrics = Metrics::new();
+    let format = match config.telemetry.log_format {
+        LogFormat::Text => Format::Text,
+        LogFormat::Json => Format::Json,
+    };
+    let logging = start_logging(format, config.telemetry.log_level.as_str(), &metrics)
+        .map_err(|error| failed("the log cannot be started", &error))?;
+    let until = Box::pin(until_stopped(run.until_stdin_closes));
+    let ran = node::run(&config, metrics, until);
+    drop(logging);
+    ran.map_err(|error| failed("this node does not start", &error))?;
+    Ok(Said::nothing())
+}
+
+/// Ready when somebody wants the node to stop: SIGTERM, SIGINT, or the end of standard input if that was asked for.
+async fn until_stopped(stdin_too: bool) {
+    let mut terminate = signal(SignalKind::terminate()).ok();
+    let mut interrupt = signal(SignalKind::interrupt()).ok();
+    let terminated = async {
+        match &mut terminate {
+            Some(it) => drop(it.recv().await),
+            None => std::future::pending().await,
+        }
+    };
+    let interrupted = async {
+        match &mut interrupt {
+            Some(it) => drop(it.recv().await),
+            None => std::future::pending().await,
+        }
+    };
+    let abandoned = async {
+        if !stdin_too {
+            return std::future::pending().await;
+        }
+        // Reading standard input blocks, so it has a thread of its own, which ends with the process.
+        let (gone, on_gone) = tokio::sync::oneshot::channel::<()>();
+        std::thread::spawn(move || {
+            let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+            drop(gone);
+        });
+        let _ = on_gone.await;
+    };
+    tokio::select! { () = terminated => {}, () = interrupted => {}, () = abandoned => {} }
+}
+
+/// Founds a cluster.
+pub fn init(config: &Path, init: Init) -> Result<Said, Failure> {
+    let config = loaded(config)?;
+    let resident = node::found(&config, init.name)
+        .map_err(|error| failed("the cluster was not founded", &error))?;
+    Ok(settled(
+        &resident,
+        "founded",
+        "start it with 'lifeboat run', then make tokens for the other nodes with 'lifeboat token create'",
+    ))
+}
+
+/// Joins a cluster.
+pub fn join(config: &Path, join: Join) -> Result<Said, Failure> {
+    let config = loaded(config)?;
+    let token = token(join)?;
+    let resident =
+        node::join(&config, &token).map_err(|error| failed("this node did not join", &error))?;
+    Ok(settled(
+        &resident,
+        "joined",
+        "start it with 'lifeboat run'; it votes once it has caught up",
+    ))
+}
+
+fn settled(resident: &node::Resident, how: &str, next: &str) -> Said {
+    let text = format!(
+        "{how} cluster {} as node {}\n{next}\n",
+        resident.cluster_name, resident.node
+    );
+    let value = json!({
+        "cluster": resident.cluster.to_string(),
+        "cluster_name": resident.cluster_name.as_str(),
+        "node": resident.node.0,
+    });
+    Said::of(value, text)
+}
+
+fn failed(what: &str, error: &dyn std::error::Error) -> Failure {
+    Failure::new(Exit::Failed, what, chain(error), "")
+}
+
+fn absent(what: &str) -> Failure {
+    let why = "this program was built without it";
+    Failure::new(Exit::Failed, format!("{what} is not possible"), why, "")
+}
+
+fn loaded(path: &Path) -> Result<Config, Failure> {
+    Config::load(path).map_err(|problems| bad_config(&problems))
+}
+
+/// The token that was given, or that stands on standard input, where a list of processes does not show it.
+fn token(join: Join) -> Result<JoinToken, Failure> {
+    let wrong = |why: String| {
+        let advice = "make a token with 'lifeboat token create' on a node of the cluster";
+        Failure::new(Exit::Usage, "the join token cannot be used", why, advice)
+    };
+    let text = if join.token == "-" {
+        let mut text = String::new();
+        std::io::stdin()
+            .take(limits::TOKEN_BYTES_MAX as u64 + 1)
+            .read_to_string(&mut text)
+            .map_err(|error| wrong(error.to_string()))?;
+        Secret::new(text)
+    } else {
+        Secret::new(join.token)
+    };
+    text.reveal().parse().map_err(|error| wrong(chain(&error)))
+}

@@ -1,0 +1,208 @@
+//! Whether the node is alive and ready, and its figures as Prometheus text. Nothing here names a visitor.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::IntoResponse,
+    routing::get,
+};
+use tokio::net::TcpListener;
+
+use crate::{
+    cluster::{Cluster, health::RaftRole},
+    letterbox::Letterbox,
+    model::outbox,
+    tasks::{Outcome, Stop},
+    telemetry::Metrics,
+    web::counters::Counters,
+};
+
+/// What the figures are taken from.
+#[derive(Clone)]
+pub struct Seen {
+    /// The cluster.
+    pub cluster: Cluster,
+    /// The letterbox.
+    pub letterbox: Letterbox,
+    /// What the public's door counted.
+    pub counters: Arc<Counters>,
+    /// Where the figures go.
+    pub metrics: Metrics,
+}
+
+/// `/healthz`: the process answers. `/readyz`: it can keep what customers write, agreed on or held.
+pub fn checks(cluster: Cluster, letterbox: Letterbox) -> Router {
+    Router::new()
+        .route("/healthz", get(async || "alive\n"))
+        .route("/readyz", get(ready))
+        .with_state((cluster, letterbox))
+}
+
+async fn ready(State((cluster, letterbox)): State<(Cluster, Letterbox)>) -> impl IntoResponse {
+    let (health, letters) = (cluster.health(), letterbox.health());
+    let keeps = letters.stalled_ms < crate::model::limits::DISK_STALL_MS;
+    let agrees = !health.alone();
+    let status = if keeps || agrees {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    let word = |yes: bool, good: &'static str, bad: &'static str| if yes { good } else { bad };
+    let text = format!(
+        "site: ready\nmessages: {}\nagreement: {}\n",
+        word(keeps, "kept", "this disk does not answer"),
+        word(agrees, "held", "this server is alone")
+    );
+    (status, text)
+}
+
+/// Serves `/metrics` until it is stopped.
+pub async fn serve(listener: TcpListener, seen: Seen, stop: Stop) -> Outcome {
+    let router = checks(seen.cluster.clone(), seen.letterbox.clone()).merge(
+        Router::new()
+            .route("/metrics", get(figures))
+            .with_state(seen),
+    );
+    axum::serve(listener, router)
+        .with_graceful_shutdown(async move { stop.cancelled().await })
+        .await?;
+    Ok(())
+}
+
+async fn figures(State(seen): State<Seen>) -> impl IntoResponse {
+    seen.note();
+    (
+        [(
+            header::CONTENT_TYPE,
+            "text/plain; version=0.0.4; charset=utf-8",
+        )],
+        seen.metrics.render(),
+    )
+}
+
+impl Seen {
+    /// Takes the figures of this moment over into the metrics.
+    fn note(&self) {
+        let (health, letters, state) = (
+            self.cluster.health(),
+            self.letterbox.health(),
+            self.cluster.state(),
+        );
+        let gauges: [(&'static str, &'static str, u64); 17] = [
+            (
+                "lifeboat_raft_leader",
+                "1 where this node leads.",
+                u64::from(health.role == RaftRole::Leader),
+            ),
+            ("lifeboat_raft_term", "Raft's term.", health.term),
+            (
+                "lifeboat_raft_last_log_index",
+                "The last entry of the log.",
+                health.last_log,
+            ),
+            (
+                "lifeboat_raft_applied_index",
+                "The last entry applied.",
+                health.applied,
+            ),
+            (
+                "lifeboat_raft_snapshot_index",
+                "The last entry that the newest snapshot holds.",
+                health.snapshot,
+            ),
+            (
+                "lifeboat_quorum_held",
+                "1 while a majority can be reached.",
+                u64::from(!health.alone()),
+            ),
+            (
+                "lifeboat_halted",
+                "1 when Raft cannot run on this node.",
+                u64::from(health.halted.is_some()),
+            ),
+            (
+                "lifeboat_alarms",
+                "What somebody should look at.",
+                health.alarms.len() as u64,
+            ),
+            (
+                "lifeboat_peers_reachable",
+                "Other members that answer.",
+                health.peers.iter().filter(|it| it.reachable).count() as u64,
+            ),
+            (
+                "lifeboat_disk_stalled_ms",
+                "How long the log's oldest write has waited.",
+                health.disk.stalled_ms,
+            ),
+            (
+                "lifeboat_letterbox_held",
+                "Messages held here and not agreed on.",
+                letters.held,
+            ),
+            (
+                "lifeboat_letterbox_refused",
+                "Held messages that the cluster refused.",
+                letters.refused,
+            ),
+            (
+                "lifeboat_letterbox_stalled_ms",
+                "How long the letterbox's oldest write has waited.",
+                letters.stalled_ms,
+            ),
+            (
+                "lifeboat_conversations",
+                "Conversations in the state.",
+                state.conversations.len() as u64,
+            ),
+            (
+                "lifeboat_outbox_waiting",
+                "Mail that waits to leave.",
+                state.outbox.len() as u64,
+            ),
+            (
+                "lifeboat_outbox_given_up",
+                "Mail that was given up.",
+                state.outbox_given_up,
+            ),
+            (
+                "lifeboat_outbox_due_ms",
+                "How long the oldest due mail has been due.",
+                oldest_due_ms(&state),
+            ),
+        ];
+        for (name, help, value) in gauges {
+            self.metrics
+                .gauge(name, help)
+                .set(i64::try_from(value).unwrap_or(i64::MAX));
+        }
+        for peer in &health.peers {
+            let labels = [("peer", peer.id.to_string())];
+            let labels: Vec<(&str, &str)> = labels
+                .iter()
+                .map(|(name, value)| (*name, value.as_str()))
+                .collect();
+            let round_trip =
+                i64::try_from(peer.round_trip_us.unwrap_or_default()).unwrap_or(i64::MAX);
+            self.metrics
+                .gauge_of(
+                    "lifeboat_peer_round_trip_us",
+                    "Round trip of the last ping.",
+                    &labels,
+                )
+                .set(round_trip);
+        }
+        for (name, help, value) in self.counters.figures() {
+            self.metrics
+                .gauge(name, help)
+                .set(i64::try_from(value).unwrap_or(i64::MAX));
+        }
+    }
+}
+
+fn oldest_due_ms(state: &crate::model::State) -> u64 {
+    outbox::next_due(state).map_or(0, |it| state.now.ms_since(it))
+}

@@ -1,0 +1,145 @@
+//! The API: one way in for people and programs, first over a socket of this machine, later over HTTPS as well.
+//!
+//! What can be read comes from this node alone and is there without a majority. What is asked for becomes a proposal
+//! with the caller's name on it, or goes through the letterbox. Nothing here decides; the model does.
+
+pub mod api;
+mod asking;
+mod audit;
+mod conversations;
+pub mod figures;
+mod members;
+mod problem;
+mod seen;
+mod site;
+mod socket;
+mod status;
+mod tokens;
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use tokio::sync::Semaphore;
+
+use crate::{
+    blobs::Blobs,
+    cluster::{Cluster, Committed},
+    config,
+    letterbox::Letterbox,
+    model::{
+        Command, Proposal, Reply,
+        command::FORMAT,
+        limits,
+        words::{ClientId, Timestamp},
+    },
+    seal::Keyring,
+    tasks::{Outcome, Stop},
+};
+
+pub use asking::Caller;
+pub use socket::BindError;
+
+use asking::Asking;
+use problem::Problem;
+
+/// What the API is about: one node and what it has.
+#[derive(Clone)]
+pub struct DeskParts {
+    /// The cluster.
+    pub cluster: Cluster,
+    /// This node's letterbox.
+    pub letterbox: Letterbox,
+    /// This node's blobs.
+    pub blobs: Blobs,
+    /// The service key.
+    pub keyring: Arc<Keyring>,
+    /// Which machine this is.
+    pub node: config::Node,
+    /// When the process started.
+    pub started: Timestamp,
+    /// The program's version.
+    pub version: &'static str,
+}
+
+/// The API's state: the parts, and what limits its own work. Cheap to clone.
+#[derive(Clone)]
+pub struct Desk {
+    parts: Arc<DeskParts>,
+    /// Held while a site is taken in and packed: that takes memory, so one at a time.
+    packing: Arc<Semaphore>,
+}
+
+impl std::ops::Deref for Desk {
+    type Target = DeskParts;
+
+    fn deref(&self) -> &DeskParts {
+        &self.parts
+    }
+}
+
+impl Desk {
+    /// The API of a node.
+    pub fn new(parts: DeskParts) -> Self {
+        Self {
+            parts: Arc::new(parts),
+            packing: Arc::new(Semaphore::new(1)),
+        }
+    }
+
+    fn proposal(&self, asking: &Asking, id: ClientId, command: Command) -> Proposal {
+        Proposal {
+            format: FORMAT,
+            id,
+            actor: asking.actor.clone(),
+            source: asking.source.clone(),
+            origin: self.cluster.id(),
+            stamp: None,
+            command,
+        }
+    }
+
+    /// Waits a moment until this node's state has reached `index`, so that what is read next shows what was done.
+    async fn applied(&self, index: u64) {
+        let mut changes = self.cluster.changes();
+        let caught_up = changes.wait_for(|it| *it >= index);
+        // A node that lags further behind answers from what it has: the write itself is agreed on.
+        let _lags =
+            tokio::time::timeout(Duration::from_millis(limits::DESK_APPLY_MS), caught_up).await;
+    }
+
+    /// Asks the cluster to agree; `what` names the deed in the middle of a sentence.
+    async fn propose(
+        &self,
+        asking: &Asking,
+        id: ClientId,
+        what: &str,
+        command: Command,
+    ) -> Result<Committed, Problem> {
+        let proposal = self.proposal(asking, id, command);
+        let deadline = Duration::from_millis(limits::DESK_PROPOSE_MS);
+        let committed = self
+            .cluster
+            .propose(proposal, deadline)
+            .await
+            .map_err(|error| Problem::proposing(what, &error))?;
+        match &committed.reply {
+            Reply::Refused(refusal) => Err(Problem::refused(what, refusal)),
+            Reply::Done
+            | Reply::Admitted(_)
+            | Reply::Wanted(_)
+            | Reply::Kept { .. }
+            | Reply::Leased { .. } => Ok(committed),
+        }
+    }
+}
+
+/// Serves the API on the socket at `path` until asked to stop; then the socket's file is gone.
+///
+/// # Errors
+/// When the socket cannot be made, or another process answers on it.
+pub async fn serve(parts: DeskParts, path: &Path, stop: Stop) -> Outcome {
+    let listener = socket::bind(path).await?;
+    socket::serve(listener, path, api::router(Desk::new(parts)), stop).await
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,272 @@
+//! What the API answers when it did not do what was asked (RFC 9457, `application/problem+json`).
+//!
+//! Every problem says what happened, why, and what to do, and whether the cluster may have changed all the same.
+
+use axum::{
+    Json,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{
+    cluster::{ChangeError, ProposeError},
+    model::Refusal,
+};
+
+/// The kinds of problems; programs decide by them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub(super) enum Kind {
+    /// A value of the request is not one that can be used.
+    #[serde(rename = "urn:lifeboat:problem:invalid")]
+    Invalid,
+    /// There is no such thing, or no such path.
+    #[serde(rename = "urn:lifeboat:problem:not-found")]
+    NotFound,
+    /// A rule of the cluster forbids it; nothing was changed.
+    #[serde(rename = "urn:lifeboat:problem:refused")]
+    Refused,
+    /// No majority can be reached or asked now; nothing was changed.
+    #[serde(rename = "urn:lifeboat:problem:no-majority")]
+    NoMajority,
+    /// This node has too much to do; nothing was changed.
+    #[serde(rename = "urn:lifeboat:problem:busy")]
+    Busy,
+    /// It may or may not have happened; repeating it with the same key is safe.
+    #[serde(rename = "urn:lifeboat:problem:unknown-outcome")]
+    Unknown,
+    /// The node itself could not do it.
+    #[serde(rename = "urn:lifeboat:problem:failed")]
+    Failed,
+}
+
+/// A problem as it is sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub(super) struct Problem {
+    /// The kind, for programs.
+    #[serde(rename = "type")]
+    kind: Kind,
+    /// The HTTP status once more.
+    status: u16,
+    /// What happened, in one line.
+    title: String,
+    /// Why, in one line.
+    detail: String,
+    /// What to do about it, in one line.
+    advice: String,
+    /// The field of the request that is meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<String>,
+    /// What was found in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    found: Option<String>,
+    /// What is wanted there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wanted: Option<String>,
+}
+
+impl Problem {
+    fn new(kind: Kind, status: StatusCode, title: impl Into<String>) -> Self {
+        Self {
+            kind,
+            status: status.as_u16(),
+            title: title.into(),
+            detail: String::new(),
+            advice: String::new(),
+            field: None,
+            found: None,
+            wanted: None,
+        }
+    }
+
+    fn because(mut self, detail: impl Into<String>, advice: impl Into<String>) -> Self {
+        self.detail = detail.into();
+        self.advice = advice.into();
+        self
+    }
+
+    /// A field that cannot be used: which, what was found, and what is wanted. `found` must hold no secret.
+    pub(super) fn invalid(field: &str, found: &str, wanted: &str) -> Self {
+        let found = shortened(found);
+        let mut problem = Self::new(
+            Kind::Invalid,
+            StatusCode::UNPROCESSABLE_ENTITY,
+            format!("{field} cannot be used"),
+        )
+        .because(
+            format!("found {found}; wanted {wanted}"),
+            format!("give {wanted}"),
+        );
+        problem.field = Some(field.to_owned());
+        problem.found = Some(found);
+        problem.wanted = Some(wanted.to_owned());
+        problem
+    }
+
+    /// Something that is not there.
+    pub(super) fn not_found(what: &str, advice: &str) -> Self {
+        Self::new(
+            Kind::NotFound,
+            StatusCode::NOT_FOUND,
+            format!("there is no such {what}"),
+        )
+        .because("this node does not know it, or no longer", advice)
+    }
+
+    /// The path exists, but not with this method.
+    pub(super) fn method() -> Self {
+        Self::new(
+            Kind::NotFound,
+            StatusCode::METHOD_NOT_ALLOWED,
+            "this path does not take that method",
+        )
+        .because(
+            "each path of the API takes the methods of its description",
+            "read /api/v1/openapi.json",
+        )
+    }
+
+    /// A rule that the node itself keeps forbids it.
+    pub(super) fn forbidden(what: &str, why: &str, advice: &str) -> Self {
+        Self::new(Kind::Refused, StatusCode::CONFLICT, what).because(why, advice)
+    }
+
+    /// The cluster refused it.
+    pub(super) fn refused(what: &str, refusal: &Refusal) -> Self {
+        let why = refusal.to_string();
+        let title = format!("{what} was refused");
+        match refusal {
+            Refusal::Unknown { .. } => Self::new(Kind::NotFound, StatusCode::NOT_FOUND, title)
+                .because(
+                    why,
+                    "look at the list; somebody may have removed it meanwhile",
+                ),
+            Refusal::Internal => Self::new(Kind::Failed, StatusCode::INTERNAL_SERVER_ERROR, title)
+                .because(why, "look at the alarms with 'lifeboat status'"),
+            Refusal::VotersEven { .. } | Refusal::ProviderTooHeavy { .. } => {
+                Self::new(Kind::Refused, StatusCode::CONFLICT, title)
+                    .because(why, "choose other nodes, or repeat it with --force")
+            }
+            Refusal::NotFounded
+            | Refusal::AlreadyFounded
+            | Refusal::FormatNotReady { .. }
+            | Refusal::TooLarge { .. }
+            | Refusal::TooMany { .. }
+            | Refusal::Taken { .. }
+            | Refusal::TokenSpent { .. }
+            | Refusal::TokenWrong
+            | Refusal::StillMember { .. }
+            | Refusal::Leased { .. }
+            | Refusal::StaleEpoch
+            | Refusal::NotDue
+            | Refusal::NotAllowed { .. } => Self::new(Kind::Refused, StatusCode::CONFLICT, title)
+                .because(why, "nothing was changed; remove the reason and ask again"),
+        }
+    }
+
+    /// It may or may not have happened.
+    pub(super) fn unknown(what: &str, why: &str) -> Self {
+        Self::new(
+            Kind::Unknown,
+            StatusCode::GATEWAY_TIMEOUT,
+            format!("it is not known whether {what} happened"),
+        )
+        .because(
+            why,
+            "repeat it with the same Idempotency-Key (--repeat): it then happens once",
+        )
+    }
+
+    /// The node has no room or hands for it now.
+    pub(super) fn busy(what: &str, why: &str) -> Self {
+        Self::new(
+            Kind::Busy,
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("{what} was not begun"),
+        )
+        .because(why, "try again in a few seconds")
+    }
+
+    /// The node could not do it. `why` is for the operator; it must not hold a customer's words.
+    pub(super) fn failed(what: &str, why: impl Into<String>, advice: &str) -> Self {
+        Self::new(
+            Kind::Failed,
+            StatusCode::INTERNAL_SERVER_ERROR,
+            format!("{what} failed"),
+        )
+        .because(why, advice)
+    }
+
+    /// The body is larger than this path takes.
+    pub(super) fn too_large(most: u64) -> Self {
+        let mut problem =
+            Self::invalid("the body", "a larger one", &format!("at most {most} bytes"));
+        problem.status = StatusCode::PAYLOAD_TOO_LARGE.as_u16();
+        problem
+    }
+
+    /// No answer from the cluster.
+    pub(super) fn proposing(what: &str, error: &ProposeError) -> Self {
+        match error {
+            ProposeError::Unknown => Self::unknown(what, &error.to_string()),
+            ProposeError::Busy => Self::busy(what, &error.to_string()),
+            ProposeError::NoLeader | ProposeError::Halted(_) => Self::new(
+                Kind::NoMajority,
+                StatusCode::SERVICE_UNAVAILABLE,
+                format!("{what} was not done: it needs a majority of the servers"),
+            )
+            .because(
+                error.to_string(),
+                "look at 'lifeboat status'; try again, here or on another node",
+            ),
+        }
+    }
+
+    /// The membership was not changed.
+    pub(super) fn changing(what: &str, error: &ChangeError) -> Self {
+        match error {
+            ChangeError::Refused(refusal) => Self::refused(what, refusal),
+            ChangeError::Unreachable(error) => Self::proposing(what, error),
+            ChangeError::Unknown => {
+                let mut problem = Self::unknown(what, "no majority agreed on it in time");
+                problem.advice = "look at 'lifeboat nodes' before trying again".to_owned();
+                problem
+            }
+            ChangeError::Failed(_) => Self::failed(
+                what,
+                error.to_string(),
+                "look at 'lifeboat nodes' and 'lifeboat status', then try again",
+            ),
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, Json(self)).into_response();
+        response.headers_mut().insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        response
+    }
+}
+
+/// What was found, short enough to recognise and safe for a terminal.
+fn shortened(found: &str) -> String {
+    const SHOWN: usize = 80;
+    let mut shown: String = found
+        .chars()
+        .take(SHOWN)
+        .map(|it| if it.is_control() { '?' } else { it })
+        .collect();
+    if found.chars().nth(SHOWN).is_some() {
+        shown.push_str("...");
+    }
+    if shown.is_empty() {
+        shown.push_str("nothing");
+    }
+    shown
+}

@@ -1,0 +1,177 @@
+//! A conversation as it looks from this node: agreed on, and what the letterbox holds laid on top.
+//!
+//! Only ever shown. What is held counts as said, not as agreed; the cluster may still refuse it.
+
+use imbl::Vector;
+
+use crate::{
+    letterbox::{HeldItem, Letterbox},
+    model::{
+        Actor, Command, State,
+        conversation::{Author, Conversation, Door, Message},
+        words::{ConversationId, Lang, Sealed, TicketCode, Timestamp},
+    },
+};
+
+/// Which conversations are asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    Open,
+    Waiting,
+    Closed,
+    Quarantined,
+    All,
+}
+
+/// A conversation with what this node holds of it laid on top.
+pub(super) struct Seen {
+    pub(super) ticket: TicketCode,
+    pub(super) lang: Lang,
+    pub(super) door: Door,
+    pub(super) contact: Sealed,
+    pub(super) by_mail: bool,
+    pub(super) reference: Option<Sealed>,
+    pub(super) quarantined: bool,
+    pub(super) closed: Option<Timestamp>,
+    pub(super) touched: Timestamp,
+    pub(super) messages: Vector<Message>,
+    pub(super) held: Vec<HeldItem>,
+}
+
+impl Seen {
+    /// open, closed or quarantined.
+    pub(super) fn state(&self) -> &'static str {
+        if self.quarantined {
+            "quarantined"
+        } else if self.closed.is_some() {
+            "closed"
+        } else {
+            "open"
+        }
+    }
+
+    /// Whether the customer wrote last and nobody closed it.
+    pub(super) fn waiting(&self) -> bool {
+        let held = self
+            .held
+            .iter()
+            .rev()
+            .find_map(|it| match &it.proposal.command {
+                Command::OpenConversation { .. } | Command::AddMessage { .. } => {
+                    Some(it.proposal.actor == Actor::Customer)
+                }
+                _ => None,
+            });
+        let agreed = self.messages.back().map(|it| it.author == Author::Customer);
+        self.state() == "open" && held.or(agreed).unwrap_or(false)
+    }
+
+    /// Whether it is one of those that are asked for.
+    pub(super) fn is(&self, wanted: Wanted) -> bool {
+        match wanted {
+            Wanted::Open => self.state() == "open",
+            Wanted::Waiting => self.waiting(),
+            Wanted::Closed => self.state() == "closed",
+            Wanted::Quarantined => self.quarantined,
+            Wanted::All => true,
+        }
+    }
+
+    /// What is held changes how the conversation looks before the cluster agrees.
+    fn lay(&mut self, item: &HeldItem) {
+        match &item.proposal.command {
+            Command::OpenConversation { taken, .. } | Command::AddMessage { taken, .. } => {
+                self.touched = self.touched.max(*taken);
+                if item.proposal.actor == Actor::Customer {
+                    self.closed = None;
+                }
+            }
+            Command::CloseConversation { .. } => {
+                self.closed.get_or_insert(self.touched);
+            }
+            Command::ReleaseConversation { .. } => self.quarantined = false,
+            _ => {}
+        }
+    }
+}
+
+impl From<&Conversation> for Seen {
+    fn from(agreed: &Conversation) -> Self {
+        Self {
+            ticket: agreed.ticket.clone(),
+            lang: agreed.lang,
+            door: agreed.door,
+            contact: agreed.contact.clone(),
+            by_mail: agreed.by_mail,
+            reference: agreed.reference.clone(),
+            quarantined: agreed.quarantined,
+            closed: agreed.closed,
+            touched: agreed.touched,
+            messages: agreed.messages.clone(),
+            held: Vec::new(),
+        }
+    }
+}
+
+/// The conversation as it looks from here; `None` when it is neither agreed on nor held.
+pub(super) fn seen(letterbox: &Letterbox, state: &State, id: ConversationId) -> Option<Seen> {
+    let held = letterbox.held_for(&id);
+    let agreed = state.conversations.get(&id).map(Seen::from);
+    let mut seen = agreed.or_else(|| held.iter().find_map(opened_by))?;
+    for item in &held {
+        // Agreed on a moment ago, and not yet taken out of the box: it would show twice.
+        if state.answers.contains_key(&item.proposal.id) {
+            continue;
+        }
+        if item.refused.is_none() {
+            seen.lay(item);
+        }
+        seen.held.push(item.clone());
+    }
+    Some(seen)
+}
+
+/// The conversation that a held item opens.
+pub(super) fn opened_by(item: &HeldItem) -> Option<Seen> {
+    let Command::OpenConversation {
+        ticket,
+        contact,
+        by_mail,
+        reference,
+        lang,
+        taken,
+        quarantined,
+        ..
+    } = &item.proposal.command
+    else {
+        return None;
+    };
+    Some(Seen {
+        ticket: ticket.clone(),
+        lang: *lang,
+        door: item.proposal.source.door,
+        contact: contact.clone(),
+        by_mail: *by_mail,
+        reference: reference.clone(),
+        quarantined: *quarantined,
+        closed: None,
+        touched: *taken,
+        messages: Vector::new(),
+        held: Vec::new(),
+    })
+}
+
+/// As [`Seen::is`], without copying anything.
+pub(super) fn matches(agreed: &Conversation, wanted: Wanted) -> bool {
+    let open = !agreed.quarantined && agreed.closed.is_none();
+    match wanted {
+        Wanted::Open => open,
+        Wanted::Waiting => {
+            let last = agreed.messages.back();
+            open && last.is_some_and(|it| it.author == Author::Customer)
+        }
+        Wanted::Closed => !agreed.quarantined && agreed.closed.is_some(),
+        Wanted::Quarantined => agreed.quarantined,
+        Wanted::All => true,
+    }
+}

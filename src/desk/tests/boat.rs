@@ -1,0 +1,471 @@
+//! A node for tests: a real state, letterbox, blobs, key and socket. Only agreeing is short: one task applies what is
+//! proposed, or says that there is no majority.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::{Request as HttpRequest, StatusCode, client::conn::http1};
+use hyper_util::rt::TokioIo;
+use imbl::OrdSet;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::{
+    net::UnixStream,
+    sync::{mpsc, watch},
+};
+
+use crate::{
+    blobs::Blobs,
+    clock,
+    cluster::{
+        ChangeError, Cluster, Committed, FetchError, MemberChange, ProposeError, Request,
+        health::{Health, PeerHealth, Quorum, RaftRole},
+    },
+    config,
+    desk::{self, DeskParts},
+    letterbox::Letterbox,
+    model::{
+        Actor, Command, Entry, Proposal, Source, Stamped, State,
+        command::FORMAT,
+        conversation::Door,
+        nodes::{CaRecord, NodeFacts, Profile, Role, sound_voters},
+        words::{
+            ClientId, ClusterId, ConversationId, KeyedHash, Label, Lang, NodeId, Note, TokenId,
+        },
+    },
+    seal::{Keyring, conversation_context},
+    tasks::Stop,
+    tls::pki::Authority,
+};
+
+/// How agreeing goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Weather {
+    /// A majority agrees at once.
+    Fair = 0,
+    /// There is no majority.
+    Alone = 1,
+    /// What is proposed is agreed on, and the answer is lost.
+    Deaf = 2,
+}
+
+pub(crate) struct Boat {
+    pub(crate) socket: PathBuf,
+    pub(crate) cluster: Cluster,
+    pub(crate) letterbox: Letterbox,
+    pub(crate) keyring: Arc<Keyring>,
+    weather: Arc<AtomicU8>,
+    health: watch::Sender<Arc<Health>>,
+    stop: Stop,
+    folder: TempDir,
+}
+
+impl Drop for Boat {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// What a request to the API brought.
+#[derive(Debug)]
+pub(crate) struct Got {
+    pub(crate) status: StatusCode,
+    pub(crate) media: String,
+    pub(crate) body: Bytes,
+}
+
+impl Got {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|_| panic!("no JSON: {:?}", String::from_utf8_lossy(&self.body)))
+    }
+}
+
+impl Boat {
+    /// A node of a founded cluster of three: itself and two admitted others; it alone votes at first.
+    pub(crate) async fn afloat() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let keyring = Arc::new(Keyring::generate());
+        let state = Arc::new(ArcSwap::from_pointee(State::default()));
+        let (applied, applied_rx) = watch::channel(0);
+        let (health, health_rx) = watch::channel(Arc::new(well()));
+        let (requests, queue) = mpsc::channel(64);
+        let cluster = Cluster::new(NodeId(1), state.clone(), applied_rx, health_rx, requests);
+        let weather = Arc::new(AtomicU8::new(0));
+        let agree = Agree {
+            state,
+            applied,
+            queue,
+            weather: weather.clone(),
+        };
+        tokio::spawn(agree.run());
+        let stop = Stop::new();
+        let (letterbox, work) =
+            Letterbox::open(&folder.path().join("letterbox.db"), cluster.clone()).unwrap();
+        tokio::spawn(work(stop.clone()));
+        let blobs = Blobs::open(&folder.path().join("blobs")).unwrap();
+        tokio::spawn(blobs.clone().keep_in_step(cluster.clone(), 1, stop.clone()));
+        let socket = folder.path().join("api.sock");
+        let parts = DeskParts {
+            cluster: cluster.clone(),
+            letterbox: letterbox.clone(),
+            blobs,
+            keyring: keyring.clone(),
+            node: config::Node {
+                name: name("prague-1"),
+                provider: name("alpha"),
+                region: name("prg"),
+                data_dir: folder.path().to_owned(),
+                socket: socket.clone(),
+            },
+            started: clock::now(),
+            version: "0.1.0",
+        };
+        let (path, until) = (socket.clone(), stop.clone());
+        tokio::spawn(async move { desk::serve(parts, &path, until).await.unwrap() });
+        let boat = Self {
+            socket,
+            cluster,
+            letterbox,
+            keyring,
+            weather,
+            health,
+            stop,
+            folder,
+        };
+        boat.found().await;
+        until("the socket answers", || boat.socket.exists()).await;
+        boat
+    }
+
+    async fn found(&self) {
+        let cluster = ClusterId([7; 16]);
+        let authority = Authority::found(cluster, clock::now()).unwrap();
+        self.agree(Command::Found {
+            cluster,
+            name: name("example"),
+            profile: Profile::Near,
+            authority: CaRecord {
+                certificate: authority.certificate_pem().to_owned(),
+                key: self.keyring.seal("authority", authority.key_der()),
+            },
+            node: facts("prague-1", "alpha", 1),
+        })
+        .await;
+        let secret_hash = KeyedHash([9; 32]);
+        self.agree(Command::CreateToken {
+            token: TokenId([1; 8]),
+            secret_hash,
+            role: Role::Voter,
+            uses: 2,
+            ttl_ms: 60_000,
+        })
+        .await;
+        for (place, (node, provider)) in [("frankfurt-1", "beta"), ("helsinki-1", "gamma")]
+            .into_iter()
+            .enumerate()
+        {
+            self.agree(Command::AdmitNode {
+                token: TokenId([1; 8]),
+                secret_hash,
+                node: facts(node, provider, place + 2),
+            })
+            .await;
+        }
+        let reached = |id: u64, round_trip_us: u64, ahead: i64| PeerHealth {
+            id: NodeId(id),
+            reachable: true,
+            round_trip_us: Some(round_trip_us),
+            clock_ahead_ms: Some(ahead),
+            applied: Some(5),
+            ..PeerHealth::default()
+        };
+        self.health.send_replace(Arc::new(Health {
+            peers: vec![reached(3, 6_400, 2), reached(4, 21_900, -11)],
+            ..well()
+        }));
+    }
+
+    /// Has something agreed on, as the system.
+    pub(crate) async fn agree(&self, command: Command) -> Committed {
+        let proposal = self.proposal(ClientId(clock::random_bytes()), Actor::System, command);
+        let deadline = Duration::from_secs(5);
+        self.cluster.propose(proposal, deadline).await.unwrap()
+    }
+
+    fn proposal(&self, id: ClientId, actor: Actor, command: Command) -> Proposal {
+        Proposal {
+            format: FORMAT,
+            id,
+            actor,
+            source: Source {
+                door: Door::Form,
+                address: None,
+            },
+            origin: NodeId(1),
+            stamp: None,
+            command,
+        }
+    }
+
+    /// A customer writes for the first time, by the form.
+    pub(crate) async fn customer_writes(
+        &self,
+        number: u8,
+        text: &str,
+        quarantined: bool,
+    ) -> ConversationId {
+        let conversation = ConversationId([number; 16]);
+        let context = conversation_context(&conversation);
+        let seal = |text: &str| self.keyring.seal(&context, text.as_bytes());
+        let command = Command::OpenConversation {
+            conversation,
+            ticket: self.keyring.ticket(&conversation),
+            contact_hash: self.keyring.mac("contact", b"jana@example.com"),
+            contact: seal("jana@example.com"),
+            by_mail: true,
+            reference: Some(seal("example.com")),
+            lang: Lang::Cs,
+            body: seal(text),
+            taken: clock::now(),
+            quarantined,
+        };
+        let proposal = self.proposal(ClientId([number; 16]), Actor::Customer, command);
+        let posted = self.letterbox.post(proposal).await;
+        assert!(
+            !matches!(posted, crate::letterbox::Posted::Refused(_)),
+            "{posted:?}"
+        );
+        conversation
+    }
+
+    pub(crate) fn ticket(&self, conversation: &ConversationId) -> String {
+        self.keyring.ticket(conversation).to_string()
+    }
+
+    pub(crate) fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    pub(crate) fn data_dir(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn weather(&self, weather: Weather) {
+        self.weather.store(weather as u8, Ordering::SeqCst);
+        let mut health = Health::clone(&self.health.borrow());
+        match weather {
+            Weather::Alone => {
+                health.quorum = Quorum::LostSince(clock::now());
+                health.role = RaftRole::Candidate;
+                health.leader = None;
+                health.peers.iter_mut().for_each(|it| it.reachable = false);
+            }
+            Weather::Fair | Weather::Deaf => {
+                health.quorum = Quorum::Held;
+                health.role = RaftRole::Leader;
+                health.leader = Some(NodeId(1));
+                health.peers.iter_mut().for_each(|it| it.reachable = true);
+            }
+        }
+        self.health.send_replace(Arc::new(health));
+    }
+
+    /// Makes the health say something else.
+    pub(crate) fn health(&self, change: impl FnOnce(&mut Health)) {
+        let mut health = Health::clone(&self.health.borrow());
+        change(&mut health);
+        self.health.send_replace(Arc::new(health));
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Got {
+        self.ask("GET", path, &[], Bytes::new()).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, key: &str, body: &Value) -> Got {
+        let headers = [
+            ("content-type", "application/json"),
+            ("idempotency-key", key),
+        ];
+        self.ask("POST", path, &headers, body.to_string().into())
+            .await
+    }
+
+    pub(crate) async fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Got {
+        let stream = UnixStream::connect(&self.socket).await.unwrap();
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        let mut request = HttpRequest::builder()
+            .method(method)
+            .uri(format!("/api/v1{path}"));
+        for (name, value) in headers.iter().chain(&[("host", "lifeboat")]) {
+            request = request.header(*name, *value);
+        }
+        let answer = sender
+            .send_request(request.body(Full::new(body)).unwrap())
+            .await
+            .unwrap();
+        let media = answer
+            .headers()
+            .get("content-type")
+            .map(|it| it.to_str().unwrap().to_owned());
+        Got {
+            status: answer.status(),
+            media: media.unwrap_or_default(),
+            body: answer.into_body().collect().await.unwrap().to_bytes(),
+        }
+    }
+}
+
+/// Waits until something is so.
+pub(crate) async fn until(what: &str, so: impl Fn() -> bool) {
+    let waiting = async {
+        while !so() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let in_time = tokio::time::timeout(Duration::from_secs(20), waiting).await;
+    assert!(in_time.is_ok(), "waited in vain until {what}");
+}
+
+pub(crate) fn name(text: &str) -> Label {
+    Label::new(text).unwrap()
+}
+
+fn facts(node: &str, provider: &str, place: usize) -> NodeFacts {
+    NodeFacts {
+        name: name(node),
+        provider: name(provider),
+        region: name("eu"),
+        advertise: Note::new(&format!("192.0.2.{place}:7400")).unwrap(),
+        sites: Vec::new(),
+        fingerprint: KeyedHash([u8::try_from(place).unwrap(); 32]),
+        format: FORMAT,
+        version: Note::new("0.1.0").unwrap(),
+    }
+}
+
+fn well() -> Health {
+    Health {
+        id: NodeId(1),
+        role: RaftRole::Leader,
+        term: 4,
+        leader: Some(NodeId(1)),
+        quorum: Quorum::Held,
+        last_log: 5,
+        applied: 5,
+        ..Health::default()
+    }
+}
+
+/// Stands for the tasks of the Raft runtime: one node that agrees with itself.
+struct Agree {
+    state: Arc<ArcSwap<State>>,
+    applied: watch::Sender<u64>,
+    queue: mpsc::Receiver<Request>,
+    weather: Arc<AtomicU8>,
+}
+
+impl Agree {
+    async fn run(mut self) {
+        while let Some(request) = self.queue.recv().await {
+            let weather = self.weather.load(Ordering::SeqCst);
+            match request {
+                Request::Propose { answer, .. } if weather == Weather::Alone as u8 => {
+                    let _ = answer.send(Err(ProposeError::NoLeader));
+                }
+                Request::Propose {
+                    proposal, answer, ..
+                } => {
+                    let committed = self.apply(*proposal);
+                    let told = if weather == Weather::Deaf as u8 {
+                        Err(ProposeError::Unknown)
+                    } else {
+                        Ok(committed)
+                    };
+                    let _ = answer.send(told);
+                }
+                Request::FetchBlob { answer, .. } => {
+                    let _ = answer.send(Err(FetchError("nobody else is here".to_owned())));
+                }
+                Request::Change {
+                    change,
+                    force,
+                    answer,
+                } => {
+                    let _ = answer.send(self.change(&change, force));
+                }
+            }
+        }
+    }
+
+    fn apply(&mut self, proposal: Proposal) -> Committed {
+        let mut state = State::clone(&self.state.load());
+        let founding = matches!(proposal.command, Command::Found { .. });
+        let index = state.index + 1;
+        let stamped = Stamped {
+            at: clock::now(),
+            proposal,
+        };
+        let reply = state.apply(&Entry {
+            index,
+            stamped: &stamped,
+        });
+        if founding {
+            state.set_members(index, OrdSet::unit(NodeId(1)), OrdSet::new());
+        }
+        self.publish(state);
+        Committed { index, reply }
+    }
+
+    fn change(&mut self, change: &MemberChange, force: bool) -> Result<(), ChangeError> {
+        let mut state = State::clone(&self.state.load());
+        let (mut voters, mut learners) = (state.voters.clone(), state.learners.clone());
+        match change {
+            MemberChange::Promote(node) => {
+                learners.remove(node);
+                voters.insert(*node);
+            }
+            MemberChange::Demote(node) => {
+                voters.remove(node);
+                learners.insert(*node);
+            }
+            MemberChange::Remove(node) => {
+                voters.remove(node);
+                learners.remove(node);
+            }
+            MemberChange::Replace(out, into) => {
+                voters.remove(out);
+                voters.insert(*into);
+            }
+            MemberChange::TransferLeadership(_) => return Ok(()),
+        }
+        if !force {
+            sound_voters(&state, &voters)?;
+        }
+        state.set_members(state.index + 1, voters, learners);
+        self.publish(state);
+        Ok(())
+    }
+
+    fn publish(&mut self, state: State) {
+        let index = state.index;
+        self.state.store(Arc::new(state));
+        self.applied.send_replace(index);
+    }
+}

@@ -1,0 +1,464 @@
+//! Who answers a request: the published website, a page's router, or nobody. One decision for both kinds of host
+//! name and both ports; nothing is read from a socket here. A panic in a page becomes a 500 and is counted.
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+use futures_util::FutureExt;
+use hyper::body::{Body, Incoming};
+use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode, Uri, Version};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+use tracing::error;
+
+use crate::model::limits::{EMERGENCY_RETRY_AFTER_S, REQUEST_TARGET_BYTES};
+use crate::web::content::Content;
+use crate::web::counters::Counters;
+use crate::web::host::{Names, NoHost, Standing};
+use crate::web::inline::Inline;
+use crate::web::negotiate::Accepted;
+use crate::web::posted::{Breach, Posted};
+use crate::web::public::Visitor;
+use crate::web::site::{ALLOW_READING, Site};
+use crate::web::vitals::{Patience, Underway, Vitals};
+use crate::web::{media, policy, squeeze};
+
+/// Asked by machines that watch us, under any name and on both ports.
+const CHECKS: [&str; 2] = ["/healthz", "/readyz"];
+const CHALLENGE: &str = "/.well-known/acme-challenge/";
+/// What a browser says when it fetches a service worker.
+const SERVICE_WORKER: HeaderName = HeaderName::from_static("service-worker");
+
+/// Answers the token of an ACME challenge (RFC 8555 section 8.3), where there is one.
+pub type Challenge = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
+/// Cancelled when the node stops: an extension of every request that a router gets. Whoever streams must end then, since a stream
+/// that goes on keeps its connection open until the deadline.
+#[derive(Debug, Clone)]
+pub struct Stopping(pub CancellationToken);
+
+/// Everything that can answer.
+pub struct Front {
+    /// Which names are ours.
+    pub names: Names,
+    /// The live version of the website, swapped when another one goes live.
+    pub site: Arc<ArcSwapOption<Site>>,
+    /// Lifeboat's own pages. `/` shows the default site.
+    pub public: axum::Router,
+    /// Which paths belong to `public` even when a website is published, and under borrowed names.
+    pub is_ours: fn(&str) -> bool,
+    /// `/healthz` and `/readyz`.
+    pub checks: axum::Router,
+    /// Answers for certificate authorities.
+    pub challenge: Challenge,
+    /// The port that people reach HTTPS at.
+    pub https_port: u16,
+    /// Bytes of a request's body.
+    pub body_bytes: u64,
+    /// How long a body may take.
+    pub patience: Patience,
+    /// What happened so far.
+    pub counters: Arc<Counters>,
+}
+
+/// The connection that a request came on.
+#[derive(Clone)]
+pub(super) struct Caller {
+    pub(super) address: IpAddr,
+    pub(super) encrypted: bool,
+    pub(super) vitals: Arc<Vitals>,
+    pub(super) stopping: CancellationToken,
+}
+
+/// An answer that is there, or in the making. Never an error.
+pub(super) enum Answer {
+    Ready(Option<Response<Content>>),
+    Routed(Pin<Box<dyn Future<Output = Response<Content>> + Send>>),
+}
+
+impl Future for Answer {
+    type Output = Result<Response<Content>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut *self {
+            Answer::Ready(answer) => Poll::Ready(Ok(answer.take().expect(
+                "an answer that is there is taken once, because no future is polled after its end",
+            ))),
+            Answer::Routed(answer) => answer.as_mut().poll(cx).map(Ok),
+        }
+    }
+}
+
+/// What to do with a request.
+enum Decision {
+    Now(Response<Content>),
+    /// Ask the pages.
+    Pages(Standing),
+    /// Ask the pages for the emergency page under a borrowed name, whatever was asked for.
+    Emergency,
+    Checks,
+}
+
+impl Front {
+    /// Answers one request.
+    pub(super) fn answer(self: &Arc<Front>, request: Request<Incoming>, caller: &Caller) -> Answer {
+        match request.version() {
+            Version::HTTP_2 => self.counters.requests_h2.add(),
+            _ => self.counters.requests_h1.add(),
+        }
+        let underway = caller.vitals.begin();
+        let decision = if caller.encrypted {
+            self.decide(&request)
+        } else {
+            self.decide_unencrypted(&request)
+        };
+        let (router, standing, emergency) = match decision {
+            Decision::Now(answer) => {
+                return Answer::Ready(Some(answer.map(|content| content.watched(underway))));
+            }
+            Decision::Pages(standing) => (&self.public, standing, false),
+            Decision::Emergency => (&self.public, Standing::Borrowed, true),
+            Decision::Checks => (&self.checks, Standing::Own, false),
+        };
+        self.counters.routed.add();
+        let asked = Asked {
+            front: self.clone(),
+            router: router.clone(),
+            caller: caller.clone(),
+            standing,
+            emergency,
+            underway,
+        };
+        Answer::Routed(Box::pin(asked.answer(request)))
+    }
+
+    /// Over TLS.
+    fn decide<B>(&self, request: &Request<B>) -> Decision {
+        let path = request.uri().path();
+        if CHECKS.contains(&path) {
+            return Decision::Checks;
+        }
+        let standing = match self.find(request) {
+            Ok((_, standing)) => standing,
+            Err(answer) => return Decision::Now(*answer),
+        };
+        if let Some(answer) = refused_method(request, standing) {
+            return Decision::Now(answer);
+        }
+        let site = self.site.load();
+        match standing {
+            Standing::Own => match site.as_ref().and_then(|site| site.answer(request)) {
+                Some(answer) => {
+                    self.counters.from_site.add();
+                    Decision::Now(answer)
+                }
+                None => Decision::Pages(standing),
+            },
+            Standing::Borrowed if request.headers().contains_key(SERVICE_WORKER) => {
+                Decision::Now(plain(
+                    StatusCode::NOT_FOUND,
+                    standing,
+                    "There is no such script.\n",
+                ))
+            }
+            Standing::Borrowed if (self.is_ours)(path) => Decision::Pages(standing),
+            Standing::Borrowed => match site.as_ref() {
+                Some(site) => {
+                    self.counters.from_site.add();
+                    let part = site.part_of_emergency(request);
+                    Decision::Now(part.unwrap_or_else(|| site.emergency(request)))
+                }
+                None => Decision::Emergency,
+            },
+        }
+    }
+
+    /// On the port that only leads to the other one.
+    fn decide_unencrypted<B>(&self, request: &Request<B>) -> Decision {
+        let path = request.uri().path();
+        if CHECKS.contains(&path) {
+            return Decision::Checks;
+        }
+        let (host, standing) = match self.find(request) {
+            Ok(found) => found,
+            Err(answer) => return Decision::Now(*answer),
+        };
+        if let Some(token) = path.strip_prefix(CHALLENGE) {
+            // RFC 8555 section 8.3: base64url, at least 128 bits.
+            let readable = token
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+            let answer = match readable.then(|| (self.challenge)(token)).flatten() {
+                Some(key) => text(StatusCode::OK, key.into()),
+                None => text(
+                    StatusCode::NOT_FOUND,
+                    Bytes::from_static(b"There is no such challenge.\n"),
+                ),
+            };
+            return Decision::Now(answer);
+        }
+        Decision::Now(self.to_https(request.uri(), host, standing))
+    }
+
+    fn to_https(&self, uri: &Uri, host: &str, standing: Standing) -> Response<Content> {
+        let target = uri.path_and_query().map_or("/", |target| target.as_str());
+        // `OPTIONS *` and the empty path of `GET http://host` mean the whole host.
+        let target = if target.starts_with('/') { target } else { "/" };
+        let location = match self.https_port {
+            443 => format!("https://{host}{target}"),
+            port => format!("https://{host}:{port}{target}"),
+        };
+        let Ok(location) = HeaderValue::from_bytes(location.as_bytes()) else {
+            return text(StatusCode::BAD_REQUEST, Bytes::from_static(UNREADABLE));
+        };
+        let (status, caching) = match standing {
+            Standing::Own => (StatusCode::PERMANENT_REDIRECT, policy::A_MINUTE),
+            Standing::Borrowed => (StatusCode::TEMPORARY_REDIRECT, policy::NO_STORE),
+        };
+        let mut answer = text(status, Bytes::new());
+        answer.headers_mut().insert(header::LOCATION, location);
+        answer.headers_mut().insert(header::CACHE_CONTROL, caching);
+        answer
+    }
+
+    /// The name a request is for, or the answer that there is none.
+    fn find<B>(
+        &self,
+        request: &Request<B>,
+    ) -> Result<(&Arc<str>, Standing), Box<Response<Content>>> {
+        if request
+            .uri()
+            .path_and_query()
+            .is_some_and(|t| t.as_str().len() > REQUEST_TARGET_BYTES)
+        {
+            let words = Bytes::from_static(b"This address is too long.\n");
+            return Err(Box::new(text(StatusCode::URI_TOO_LONG, words)));
+        }
+        self.names.find(request).map_err(|fault| {
+            let (status, words) = match fault {
+                NoHost::Unreadable => (StatusCode::BAD_REQUEST, UNREADABLE),
+                NoHost::NotOurs => {
+                    self.counters.misdirected.add();
+                    (StatusCode::MISDIRECTED_REQUEST, NOT_OURS)
+                }
+            };
+            Box::new(text(status, Bytes::from_static(words)))
+        })
+    }
+}
+
+const NOT_OURS: &[u8] = b"This server does not answer for that name.\n";
+const UNREADABLE: &[u8] = b"This request does not say which site it is for.\n";
+
+/// Methods that no page has, and the question to the server as a whole.
+fn refused_method<B>(request: &Request<B>, standing: Standing) -> Option<Response<Content>> {
+    let (status, words) = match *request.method() {
+        Method::CONNECT | Method::TRACE => (
+            StatusCode::METHOD_NOT_ALLOWED,
+            "There is no such method here.\n",
+        ),
+        Method::OPTIONS if request.uri().path() == "*" => (StatusCode::NO_CONTENT, ""),
+        _ => return None,
+    };
+    let mut answer = plain(status, standing, words);
+    answer.headers_mut().insert(header::ALLOW, ALLOW_READING);
+    Some(answer)
+}
+
+/// A few words that nobody keeps.
+fn text(status: StatusCode, words: Bytes) -> Response<Content> {
+    let mut answer = Response::new(Content::bytes(words));
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    headers.insert(header::CACHE_CONTROL, policy::NO_STORE);
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    answer
+}
+
+/// The same under a name of ours, over TLS.
+fn plain(status: StatusCode, standing: Standing, words: &'static str) -> Response<Content> {
+    let mut answer = text(status, Bytes::from_static(words.as_bytes()));
+    policy::protect(answer.headers_mut(), standing);
+    answer
+}
+
+/// A request on its way through a router.
+struct Asked {
+    front: Arc<Front>,
+    router: axum::Router,
+    caller: Caller,
+    standing: Standing,
+    emergency: bool,
+    underway: Underway,
+}
+
+impl Asked {
+    async fn answer(self, request: Request<Incoming>) -> Response<Content> {
+        let standing = self.standing;
+        let path = request.uri().path().to_owned();
+        let reading = matches!(*request.method(), Method::GET | Method::HEAD);
+        let accepted = Accepted::of(request.headers());
+        let bare = self
+            .may_be_the_sites(&request, reading)
+            .then(|| without_body(&request));
+        let mut answer = match self.ask(request).await {
+            Ok(answer) => squeeze::page(answer, accepted).await.map(Content::routed),
+            Err(status) => plain(status, standing, sorry(status)),
+        };
+        if answer.status() == StatusCode::NOT_FOUND
+            && let Some(bare) = bare
+            && let Some(site) = &*self.front.site.load()
+            && let Some(own) = site.not_found(&bare)
+        {
+            answer = own;
+        }
+        if answer.status().is_server_error() {
+            self.front.counters.failed.add();
+        }
+        if self.emergency && path != "/" {
+            *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+            let retry_after = HeaderValue::from(EMERGENCY_RETRY_AFTER_S);
+            answer
+                .headers_mut()
+                .insert(header::RETRY_AFTER, retry_after);
+        }
+        if self.caller.encrypted {
+            finish(&mut answer, standing, reading);
+        }
+        answer.map(|content| content.watched(self.underway))
+    }
+
+    /// Whether a published website may show its own 404 page should the router have nothing.
+    fn may_be_the_sites<B>(&self, request: &Request<B>, reading: bool) -> bool {
+        let ours = (self.front.is_ours)(request.uri().path());
+        self.standing == Standing::Own && self.caller.encrypted && reading && !ours
+    }
+
+    /// Runs the router. `Err` is the status of a request that it could not answer.
+    async fn ask(
+        &self,
+        request: Request<Incoming>,
+    ) -> Result<Response<axum::body::Body>, StatusCode> {
+        let (mut head, body) = request.into_parts();
+        let limit = self.front.body_bytes;
+        if !self.emergency && body.size_hint().lower() > limit {
+            self.front.counters.large_bodies.add();
+            return Err(StatusCode::PAYLOAD_TOO_LARGE);
+        }
+        if self.standing == Standing::Borrowed {
+            policy::leave_unread(&mut head.headers);
+        }
+        if self.emergency {
+            if head.method != Method::HEAD {
+                head.method = Method::GET;
+            }
+            head.uri = Uri::from_static("/");
+        }
+        head.extensions.insert(Visitor {
+            address: self.caller.address,
+            borrowed: self.standing == Standing::Borrowed,
+        });
+        head.extensions
+            .insert(Stopping(self.caller.stopping.clone()));
+        let (body, breach) = if self.emergency || body.is_end_stream() {
+            (axum::body::Body::empty(), Breach::default())
+        } else {
+            let vitals = self.caller.vitals.clone();
+            let posted = Posted::new(body, limit, &self.front.patience, vitals);
+            let breach = posted.breach();
+            (axum::body::Body::new(posted), breach)
+        };
+        let asked = self.router.clone().oneshot(Request::from_parts(head, body));
+        let answer = AssertUnwindSafe(asked).catch_unwind().await;
+        if breach.is_too_large() {
+            self.front.counters.large_bodies.add();
+            return Err(StatusCode::PAYLOAD_TOO_LARGE);
+        }
+        if breach.is_too_slow() {
+            self.front.counters.slow_bodies.add();
+            return Err(StatusCode::REQUEST_TIMEOUT);
+        }
+        match answer {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(never)) => match never {},
+            Err(_panic) => {
+                self.front.counters.panics.add();
+                error!("a page panicked; its visitor got an apology");
+                Err(StatusCode::INTERNAL_SERVER_ERROR)
+            }
+        }
+    }
+}
+
+fn sorry(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::PAYLOAD_TOO_LARGE => "This is too large. Please send less.\n",
+        StatusCode::REQUEST_TIMEOUT => "This took too long to arrive. Please try again.\n",
+        _ => "Something went wrong on our side. Please try again.\n",
+    }
+}
+
+fn without_body<B>(request: &Request<B>) -> Request<()> {
+    let mut bare = Request::new(());
+    *bare.method_mut() = request.method().clone();
+    *bare.uri_mut() = request.uri().clone();
+    *bare.headers_mut() = request.headers().clone();
+    bare
+}
+
+/// Gives a page what every answer has, and under a borrowed name takes what none may have.
+fn finish(answer: &mut Response<Content>, standing: Standing, reading: bool) {
+    let document = answer
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(media::is_document);
+    policy::protect(answer.headers_mut(), standing);
+    if document {
+        let content_policy = policy::content_policy(standing, &Inline::default());
+        policy::protect_document(answer.headers_mut(), content_policy);
+    }
+    // A page that says nothing about it may hold somebody's words.
+    answer
+        .headers_mut()
+        .entry(header::CACHE_CONTROL)
+        .or_insert(policy::NO_STORE);
+    if standing == Standing::Borrowed {
+        policy::leave_no_trace(answer.headers_mut());
+        redirect_for_now(answer, reading);
+    }
+}
+
+/// Under a borrowed name only 307 may redirect. After a POST that would send the words again, so the browser is shown
+/// the way instead.
+fn redirect_for_now(answer: &mut Response<Content>, reading: bool) {
+    if !answer.status().is_redirection() || answer.status() == StatusCode::NOT_MODIFIED {
+        return;
+    }
+    if reading {
+        *answer.status_mut() = StatusCode::TEMPORARY_REDIRECT;
+        return;
+    }
+    let Some(location) = answer.headers_mut().remove(header::LOCATION) else {
+        return;
+    };
+    let refresh = [b"0; url=", location.as_bytes()].concat();
+    if let Ok(refresh) = HeaderValue::from_bytes(&refresh) {
+        answer.headers_mut().insert(header::REFRESH, refresh);
+    }
+    *answer.status_mut() = StatusCode::OK;
+}
