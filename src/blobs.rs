@@ -45,15 +45,6 @@ pub enum BlobError {
         #[source]
         source: io::Error,
     },
-    /// It cannot be read whole.
-    #[error("cannot read the blob {hash}")]
-    Unreadable {
-        /// The blob.
-        hash: BlobHash,
-        /// Why.
-        #[source]
-        source: durable::DurableError,
-    },
     /// The folder cannot be used.
     #[error("cannot use the blob folder {path}")]
     Folder {
@@ -147,12 +138,17 @@ impl Blobs {
     /// When it is not here or not what its name says; a damaged file is put aside so that it is fetched again.
     pub fn read(&self, hash: &BlobHash) -> Result<Bytes, BlobError> {
         let path = self.path(hash);
-        let bytes = durable::read_limited(&path, limits::BLOB_BYTES_MAX)
-            .map_err(|source| BlobError::Unreadable {
-                hash: *hash,
-                source,
-            })?
-            .ok_or(BlobError::Missing { hash: *hash })?;
+        let bytes =
+            durable::read_at_most(&path, limits::BLOB_BYTES_MAX).map_err(|source| match source
+                .kind()
+            {
+                io::ErrorKind::NotFound => BlobError::Missing { hash: *hash },
+                _ => BlobError::File {
+                    what: "read",
+                    hash: *hash,
+                    source,
+                },
+            })?;
         if Sha256::digest(&bytes)[..] != hash.0 {
             let aside = self.folder.join("aside").join(hash.to_string());
             fs::rename(&path, aside).map_err(|source| BlobError::File {

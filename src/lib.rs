@@ -19,3 +19,5 @@ pub mod seal;
 pub mod tasks;
 pub mod telemetry;
 pub mod tls;
+
+pub mod mail;

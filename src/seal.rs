@@ -17,15 +17,12 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use crate::{
     clock, durable,
+    model::limits::{SERVICE_KEY_FILE_BYTES_MAX, SERVICE_KEYS_MAX},
     model::words::{ConversationId, KeyedHash, Sealed, TicketCode},
 };
 
 /// First line of the key file; the number is the file's format.
 const HEADER: &str = "lifeboat service key 1";
-/// Bytes of a key file: far more than the most keys take.
-const FILE_BYTES_MAX: u64 = 16 << 10;
-/// Keys that a file may hold: one for each rotation in the life of a cluster.
-const KEYS_MAX: usize = 64;
 
 /// Why there is no keyring.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +34,7 @@ pub enum KeyError {
         path: PathBuf,
         /// Why.
         #[source]
-        source: durable::DurableError,
+        source: std::io::Error,
     },
     /// The file cannot be written.
     #[error("cannot write the service key {path}")]
@@ -46,11 +43,11 @@ pub enum KeyError {
         path: PathBuf,
         /// Why.
         #[source]
-        source: durable::DurableError,
+        source: std::io::Error,
     },
     /// The file is not a service key.
     #[error(
-        "{path} is not a service key: wanted the line '{HEADER}' and then 1 to {KEYS_MAX} lines of a number and 64 hexadecimal digits"
+        "{path} is not a service key: wanted the line '{HEADER}' and then 1 to {SERVICE_KEYS_MAX} lines of a number and 64 hexadecimal digits"
     )]
     Malformed {
         /// The file.
@@ -90,12 +87,12 @@ impl Keyring {
     /// # Errors
     /// When the file cannot be read or is not a service key; it is never replaced.
     pub fn load(path: &Path) -> Result<Self, KeyError> {
-        let bytes = durable::read_limited(path, FILE_BYTES_MAX)
-            .map_err(|source| KeyError::Read {
+        let bytes = durable::read_at_most(path, SERVICE_KEY_FILE_BYTES_MAX).map_err(|source| {
+            KeyError::Read {
                 path: path.to_owned(),
                 source,
-            })?
-            .unwrap_or_default();
+            }
+        })?;
         let text = String::from_utf8_lossy(&bytes);
         Self::from_text(&text).ok_or_else(|| KeyError::Malformed {
             path: path.to_owned(),
@@ -113,7 +110,9 @@ impl Keyring {
             let (number, key) = line.split_once(' ')?;
             keys.push((number.parse().ok()?, key.parse::<KeyedHash>().ok()?.0));
         }
-        (1..=KEYS_MAX).contains(&keys.len()).then(|| Self::of(keys))
+        (1..=SERVICE_KEYS_MAX)
+            .contains(&keys.len())
+            .then(|| Self::of(keys))
     }
 
     /// The key file's text. A secret: it goes to the file and, over mutual TLS, to a node that joins.
@@ -131,9 +130,11 @@ impl Keyring {
     /// # Errors
     /// When it cannot be written; an older file then stays as it was.
     pub fn save(&self, path: &Path) -> Result<(), KeyError> {
-        durable::write_durably(path, self.to_text().as_bytes()).map_err(|source| KeyError::Write {
-            path: path.to_owned(),
-            source,
+        durable::write_secret_durably(path, self.to_text().as_bytes()).map_err(|source| {
+            KeyError::Write {
+                path: path.to_owned(),
+                source,
+            }
         })
     }
 

@@ -184,7 +184,7 @@ fn certificates(web: &config::Web, now: Timestamp) -> Vec<Line> {
 /// The names and the end of a certificate whose key lies beside it, or what is wrong with the two.
 fn pair(path: &Path) -> Result<(Vec<String>, Timestamp), String> {
     let text = |path: &Path| -> Result<String, String> {
-        let bytes = durable::read_whole(path, limits::PEM_BYTES_MAX).map_err(|it| chain(&it))?;
+        let bytes = durable::read_at_most(path, limits::PEM_BYTES_MAX).map_err(|it| chain(&it))?;
         String::from_utf8(bytes).map_err(|_| format!("{} is no text", path.display()))
     };
     let said = |error: PkiError| chain(&error);

@@ -113,6 +113,8 @@ pub struct Loaded {
     pub marks: Vec<(Mark, Bytes)>,
     /// Marks that are there and damaged in every copy.
     pub marks_lost: Vec<Mark>,
+    /// The last purged index; 0 when nothing was purged.
+    pub purged: u64,
     /// First and last index of the rows, consecutive and checked; purged rows are not among them.
     pub rows: Option<(u64, u64)>,
     /// The newest of those rows, as many as may stay in memory, in order.
@@ -187,9 +189,6 @@ pub enum DiskError {
         /// The row.
         index: u64,
     },
-    /// A snapshot file could not be written, read or deleted.
-    #[error("a snapshot file failed")]
-    File(#[source] Arc<crate::durable::DurableError>),
     /// The thread that was to do it has ended.
     #[error("the disk's thread has ended")]
     Ended,
@@ -219,6 +218,9 @@ pub trait Disk: Clone + Send + Sync + 'static {
 
     /// The age of the oldest write that is not finished; `None` when none waits. Never blocks.
     fn stalled(&self) -> Option<Duration>;
+
+    /// How long the last write took, its sync included; `None` before the first. Never blocks.
+    fn last_write(&self) -> Option<Duration>;
 
     /// Why the disk takes no more writes; `None` while it does. Never blocks.
     fn poisoned(&self) -> Option<Arc<str>>;

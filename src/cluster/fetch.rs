@@ -17,7 +17,10 @@ use tokio::{
 
 use crate::{
     durable,
-    model::{limits, words::BlobHash},
+    model::{
+        limits,
+        words::{BlobHash, NodeId},
+    },
 };
 
 use super::{
@@ -28,6 +31,12 @@ use super::{
 /// Why a file could not be fetched. What came in stays for the next attempt, unless it was wrong.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
+    /// Nobody knows where that node is.
+    #[error("the address of node {node} is not known")]
+    NoAddress {
+        /// The node.
+        node: NodeId,
+    },
     /// The peer did not send it, or not all of it.
     #[error("the file did not come whole")]
     Peer(#[source] CallError),

@@ -3,16 +3,32 @@
 //! [`Cluster`] is what everybody else holds: the agreed state without waiting, what changed, and a way to propose.
 //! When Raft cannot run, the handle stays and says so; the state it last had stays readable (P3).
 
+pub mod agreement;
+pub mod answers;
 pub mod disk;
 pub mod encoding;
 pub mod fetch;
 pub mod frames;
 pub mod health;
+pub mod joining;
+pub mod journal;
+pub mod machine;
+pub mod membership;
+pub mod neighbours;
 pub mod net;
+pub mod network;
+pub mod propose;
 pub mod raft;
+pub mod renewal;
+mod scan;
 pub mod serve;
+pub mod snapshots;
+pub mod sqlite;
 pub mod stamp;
+mod tail;
 pub mod transport;
+mod vigil;
+mod writer;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -26,7 +42,7 @@ use crate::model::{
     words::{BlobHash, NodeId},
 };
 use fetch::FetchError;
-use health::Health;
+use health::{Health, RaftRole};
 
 /// A committed proposal: its log index and what the state said to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,6 +152,30 @@ impl Cluster {
             requests,
             fetch,
         }
+    }
+
+    /// A handle for a node that cannot take part: nothing is agreed, nothing is proposed, and `why` is told.
+    pub fn halted(id: NodeId, why: String) -> Self {
+        let health = Health {
+            id,
+            role: RaftRole::Halted,
+            halted: Some(why),
+            ..Health::default()
+        };
+        let (_, applied) = watch::channel(0);
+        let (_, health) = watch::channel(Arc::new(health));
+        let (requests, _) = mpsc::channel(1);
+        let fetch = |node, _, _, _| -> BoxFuture<'static, _> {
+            Box::pin(async move { Err(FetchError::NoAddress { node }) })
+        };
+        Self::new(
+            id,
+            Arc::default(),
+            applied,
+            health,
+            requests,
+            Arc::new(fetch),
+        )
     }
 
     /// This node.

@@ -266,6 +266,7 @@ impl<N: Net> Server<N> {
             Kind::Range { offset } => {
                 let Range { total, rest } = self.inbound.range(from, path, offset).await?;
                 let (pieces, sending) = mpsc::channel(limits::PEER_FRAMES_WAITING);
+                // It ends with the file or with the peer's request for it.
                 tokio::spawn(pump(rest, pieces));
                 Ok((Some(total), Sending::Pieces(sending)))
             }

@@ -39,6 +39,8 @@ use super::{
 
 /// Calls that may run out of time one after the other before the connection itself is suspected.
 const TIMEOUTS_BEFORE_REDIAL: u32 = 3;
+/// A connection that answered anything this lately is slow, not lost: dialling again would only add work.
+const ALIVE_LATELY: Duration = Duration::from_millis(limits::PEER_PING_MS.0);
 
 /// A node to speak to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,6 +148,7 @@ struct LinkState {
     number: u64,
     failures: u32,
     rest_until: Option<Instant>,
+    answered: Option<Instant>,
 }
 
 impl Link {
@@ -198,6 +201,21 @@ impl Link {
         state.rest_until = Some(clock::monotonic() + Duration::from_millis(pause));
     }
 
+    fn answered(&self) {
+        self.timeouts.store(0, Ordering::Relaxed);
+        self.state().answered = Some(clock::monotonic());
+    }
+
+    /// Notes a call that ran out of time, and lets go of a connection on which nothing comes back any more.
+    fn timed_out(&self, number: u64) {
+        let many = self.timeouts.fetch_add(1, Ordering::Relaxed) + 1 >= TIMEOUTS_BEFORE_REDIAL;
+        let lately = |at: Instant| at.elapsed() < ALIVE_LATELY;
+        if many && !self.state().answered.is_some_and(lately) {
+            self.timeouts.store(0, Ordering::Relaxed);
+            self.drop_connection(number);
+        }
+    }
+
     /// Lets go of a connection that is not trusted any more.
     fn drop_connection(&self, number: u64) {
         let mut state = self.state();
@@ -218,6 +236,11 @@ impl<N: Net> Transport<N> {
                 fenced,
             }),
         }
+    }
+
+    /// Who this node is to others.
+    pub fn us(&self) -> Allegiance {
+        self.inner.us
     }
 
     /// Asks and waits for the answer, both of at most 4 MiB.
@@ -350,7 +373,7 @@ impl<N: Net> Transport<N> {
         let by = sent.load(Ordering::Relaxed);
         match result {
             Ok(Ok(answer)) => {
-                link.timeouts.store(0, Ordering::Relaxed);
+                link.answered();
                 Ok(answer)
             }
             Ok(Err(error)) => {
@@ -361,10 +384,7 @@ impl<N: Net> Transport<N> {
             }
             Err(_) if by > 0 => {
                 // A path that lost its packets looks alive for seconds; a fresh connection is quicker.
-                if link.timeouts.fetch_add(1, Ordering::Relaxed) + 1 >= TIMEOUTS_BEFORE_REDIAL {
-                    link.timeouts.store(0, Ordering::Relaxed);
-                    link.drop_connection(by);
-                }
+                link.timed_out(by);
                 Err(CallError::TimedOut { node })
             }
             Err(_) => Err(CallError::Unreachable {

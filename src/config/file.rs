@@ -97,6 +97,9 @@ fn in_our_words(message: &str) -> (String, String) {
     {
         return (found.replace('`', "\""), wanted.replace('`', "\""));
     }
+    if let Some(wanted) = message.strip_prefix("wanted ") {
+        return ("another kind of value".to_owned(), wanted.to_owned());
+    }
     (message.to_owned(), "a value that fits this key".to_owned())
 }
 
@@ -106,10 +109,8 @@ fn take_out(table: &mut DeTable<'_>, prefix: &str, span: &Range<usize>) -> Optio
     let mut own = None;
     for (key, value) in table.iter_mut() {
         let name = full_key(prefix, key.get_ref());
-        let mut inner = Vec::new();
-        tables_in(value.get_mut(), &mut inner);
-        for table in inner {
-            if let Some(taken) = take_out(table, &name, span) {
+        for (name, inner) in tables_in(&name, value.get_mut()) {
+            if let Some(taken) = take_out(inner, &name, span) {
                 return Some(taken);
             }
         }
@@ -122,23 +123,20 @@ fn take_out(table: &mut DeTable<'_>, prefix: &str, span: &Range<usize>) -> Optio
     Some(full_key(prefix, &own))
 }
 
-/// The tables that `value` is or directly holds.
-fn tables_in<'t, 'i>(value: &'t mut DeValue<'i>, found: &mut Vec<&'t mut DeTable<'i>>) {
-    match value {
-        DeValue::Table(table) => found.push(table),
-        DeValue::Array(items) => {
-            for item in items.iter_mut() {
-                if let DeValue::Table(table) = item.get_mut() {
-                    found.push(table);
-                }
+/// The tables that `value` is or directly holds, each with its name: `mail.relays.2` is the second
+/// `[[mail.relays]]`.
+fn tables_in<'t, 'i>(name: &str, value: &'t mut DeValue<'i>) -> Vec<(String, &'t mut DeTable<'i>)> {
+    let mut found = Vec::new();
+    if let DeValue::Table(table) = value {
+        found.push((name.to_owned(), table));
+    } else if let DeValue::Array(items) = value {
+        for (item, number) in items.iter_mut().zip(1..) {
+            if let DeValue::Table(table) = item.get_mut() {
+                found.push((format!("{name}.{number}"), table));
             }
         }
-        DeValue::String(_)
-        | DeValue::Integer(_)
-        | DeValue::Float(_)
-        | DeValue::Boolean(_)
-        | DeValue::Datetime(_) => {}
     }
+    found
 }
 
 fn collect_lines(
@@ -152,6 +150,14 @@ fn collect_lines(
         lines.insert(name.clone(), line_at(text, key.span().start));
         if let DeValue::Table(inner) = value.get_ref() {
             collect_lines(text, &name, inner, lines);
+        } else if let DeValue::Array(items) = value.get_ref() {
+            for (item, number) in items.iter().zip(1..) {
+                let name = format!("{name}.{number}");
+                lines.insert(name.clone(), line_at(text, item.span().start));
+                if let DeValue::Table(inner) = item.get_ref() {
+                    collect_lines(text, &name, inner, lines);
+                }
+            }
         }
     }
 }
@@ -168,4 +174,24 @@ fn full_key(prefix: &str, key: &str) -> String {
 fn line_at(text: &str, offset: usize) -> usize {
     let before = &text.as_bytes()[..offset.min(text.len())];
     1 + before.iter().filter(|byte| **byte == b'\n').count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_in_a_list_of_tables_is_named_by_its_number_and_line() {
+        let text = "a = 1\n[[b]]\nc = 1\n[[b]]\nc = 2\nd = [{ e = 1 },\n { e = 2 }]\n";
+        let (mut document, _) = DeTable::parse_recoverable(text);
+        let mut lines = BTreeMap::new();
+        collect_lines(text, "", document.get_ref(), &mut lines);
+        assert_eq!(
+            (lines["b.1.c"], lines["b.2.c"], lines["b.2.d.2.e"]),
+            (3, 5, 7)
+        );
+        let at = text.find("2 }").unwrap();
+        let taken = take_out(document.get_mut(), "", &(at..at + 1));
+        assert_eq!(taken.as_deref(), Some("b.2.d.2.e"));
+    }
 }

@@ -3,6 +3,7 @@
 //! given its own section only. A file with any mistake gives no `Config`, only the list of all of them.
 
 mod cluster;
+mod colour;
 mod company;
 mod file;
 mod mail;
@@ -11,6 +12,7 @@ mod problem;
 mod secret;
 mod telemetry;
 mod web;
+mod zone;
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -23,13 +25,15 @@ use thiserror::Error;
 use crate::model::limits::CONFIG_FILE_BYTES_MAX;
 
 pub use cluster::{Cluster, Profile};
-pub use company::Company;
-pub use mail::Mail;
+pub use colour::{Colour, NotAColour};
+pub use company::{Company, Network, PhoneLine, Spoken};
+pub use mail::{Mail, MailOut, Relay, RelayLogin, RelayTls};
 pub use node::Node;
 pub use problem::{Problem, Problems};
 pub use secret::{Secret, SecretError, SecretFile};
 pub use telemetry::{LogFormat, LogLevel, Telemetry};
 pub use web::Web;
+pub use zone::{NoSuchZone, WallTime, Zone};
 
 /// The version of the file's keys that this program reads.
 pub const VERSION: u32 = 1;

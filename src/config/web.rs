@@ -1,161 +1,152 @@
-//! The `[web]` section: the public's door: addresses, host names, certificates, and how many may come at once.
+//! The `[web]` section: the public's door: addresses, host names, certificates, how many may come in.
 //! Holds what the file may say and what the door is given; mistakes go to `Problems`, nothing fails here.
+//! The certificates' folder is read by the door, which goes on without it (P3).
 
-use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use serde::Deserialize;
 
 use super::problem::Problems;
 
-/// Where certificate tools put what they fetched.
-const CERTIFICATES: &str = "/etc/lifeboat/certs";
-/// Connections open at a time: about 250 MB of memory on the smallest node.
-const CONNECTIONS: u32 = 10_000;
-/// Connections open at a time from one address: a whole office behind one address still gets in.
-const CONNECTIONS_PER_ADDRESS: u32 = 128;
+/// The most host names: a company's every product and country, with room.
+const NAMES_MAX: usize = 256;
+
+/// The most addresses to listen at, for each of HTTPS and HTTP.
+const LISTEN_MAX: usize = 16;
+
+/// Connections open at a time unless the file says otherwise: about 800 MB where each is busy.
+const CONNECTIONS: usize = 20_000;
+
+/// The most connections that can be asked for: what one node's descriptors and memory can hold.
+const CONNECTIONS_MAX: usize = 1_000_000;
+
+/// Connections of one address unless the file says otherwise: an office or a mobile network behind one address.
+const CONNECTIONS_PER_ADDRESS: usize = 256;
 
 /// What a file may say under `[web]`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct WebSpec {
-    https: Option<Vec<String>>,
-    http: Option<Vec<String>>,
+    https_listen: Option<Vec<String>>,
+    http_listen: Option<Vec<String>>,
+    https_port: Option<u16>,
     names: Vec<String>,
     borrowed_names: Vec<String>,
-    https_port: Option<u16>,
     certificates: Option<PathBuf>,
-    connections: Option<u32>,
-    connections_per_address: Option<u32>,
+    connections: Option<usize>,
+    connections_per_address: Option<usize>,
 }
 
-/// The public's door, checked. Without any name the door stays closed: `https` and `http` are empty.
+/// The public's door, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Web {
-    /// Where HTTPS is served.
-    pub https: Vec<SocketAddr>,
-    /// Where HTTP is answered, which leads to HTTPS.
-    pub http: Vec<SocketAddr>,
-    /// Lifeboat's own names, in small letters.
-    pub names: Vec<String>,
-    /// Names of the company that DNS may switch over to this node; nothing under them may outlive the outage.
-    pub borrowed_names: Vec<String>,
-    /// The port that people reach HTTPS at, where it is not the one it is served at.
+    /// Where HTTPS is served; at least one.
+    pub https_listen: Vec<SocketAddr>,
+    /// Where plain HTTP is taken and sent on to HTTPS; may be empty.
+    pub http_listen: Vec<SocketAddr>,
+    /// The port that people reach HTTPS at, for redirects and links.
     pub https_port: u16,
-    /// The folder of certificates and keys; read again when a file changes.
+    /// Lifeboat's own host names, in small letters; at least one. The first stands in links.
+    pub names: Vec<String>,
+    /// The company's host names that DNS switches over to Lifeboat, under which nothing may outlive the outage.
+    pub borrowed_names: Vec<String>,
+    /// The folder of the public's certificates (certs/README.md).
     pub certificates: PathBuf,
     /// Connections open at a time.
     pub connections: usize,
-    /// Connections open at a time from one address, or from one /64 of IPv6.
+    /// Connections open at a time from one address (of IPv6, one /64).
     pub connections_per_address: usize,
 }
 
 impl Web {
     /// Checks what the file says; each mistake goes to `problems`.
     pub fn check(spec: WebSpec, problems: &mut Problems) -> Web {
-        let is_open = !spec.names.is_empty() || !spec.borrowed_names.is_empty();
-        if !is_open && (spec.https.is_some() || spec.http.is_some()) {
-            let wanted = "at least one host name, as no request would be answered without";
-            problems.add_with(
-                "web.names",
-                "nothing",
-                wanted,
-                "names = [\"help.example.net\"]",
-            );
+        let usual = |port| vec![format!("[::]:{port}")];
+        let https = spec.https_listen.unwrap_or_else(|| usual(443));
+        let http = spec.http_listen.unwrap_or_else(|| usual(80));
+        let https_listen = addresses("web.https-listen", &https, problems);
+        let http_listen = addresses("web.http-listen", &http, problems);
+        if https.is_empty() {
+            let example = "https-listen = [\"[::]:443\"]";
+            problems.add_with("web.https-listen", "none", "at least one address", example);
         }
-        let mut seen = BTreeSet::new();
-        let names = host_names("web.names", &spec.names, &mut seen, problems);
-        let borrowed_names = host_names(
-            "web.borrowed-names",
-            &spec.borrowed_names,
-            &mut seen,
+        if let Some(both) = https_listen.iter().find(|it| http_listen.contains(it)) {
+            let wanted = "another port than https-listen has";
+            problems.add("web.http-listen", both, wanted);
+        }
+        let first = https_listen.first().map_or(443, SocketAddr::port);
+        let names = names("web.names", spec.names, problems);
+        if names.is_empty() {
+            let wanted = "at least one name of Lifeboat's own";
+            let example = "names = [\"help.example.net\"]";
+            problems.add_with("web.names", "none", wanted, example);
+        }
+        let certificates = spec
+            .certificates
+            .unwrap_or_else(|| PathBuf::from("/etc/lifeboat/tls"));
+        if !certificates.is_absolute() {
+            let wanted = "a folder whose path starts with /";
+            problems.add("web.certificates", certificates.display(), wanted);
+        }
+        let most = CONNECTIONS_MAX;
+        let connections = count(
+            "web.connections",
+            spec.connections,
+            CONNECTIONS,
+            most,
             problems,
         );
-        let https = addresses("web.https", spec.https, is_open, 443, problems);
-        let http = addresses("web.http", spec.http, is_open, 80, problems);
-        if let Some(both) = https.iter().find(|address| http.contains(address)) {
-            problems.add("web.http", both, "addresses that `https` does not use");
-        }
-        let served_at = https.first().map_or(443, SocketAddr::port);
-        let certificates = spec.certificates.unwrap_or_else(|| CERTIFICATES.into());
-        if !certificates.is_absolute() {
-            let example = "certificates = \"/etc/lifeboat/certs\"";
-            let found = certificates.display();
-            problems.add_with("web.certificates", found, "a path from the root", example);
-        }
-        let connections = spec.connections.unwrap_or(CONNECTIONS);
-        let each = spec
-            .connections_per_address
-            .unwrap_or(CONNECTIONS_PER_ADDRESS);
-        if !(100..=1_000_000).contains(&connections) {
-            problems.add(
-                "web.connections",
-                connections,
-                "a number from 100 to 1000000",
-            );
-        }
-        if !(1..=connections).contains(&each) {
-            let wanted = "a number from 1 to that of `connections`";
-            problems.add("web.connections-per-address", each, wanted);
-        }
+        let each = spec.connections_per_address;
+        let usual_each = CONNECTIONS_PER_ADDRESS.min(connections);
+        let key = "web.connections-per-address";
         Web {
-            https,
-            http,
+            https_port: spec.https_port.unwrap_or(first),
+            borrowed_names: borrowed("web.borrowed-names", spec.borrowed_names, &names, problems),
+            connections_per_address: count(key, each, usual_each, connections, problems),
+            https_listen,
+            http_listen,
             names,
-            borrowed_names,
-            https_port: spec.https_port.unwrap_or(served_at),
             certificates,
-            connections: usize::try_from(connections).unwrap_or(usize::MAX),
-            connections_per_address: usize::try_from(each).unwrap_or(usize::MAX),
+            connections,
         }
     }
 }
 
-/// The addresses of one list; all of this machine's where the list is missing and the door is open.
-fn addresses(
-    key: &str,
-    given: Option<Vec<String>>,
-    is_open: bool,
-    port: u16,
-    problems: &mut Problems,
-) -> Vec<SocketAddr> {
-    let Some(given) = given else {
-        // One socket for both families, as Linux has it.
-        let everywhere = SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, port));
-        return if is_open {
-            vec![everywhere]
-        } else {
-            Vec::new()
+fn addresses(key: &str, texts: &[String], problems: &mut Problems) -> Vec<SocketAddr> {
+    if texts.len() > LISTEN_MAX {
+        let found = format_args!("{} addresses", texts.len()).to_string();
+        problems.add(key, found, &format!("at most {LISTEN_MAX}"));
+    }
+    let mut found: Vec<SocketAddr> = Vec::new();
+    for text in texts {
+        let wanted = "addresses with ports";
+        let Some(address) = problems.parsed(key, text, wanted, "[\"[::]:443\"]") else {
+            continue;
         };
-    };
-    let example = format!("{} = [\"[::]:{port}\"]", key.trim_start_matches("web."));
-    let parsed = given.iter().filter_map(|text| {
-        problems.parsed::<SocketAddr>(key, text, "addresses with a port", &example)
-    });
-    parsed.collect()
+        if found.contains(&address) {
+            problems.add(key, format_args!("{address} twice"), "each address once");
+        }
+        found.push(address);
+    }
+    found
 }
 
-/// The host names of one list, in small letters; `seen` holds those of the lists before it.
-fn host_names(
-    key: &str,
-    given: &[String],
-    seen: &mut BTreeSet<String>,
-    problems: &mut Problems,
-) -> Vec<String> {
-    let mut names = Vec::with_capacity(given.len());
-    for text in given {
+/// Host names in small letters and without a last dot.
+fn names(key: &str, texts: Vec<String>, problems: &mut Problems) -> Vec<String> {
+    if texts.len() > NAMES_MAX {
+        let found = format_args!("{} names", texts.len()).to_string();
+        problems.add(key, found, &format!("at most {NAMES_MAX}"));
+    }
+    let mut names: Vec<String> = Vec::new();
+    for text in texts {
         let name = text.trim_end_matches('.').to_ascii_lowercase();
         if !is_host_name(&name) {
-            let wanted = "host names such as help.example.net, without scheme, port or path; \
-                          names with other letters in their xn-- form";
-            problems.add(key, format_args!("\"{text}\""), wanted);
-        } else if !seen.insert(name.clone()) {
-            problems.add(
-                key,
-                format_args!("\"{text}\""),
-                "each name once, own or borrowed",
-            );
+            let wanted = "a host name in ASCII, without https:// and without a port";
+            let example = "names = [\"help.example.net\"]";
+            problems.add_with(key, format_args!("\"{text}\""), wanted, example);
+        } else if names.contains(&name) {
+            problems.add(key, format_args!("\"{text}\" twice"), "each name once");
         } else {
             names.push(name);
         }
@@ -163,20 +154,40 @@ fn host_names(
     names
 }
 
-/// RFC 1123 section 2.1, and at least one letter at the end so that an address is no name. `localhost` is one.
+fn borrowed(key: &str, texts: Vec<String>, own: &[String], problems: &mut Problems) -> Vec<String> {
+    let borrowed = names(key, texts, problems);
+    for name in borrowed.iter().filter(|name| own.contains(name)) {
+        let wanted = "a name that is not in names: it is Lifeboat's own or borrowed, not both";
+        problems.add(key, format_args!("\"{name}\""), wanted);
+    }
+    borrowed
+}
+
+/// A name as browsers send it (RFC 1123 section 2.1), or an address, for trying things out.
 fn is_host_name(name: &str) -> bool {
-    let is_label = |label: &str| {
+    let label = |label: &str| {
         (1..=63).contains(&label.len())
             && label
                 .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+                .all(|it| it.is_ascii_alphanumeric() || it == b'-')
             && !label.starts_with('-')
             && !label.ends_with('-')
     };
-    let last = name.rsplit('.').next().unwrap_or_default();
-    name.len() <= 253
-        && name.split('.').all(is_label)
-        && last.bytes().any(|b| b.is_ascii_alphabetic())
+    name.parse::<IpAddr>().is_ok() || (name.len() <= 253 && name.split('.').all(label))
+}
+
+fn count(
+    key: &str,
+    given: Option<usize>,
+    usual: usize,
+    most: usize,
+    problems: &mut Problems,
+) -> usize {
+    let count = given.unwrap_or(usual);
+    if !(1..=most).contains(&count) {
+        problems.add(key, count, &format!("1 to {most}"));
+    }
+    count
 }
 
 #[cfg(test)]
@@ -186,76 +197,37 @@ mod tests {
     fn checked(text: &str) -> (Web, Vec<String>) {
         let mut problems = Problems::new();
         let web = Web::check(toml::from_str(text).unwrap(), &mut problems);
-        (
-            web,
-            problems
-                .iter()
-                .map(|p| format!("{}: {}", p.key, p.found))
-                .collect(),
-        )
+        (web, problems.iter().map(ToString::to_string).collect())
     }
 
     #[test]
-    fn a_name_opens_the_door_everywhere() {
-        let (web, problems) =
-            checked("names = [\"Help.example.net.\"]\nborrowed-names = [\"www.example.com\"]");
+    fn one_name_is_enough_and_the_rest_has_defaults() {
+        let (web, problems) = checked("names = [\"Help.Example.NET.\"]");
         assert_eq!(problems, [""; 0]);
-        assert_eq!(
-            (web.names, web.borrowed_names),
-            (
-                vec!["help.example.net".into()],
-                vec!["www.example.com".into()]
-            )
-        );
-        assert_eq!(web.https, ["[::]:443".parse().unwrap()]);
-        assert_eq!(web.http, ["[::]:80".parse().unwrap()]);
-        assert_eq!((web.https_port, web.connections_per_address), (443, 128));
+        assert_eq!(web.names, ["help.example.net"]);
+        assert_eq!(web.https_listen, ["[::]:443".parse().unwrap()]);
+        assert_eq!((web.https_port, web.connections), (443, CONNECTIONS));
     }
 
     #[test]
-    fn without_the_section_the_door_stays_closed() {
-        let (web, problems) = checked("");
-        assert_eq!(problems, [""; 0]);
-        assert!(web.https.is_empty() && web.http.is_empty());
-    }
-
-    #[test]
-    fn the_port_for_redirects_is_the_one_served_at_or_the_one_said() {
-        let (web, _) = checked("names = [\"localhost\"]\nhttps = [\"127.0.0.1:8443\"]");
-        assert_eq!(web.https_port, 8443);
-        let (web, _) =
-            checked("names = [\"localhost\"]\nhttps = [\"127.0.0.1:8443\"]\nhttps-port = 443");
-        assert_eq!(web.https_port, 443);
-    }
-
-    #[test]
-    fn every_mistake_is_told() {
+    fn every_mistake_is_told_with_its_key() {
         let (_, problems) = checked(
-            "names = [\"https://a.b\", \"a..b\", \"10.0.0.1\", \"a.example\", \"-a.b\"]\n\
-             borrowed-names = [\"A.example\"]\nhttps = [\"443\"]\ncertificates = \"certs\"\n\
-             connections = 5\nconnections-per-address = 0\nhttp = [\"[::]:80\"]",
+            "https-listen = [\"everywhere\"]\nhttp-listen = [\"0.0.0.0:80\", \"0.0.0.0:80\"]\n\
+             names = [\"https://help.example.net\", \"a.example\"]\nborrowed-names = [\"A.example\"]\n\
+             certificates = \"tls\"\nconnections = 0\nconnections-per-address = 5",
         );
-        for wanted in [
-            "web.names: \"https://a.b\"",
-            "web.names: \"a..b\"",
-            "web.names: \"10.0.0.1\"",
-            "web.names: \"-a.b\"",
-            "web.borrowed-names: \"A.example\"",
-            "web.https: \"443\"",
-            "web.certificates: certs",
-            "web.connections: 5",
-            "web.connections-per-address: 0",
-        ] {
-            assert!(
-                problems.iter().any(|it| it == wanted),
-                "{wanted} in {problems:?}"
-            );
+        let keys = [
+            "web.https-listen: found \"everywhere\"",
+            "web.http-listen: found 0.0.0.0:80 twice",
+            "web.names: found \"https://help.example.net\"",
+            "web.certificates: found tls",
+            "web.connections: found 0",
+            "web.borrowed-names: found \"a.example\"",
+            "web.connections-per-address: found 5",
+        ];
+        let all = problems.join("\n");
+        for key in keys {
+            assert!(all.contains(key), "{key} is missing in\n{all}");
         }
-    }
-
-    #[test]
-    fn addresses_without_a_name_are_a_mistake() {
-        let (_, problems) = checked("https = [\"[::]:443\"]");
-        assert_eq!(problems, ["web.names: nothing"]);
     }
 }

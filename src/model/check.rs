@@ -111,11 +111,8 @@ impl State {
             }
         }
         for (version, site) in &self.sites.versions {
-            if !self
-                .blobs
-                .get(&site.bundle)
-                .is_some_and(|it| it.released.is_none())
-            {
+            let bundle = self.blobs.get(&site.bundle);
+            if bundle.is_none_or(|it| it.released.is_some()) {
                 wrong.push(format!("site: the bundle of version {version} is not kept"));
             }
         }

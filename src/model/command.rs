@@ -282,6 +282,13 @@ pub enum Command {
         /// The incarnation.
         incarnation: u64,
     },
+    /// Says whether a node may vote. Raft's membership follows; without it a demoted node would be promoted again.
+    SetRole {
+        /// The node.
+        node: NodeId,
+        /// What it may become.
+        role: Role,
+    },
     /// Somebody asks for a change of members or of leadership. It is put on the record before it is tried.
     ChangeMembers {
         /// The change, in words.
@@ -316,6 +323,7 @@ impl Command {
             Self::LeaseItem { .. } => "lease-item",
             Self::SettleItem { .. } => "settle-item",
             Self::BoxOpened { .. } => "box-opened",
+            Self::SetRole { .. } => "set-role",
             Self::ChangeMembers { .. } => "change-members",
         }
     }
@@ -341,6 +349,7 @@ impl Command {
             | Self::LeaseItem { .. }
             | Self::SettleItem { .. }
             | Self::BoxOpened { .. }
+            | Self::SetRole { .. }
             | Self::ChangeMembers { .. } => None,
         }
     }
@@ -354,7 +363,8 @@ impl Command {
             | Self::AdmitNode { token, .. } => token.to_string(),
             Self::ReportNode { node, .. }
             | Self::ForgetNode { node }
-            | Self::BoxOpened { node, .. } => node.to_string(),
+            | Self::BoxOpened { node, .. }
+            | Self::SetRole { node, .. } => node.to_string(),
             Self::SetProfile { profile } => profile.name().to_owned(),
             Self::PublishSite { bundle: hash, .. }
             | Self::BlobHeld { hash, .. }

@@ -1,6 +1,6 @@
 //! Conversations: everything between one customer and support, whatever door it came in by.
 
-use imbl::{OrdSet, Vector};
+use imbl::Vector;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -133,11 +133,7 @@ pub(super) fn open(state: &mut State, entry: &Entry<'_>) -> Result<Reply, Refusa
             messages: Vector::new(),
         },
     );
-    state
-        .tickets
-        .entry(ticket.clone())
-        .or_insert_with(OrdSet::new)
-        .insert(*id);
+    state.tickets.entry(ticket.clone()).or_default().insert(*id);
     let reply = add(state, entry, *id, body, *taken)?;
     if *by_mail && !quarantined {
         outbox::put(

@@ -35,6 +35,10 @@ pub const BLOB_RELEASE_MS: u64 = 3_600_000;
 pub const NODES_MAX: usize = 32;
 /// Join tokens that exist at a time.
 pub const TOKENS_MAX: usize = 64;
+/// How long after its admission a node is let in by itself; later one that is no member has left, and stays out.
+pub const ADMITTED_LATELY_MS: u64 = 3_600_000;
+/// Entries that a learner may lack and still count as caught up: a moment's worth under load.
+pub const CAUGHT_UP_ENTRIES: u64 = 1_000;
 /// The longest a join token may live: a day, as it opens the cluster.
 pub const TOKEN_TTL_MS_MAX: u64 = 24 * 3_600_000;
 
@@ -64,6 +68,10 @@ pub const CONFIG_MISTAKES_MAX: usize = 100;
 pub const SECRET_BYTES_MAX: u64 = 64 * 1024;
 /// Bytes of the path of a socket, which is all that Linux takes (`sun_path` has 108 with the closing zero).
 pub const SOCKET_PATH_BYTES_MAX: usize = 107;
+/// Bytes of a service key's file: far more than the most keys take.
+pub const SERVICE_KEY_FILE_BYTES_MAX: u64 = 16 << 10;
+/// Keys that such a file may hold: one for each rotation in the life of a cluster.
+pub const SERVICE_KEYS_MAX: usize = 64;
 /// Log lines that wait to be written; more are dropped and counted, as a stalled log must not stop the node.
 pub const LOG_LINES_WAITING_MAX: usize = 4_096;
 /// Series that the metrics show: all of ours with seven nodes come to some hundreds.
@@ -113,6 +121,9 @@ pub const APPLIED_HASHES_KEPT: usize = 4_096;
 /// How far a leader's clock may be off the voters' median, in milliseconds, before it is overruled: ten times what NTP
 /// loses on a bad day, and far below anything that expires.
 pub const CLOCK_SKEW_MS_MAX: i64 = 5_000;
+/// How long the log's disk may take for one write before a leader hands over: longer than any honest hiccup, and
+/// shorter than a customer's patience.
+pub const DISK_STALL_MS: u64 = 2_000;
 /// Proposals and questions that wait for the Raft runtime on one node.
 pub const CLUSTER_REQUESTS_MAX: usize = 8_192;
 
@@ -162,6 +173,8 @@ pub const PEER_BODIES_BYTES_MAX: usize = 64 * 1_024 * 1_024;
 pub const PEER_FRAMES_WAITING: usize = 16;
 /// How long a transfer may stand still before it is given up.
 pub const PEER_STALL_MS: u64 = 10_000;
+/// Bytes of a snapshot that are hashed before others get a turn: two milliseconds on a slow processor.
+pub const SNAPSHOT_HASH_STEP: usize = 1_024 * 1_024;
 /// Bytes of one chunk of a file that travels between peers.
 pub const PEER_CHUNK_BYTES: usize = 64 * 1_024;
 /// Bytes a second that one transfer may take, so that heartbeats survive on a 100 Mbit/s line.
@@ -172,6 +185,24 @@ pub const PEER_BACKOFF_MS: (u64, u64) = (100, 2_000);
 pub const PEER_PING_MS: (u64, u64) = (1_000, 2_000);
 /// How long sent bytes may stay unacknowledged before the kernel gives the connection up.
 pub const PEER_UNACKNOWLEDGED_MS: u64 = 3_000;
+/// Bytes in one line of a mail server's answer: RFC 5321 allows 512, some servers write more.
+pub const SMTP_REPLY_LINE_BYTES: usize = 2_048;
+/// Lines in one answer of a mail server: the longest EHLO seen has about 20.
+pub const SMTP_REPLY_LINES: usize = 100;
+/// Relays that a node may be told of: each costs a full set of timeouts before the next is tried.
+pub const MAIL_RELAYS_MAX: usize = 8;
+/// Mails a node has under way at a time, each on a connection of its own: what careful relays allow one sender.
+pub const MAIL_SESSIONS_MAX: usize = 4;
+/// How long a node holds an outbox item before it must say that it still does: the delay when it dies at work.
+pub const MAIL_LEASE_MS: u64 = 30_000;
+/// How long each further node leaves an item to those before it, so that one proposes and not all of them.
+pub const MAIL_TURN_MS: u64 = 2_000;
+/// How long a node is alone before it mails what it holds: an election must not cause such mail.
+pub const ALONE_MAIL_MS: u64 = 10_000;
+/// Bytes of the file of held messages that were mailed: a hundred thousand of them.
+pub const HELD_TOLD_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Outbox items looked at in one search for work: more than are ever due and not taken within a turn.
+pub const MAIL_SEARCH_MAX: usize = 10_000;
 
 /// Connections to the local socket at a time: people and their scripts, and one console.
 pub const DESK_CONNECTIONS_MAX: usize = 64;
@@ -262,3 +293,66 @@ const _: () = assert!(AUDIT_LINES_MAX + ANSWERS_MAX <= 200_000);
 const _: () = assert!(LEASE_MS_MAX < ACKNOWLEDGEMENT_MAIL_MS);
 const _: () =
     assert!(HOLD_AFTER_MS < LETTERBOX_PROPOSE_MS && LETTERBOX_BATCH_MAX <= LETTERBOX_JOBS_MAX);
+
+/// Bytes of a public form's body: four fields at their bounds, four bytes a character, each byte as `%xx`, and names.
+pub const FORM_BYTES_MAX: usize = 64 * 1024;
+/// Milliseconds below which a form came back faster than a person writes; it is kept apart, not refused.
+pub const FORM_AGE_MS_MIN: u64 = 2_000;
+/// Milliseconds for which a form can be sent: a page left open over night still can.
+pub const FORM_AGE_MS_MAX: u64 = 24 * 3_600_000;
+/// Milliseconds by which the clock of the node that made a form may be ahead of the one that takes it.
+pub const FORM_CLOCK_AHEAD_MS: u64 = 5 * 60_000;
+/// How long a customer waits, after a quorum has the message, for this node to have it too: the next page is read here.
+pub const CATCH_UP_MS: u64 = 1_000;
+/// Final digits of a telephone number that are compared: people leave the country code out.
+pub const PHONE_DIGITS_COMPARED: usize = 9;
+
+/// The shape of a token bucket: how much at once, and how fast it is forgiven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bucket {
+    /// Milliseconds until one more fits.
+    pub each_ms: u64,
+    /// So many at once are ordinary; past it what comes is kept apart (quarantine).
+    pub soft: u64,
+    /// So many at once and no more; past it the visitor is asked to wait.
+    pub hard: u64,
+}
+
+/// Messages from one address or IPv6 /64: a mobile operator puts many people behind one, so only dozens at once stand out.
+pub const PACE_HOST: Bucket = Bucket {
+    each_ms: 3_000,
+    soft: 30,
+    hard: 120,
+};
+/// Messages from one /24 or /48.
+pub const PACE_NETWORK: Bucket = Bucket {
+    each_ms: 300,
+    soft: 200,
+    hard: 1_200,
+};
+/// Messages that one node takes: the worst day seen elsewhere brought a few thousand an hour; the disk takes far more.
+pub const PACE_EVERYBODY: Bucket = Bucket {
+    each_ms: 5,
+    soft: 10_000,
+    hard: 50_000,
+};
+/// Messages added to one conversation: a person in haste sends one line at a time.
+pub const PACE_CONVERSATION: Bucket = Bucket {
+    each_ms: 5_000,
+    soft: 20,
+    hard: 40,
+};
+/// Tries of one ticket code, from wherever: contacts cannot be guessed at one a minute.
+pub const PACE_TICKET: Bucket = Bucket {
+    each_ms: 60_000,
+    soft: 20,
+    hard: 20,
+};
+/// Tries of ticket codes from one address: people mistype; the code space of 5 * 10^11 cannot be searched at this pace.
+pub const PACE_TICKETS_OF_HOST: Bucket = Bucket {
+    each_ms: 10_000,
+    soft: 30,
+    hard: 30,
+};
+/// Buckets remembered at a time: about 6 MB.
+pub const PACE_KEYS_MAX: usize = 65_536;

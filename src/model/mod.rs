@@ -149,6 +149,10 @@ impl State {
         Ok(())
     }
 
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one exhaustive match: a line or a few for each command"
+    )]
     fn change(&mut self, entry: &Entry<'_>) -> Result<Reply, Refusal> {
         let proposal = &entry.stamped.proposal;
         let index = entry.index;
@@ -240,6 +244,7 @@ impl State {
                 outcome,
             } => outbox::settle(self, *item, *epoch, outcome),
             Command::BoxOpened { node, incarnation } => boxes::opened(self, *node, *incarnation),
+            Command::SetRole { node, role } => nodes::set_role(self, *node, *role),
             // Raft changes its members itself; that somebody asked for it is what the record needs.
             Command::ChangeMembers { .. } => Ok(Reply::Done),
         }

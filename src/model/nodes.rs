@@ -257,6 +257,15 @@ pub(super) fn report(
     Ok(Reply::Done)
 }
 
+pub(super) fn set_role(state: &mut State, id: NodeId, role: Role) -> Result<Reply, Refusal> {
+    let node = state
+        .nodes
+        .get_mut(&id)
+        .ok_or_else(|| Refusal::unknown("node"))?;
+    node.role = role;
+    Ok(Reply::Done)
+}
+
 pub(super) fn forget(state: &mut State, id: NodeId) -> Result<Reply, Refusal> {
     if state.members().contains(&id) {
         return Err(Refusal::StillMember { node: id });

@@ -214,7 +214,9 @@ pub(super) fn lease(
     let Some(item) = state.outbox.get(&id) else {
         return Err(Refusal::unknown("outbox item"));
     };
-    if let Some(held) = item.lease.filter(|it| it.until > now) {
+    // The holder itself may lease again: that is how a slow mail server is waited for without long leases.
+    let held_by_another = |it: &Lease| it.until > now && it.node != node;
+    if let Some(held) = item.lease.filter(held_by_another) {
         return Err(Refusal::Leased {
             by: held.node,
             until: held.until,

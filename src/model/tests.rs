@@ -160,10 +160,10 @@ fn a_message_to_support_goes_by_the_off_net_address_when_the_first_does_not_take
         panic!()
     };
     let again = story.by(
-        Actor::Node(node),
+        Actor::Node(NodeId(9)),
         Command::LeaseItem {
             item,
-            node,
+            node: NodeId(9),
             ttl_ms: 1_000,
         },
     );
@@ -495,6 +495,10 @@ fn any_command() -> impl Strategy<Value = Command> {
         }),
         (node.clone(), any::<u64>())
             .prop_map(|(node, incarnation)| Command::BoxOpened { node, incarnation }),
+        (node.clone(), any::<bool>()).prop_map(|(node, votes)| Command::SetRole {
+            node,
+            role: if votes { Role::Voter } else { Role::Learner },
+        }),
         node.prop_map(|node| Command::ForgetNode { node }),
     ]
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    durable::{self, DurableError},
+    durable,
     model::{limits, words::Timestamp},
 };
 
@@ -123,16 +123,13 @@ impl Identity {
 
     /// Writes all three files so that they survive a power cut: the key first, the certificate, which makes it whole, last.
     pub fn save(&self, folder: &Path) -> Result<(), IdentityError> {
-        let wrote = |path: PathBuf, done: Result<(), DurableError>| {
-            done.map_err(|source| IdentityError::Write {
-                path,
-                source: source.into(),
-            })
+        let wrote = |path: PathBuf, done: io::Result<()>| {
+            done.map_err(|source| IdentityError::Write { path, source })
         };
         let (key, ca) = (folder.join(KEY), folder.join(CA));
         wrote(
             key.clone(),
-            durable::write_durably(&key, self.key_pem.as_bytes()),
+            durable::write_secret_durably(&key, self.key_pem.as_bytes()),
         )?;
         wrote(
             ca.clone(),
@@ -157,12 +154,8 @@ impl Identity {
     /// Writes only the certificate; a renewal keeps the key, so a crash leaves either the old or the new one, both whole.
     pub fn save_certificate(&self, folder: &Path) -> Result<(), IdentityError> {
         let path = folder.join(CERTIFICATE);
-        durable::write_durably(&path, self.certificate_pem.as_bytes()).map_err(|source| {
-            IdentityError::Write {
-                path,
-                source: source.into(),
-            }
-        })
+        durable::write_durably(&path, self.certificate_pem.as_bytes())
+            .map_err(|source| IdentityError::Write { path, source })
     }
 
     /// Whether two thirds of the certificate's life are over. The last third is there to find a leader in.
@@ -211,7 +204,7 @@ impl Identity {
 }
 
 fn read_pem(path: &Path) -> Result<String, IdentityError> {
-    let read = durable::read_whole(path, limits::PEM_BYTES_MAX).map_err(io::Error::from);
+    let read = durable::read_at_most(path, limits::PEM_BYTES_MAX);
     let text = read.and_then(|bytes| String::from_utf8(bytes).map_err(io::Error::other));
     text.map_err(|source| IdentityError::Read {
         path: path.to_owned(),

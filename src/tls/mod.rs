@@ -5,6 +5,7 @@
 
 pub mod base32;
 pub mod identity;
+pub mod outgoing;
 pub mod peer;
 pub mod pki;
 pub mod public;

@@ -186,12 +186,10 @@ impl PeerTls {
 
     /// The TLS name of a node in our cluster.
     pub fn server_name(&self, node: NodeId) -> ServerName<'static> {
-        let name = PeerName {
+        server_name(PeerName {
             cluster: self.name.cluster,
             node,
-        };
-        ServerName::try_from(name.to_string())
-            .expect("a node's name is a DNS name because it is digits and fixed words")
+        })
     }
 }
 
@@ -225,6 +223,11 @@ pub fn peer_of(certificates: Option<&[CertificateDer<'_>]>) -> Result<PeerName, 
         .and_then(<[_]>::first)
         .ok_or(PkiError::Name)
         .and_then(pki::peer_name)
+}
+
+fn server_name(name: PeerName) -> ServerName<'static> {
+    ServerName::try_from(name.to_string())
+        .expect("a node's name is a DNS name because it is digits and fixed words")
 }
 
 fn roots(ca: &CertificateDer<'static>) -> Result<RootCertStore, PeerTlsError> {
@@ -455,7 +458,7 @@ impl ServerCertVerifier for PinnedAuthority {
                 .build()
                 .map_err(|_| unknown())?;
         // Any node of the cluster will do, so the name to be proven is the one it claims.
-        let claimed = ServerName::try_from(name.to_string()).map_err(|_| refused(Foreign))?;
+        let claimed = server_name(name);
         within_grace(end_entity, now, |at| {
             chain.verify_server_cert(end_entity, &[], &claimed, ocsp_response, at)
         })

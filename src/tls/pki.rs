@@ -303,6 +303,12 @@ pub fn key_fingerprint(key_pem: &str) -> Result<Fingerprint, PkiError> {
         .map_err(PkiError::Key)
 }
 
+/// The SHA-256 of the public key in a certificate request that its own key signed.
+pub fn request_fingerprint(csr_pem: &str) -> Result<Fingerprint, PkiError> {
+    let request = CertificateSigningRequestParams::from_pem(csr_pem).map_err(PkiError::Request)?;
+    Ok(Fingerprint(spki_hash(&request.public_key)))
+}
+
 fn spki_hash(key: &impl PublicKeyData) -> [u8; 32] {
     Sha256::digest(key.subject_public_key_info()).into()
 }

@@ -402,9 +402,9 @@ fn files_in(folder: &Path) -> Result<Seen, PublicTlsError> {
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, PublicTlsError> {
-    durable::read_whole(path, limits::PEM_BYTES_MAX).map_err(|source| PublicTlsError::Read {
+    durable::read_at_most(path, limits::PEM_BYTES_MAX).map_err(|source| PublicTlsError::Read {
         path: path.to_owned(),
-        source: source.into(),
+        source,
     })
 }
 
@@ -473,14 +473,13 @@ fn own_pair(folder: &Path, names: &[String], now: Timestamp) -> Result<Pair, Pub
             source,
         }
     })?;
-    let failed = |source: io::Error| PublicTlsError::Write {
+    let failed = |source| PublicTlsError::Write {
         path: path.clone(),
         source,
     };
     fs::create_dir_all(folder).map_err(failed)?;
-    durable::write_durably(&path.with_extension("key"), key.as_bytes())
-        .map_err(|it| failed(it.into()))?;
-    durable::write_durably(&path, certificate.as_bytes()).map_err(|it| failed(it.into()))?;
+    durable::write_secret_durably(&path.with_extension("key"), key.as_bytes()).map_err(failed)?;
+    durable::write_durably(&path, certificate.as_bytes()).map_err(failed)?;
     read_pair(&path)
 }
 

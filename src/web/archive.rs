@@ -163,7 +163,7 @@ impl Draft {
                 decoder.window_log_max(ZSTD_WINDOW_LOG).map_err(damaged)?;
                 collected.tar(decoder)?;
             }
-            [start @ ..] if start.get(257..262) == Some(b"ustar") => collected.tar(archive)?,
+            start if start.get(257..262) == Some(b"ustar") => collected.tar(archive)?,
             _ => return Err(BundleRefused::UnknownKind),
         }
         collected.finish()
@@ -351,31 +351,32 @@ impl Collected {
         for entry in archive.entries().map_err(|e| damaged(&after, e))? {
             let entry = entry.map_err(|e| damaged(&after, e))?;
             let raw = entry.path_bytes().into_owned();
-            let kind = match entry.header().entry_type() {
-                tar::EntryType::Regular | tar::EntryType::Continuous => None,
-                tar::EntryType::XGlobalHeader => continue,
-                tar::EntryType::Directory => {
-                    // `tar -C folder .` begins with `./`, which is the bundle itself.
-                    match paths::checked(&raw) {
-                        Ok(_) | Err(PathFault::Empty) => continue,
-                        Err(fault) => {
-                            let name = printable(&raw);
-                            return Err(BundleRefused::Path { name, fault });
-                        }
+            let kind = entry.header().entry_type();
+            if kind.is_pax_global_extensions() {
+                continue;
+            }
+            if kind.is_dir() {
+                // `tar -C folder .` begins with `./`, which is the bundle itself.
+                match paths::checked(&raw) {
+                    Ok(_) | Err(PathFault::Empty) => continue,
+                    Err(fault) => {
+                        let name = printable(&raw);
+                        return Err(BundleRefused::Path { name, fault });
                     }
                 }
-                tar::EntryType::Symlink => Some("a symbolic link"),
-                tar::EntryType::Link => Some("a hard link"),
-                _ => Some("a device, pipe or sparse file"),
-            };
+            }
             let Some(path) = self.admit(&raw)? else {
                 continue;
             };
-            if let Some(kind) = kind {
+            if !kind.is_file() && !kind.is_contiguous() {
+                let kind = match (kind.is_symlink(), kind.is_hard_link()) {
+                    (true, _) => "a symbolic link",
+                    (_, true) => "a hard link",
+                    _ => "a device, pipe or sparse file",
+                };
                 return Err(BundleRefused::NotAFile { name: path, kind });
             }
-            let claimed = entry.size();
-            let limit = claimed.min(SITE_FILE_BYTES + 1);
+            let limit = entry.size().min(SITE_FILE_BYTES + 1);
             after = Some(path.clone());
             self.take(path.clone(), entry)?;
             // A stream that ends within a file ends like a file that is shorter.

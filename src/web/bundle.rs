@@ -226,8 +226,7 @@ fn squeeze_all(files: &[(&str, &[u8])]) -> Vec<Forms> {
 /// What is wrong with it. Bytes that pass were written by `pack`, here or on another node.
 pub fn load(blob: &Bytes) -> Result<Vec<File>, Unusable> {
     let body = checked_body(blob)?;
-    let table_bytes =
-        u32::from_le_bytes(blob[8..HEAD_BYTES].try_into().expect("four bytes")) as usize;
+    let table_bytes = u32::from_le_bytes([blob[8], blob[9], blob[10], blob[11]]) as usize;
     let whole = |why| Unusable::Entry {
         path: String::new(),
         why,
@@ -267,7 +266,8 @@ pub fn load(blob: &Bytes) -> Result<Vec<File>, Unusable> {
             let range = within(&contents, span).ok_or_else(|| wrong("its content lies outside"))?;
             Ok(Some(blob.slice(range)))
         };
-        let identity = part(Encoding::Identity)?.expect("every line has its content as it is");
+        let identity = part(Encoding::Identity)?
+            .expect("there is an identity span in every line, because it is no option there");
         total += identity.len() as u64;
         if total > SITE_BYTES {
             return Err(wrong("the contents are too large together"));

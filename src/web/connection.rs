@@ -287,6 +287,7 @@ where
             Ok(Poll::Ready(())) => {}
             Ok(Poll::Pending) => {
                 let counters = self.counters.clone();
+                // For this one request.
                 tokio::spawn(async move {
                     if AssertUnwindSafe(stream).catch_unwind().await.is_err() {
                         note_panic(&counters);

@@ -169,7 +169,7 @@ mod tests {
             for piece in bytes.chunks(cut) {
                 prop_assert_eq!(count.received(piece), Ok(()));
             }
-            prop_assert_eq!(count.control as usize, sizes.len());
+            prop_assert_eq!(count.control, sizes.len() as u64);
             prop_assert_eq!((count.skip, count.head_filled), (0, 0));
         }
     }

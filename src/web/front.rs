@@ -25,6 +25,7 @@ use crate::web::host::{Names, NoHost, Standing};
 use crate::web::inline::Inline;
 use crate::web::negotiate::Accepted;
 use crate::web::posted::{Breach, Posted};
+use crate::web::public::Visitor;
 use crate::web::site::{ALLOW_READING, Site};
 use crate::web::vitals::{Patience, Underway, Vitals};
 use crate::web::{media, policy, squeeze};
@@ -38,16 +39,7 @@ const SERVICE_WORKER: HeaderName = HeaderName::from_static("service-worker");
 /// Answers the token of an ACME challenge (RFC 8555 section 8.3), where there is one.
 pub type Challenge = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
-/// Who asks, as the listener knows it: an extension of every request that a router gets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Visitor {
-    /// The address of the connection. Never to be written down.
-    pub address: IpAddr,
-    /// The name asked for is the company's own, switched over to us: nothing may outlive the outage.
-    pub borrowed: bool,
-}
-
-/// Cancelled when the node stops: another extension of every request. Whoever streams must end then, since a stream
+/// Cancelled when the node stops: an extension of every request that a router gets. Whoever streams must end then, since a stream
 /// that goes on keeps its connection open until the deadline.
 #[derive(Debug, Clone)]
 pub struct Stopping(pub CancellationToken);
@@ -96,7 +88,9 @@ impl Future for Answer {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut *self {
-            Answer::Ready(answer) => Poll::Ready(Ok(answer.take().expect("polled once"))),
+            Answer::Ready(answer) => Poll::Ready(Ok(answer.take().expect(
+                "an answer that is there is taken once, because no future is polled after its end",
+            ))),
             Answer::Routed(answer) => answer.as_mut().poll(cx).map(Ok),
         }
     }
@@ -153,7 +147,7 @@ impl Front {
         }
         let standing = match self.find(request) {
             Ok((_, standing)) => standing,
-            Err(answer) => return Decision::Now(answer),
+            Err(answer) => return Decision::Now(*answer),
         };
         if let Some(answer) = refused_method(request, standing) {
             return Decision::Now(answer);
@@ -194,7 +188,7 @@ impl Front {
         }
         let (host, standing) = match self.find(request) {
             Ok(found) => found,
-            Err(answer) => return Decision::Now(answer),
+            Err(answer) => return Decision::Now(*answer),
         };
         if let Some(token) = path.strip_prefix(CHALLENGE) {
             // RFC 8555 section 8.3: base64url, at least 128 bits.
@@ -235,26 +229,32 @@ impl Front {
     }
 
     /// The name a request is for, or the answer that there is none.
-    fn find<B>(&self, request: &Request<B>) -> Result<(&Arc<str>, Standing), Response<Content>> {
+    fn find<B>(
+        &self,
+        request: &Request<B>,
+    ) -> Result<(&Arc<str>, Standing), Box<Response<Content>>> {
         if request
             .uri()
             .path_and_query()
             .is_some_and(|t| t.as_str().len() > REQUEST_TARGET_BYTES)
         {
             let words = Bytes::from_static(b"This address is too long.\n");
-            return Err(text(StatusCode::URI_TOO_LONG, words));
+            return Err(Box::new(text(StatusCode::URI_TOO_LONG, words)));
         }
-        self.names.find(request).map_err(|fault| match fault {
-            NoHost::Unreadable => text(StatusCode::BAD_REQUEST, Bytes::from_static(UNREADABLE)),
-            NoHost::NotOurs => {
-                self.counters.misdirected.add();
-                let words = b"This server does not answer for that name.\n";
-                text(StatusCode::MISDIRECTED_REQUEST, Bytes::from_static(words))
-            }
+        self.names.find(request).map_err(|fault| {
+            let (status, words) = match fault {
+                NoHost::Unreadable => (StatusCode::BAD_REQUEST, UNREADABLE),
+                NoHost::NotOurs => {
+                    self.counters.misdirected.add();
+                    (StatusCode::MISDIRECTED_REQUEST, NOT_OURS)
+                }
+            };
+            Box::new(text(status, Bytes::from_static(words)))
         })
     }
 }
 
+const NOT_OURS: &[u8] = b"This server does not answer for that name.\n";
 const UNREADABLE: &[u8] = b"This request does not say which site it is for.\n";
 
 /// Methods that no page has, and the question to the server as a whole.

@@ -1,5 +1,5 @@
 //! The public's door: host names, TLS connections, the published website, and the way to Lifeboat's own pages.
-//! It decides who answers and protects the node from what comes in; what the pages say is not its business.
+//! It decides who answers and protects the node from what comes in; what the pages say is `public`'s business.
 //! What fails here fails for one request or one connection.
 //!
 //! A request goes `listener` (is there a place) -> `connection` (handshake, HTTP, times) -> `front` (who answers) ->
@@ -24,11 +24,12 @@ mod paths;
 mod places;
 mod policy;
 mod posted;
+pub mod public;
 pub mod site;
 mod squeeze;
 mod vitals;
 
-pub use front::{Front, Stopping, Visitor};
+pub use front::{Front, Stopping};
 pub use listener::{Bounds, Sockets, serve};
 pub use site::Site;
 pub use vitals::Patience;

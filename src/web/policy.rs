@@ -122,8 +122,5 @@ pub fn leave_unread(headers: &mut HeaderMap) {
 
 /// The value of `Content-Encoding`, where there is one.
 pub fn content_encoding(encoding: Encoding) -> Option<HeaderValue> {
-    match encoding {
-        Encoding::Identity => None,
-        squeezed => Some(HeaderValue::from_static(squeezed.token())),
-    }
+    (encoding != Encoding::Identity).then(|| HeaderValue::from_static(encoding.token()))
 }

@@ -448,9 +448,10 @@ fn visible(value: &str) -> HeaderValue {
 /// Strong, and different for each form of the file (RFC 9110 section 8.8.3.3).
 fn etag(digest: &[u8; 32], encoding: Encoding) -> HeaderValue {
     let hash = hex(&digest[..16]);
-    let etag = match encoding {
-        Encoding::Identity => format!("\"{hash}\""),
-        squeezed => format!("\"{hash}-{}\"", squeezed.token()),
+    let etag = if encoding == Encoding::Identity {
+        format!("\"{hash}\"")
+    } else {
+        format!("\"{hash}-{}\"", encoding.token())
     };
     HeaderValue::from_str(&etag).expect("hexadecimal digits and letters")
 }

@@ -5,6 +5,7 @@
 //! Reading never panics and never allocates more than the frame is long: an unknown version, an
 //! unknown or unexpected kind, a body that does not fit and left-over bytes are each their own error.
 
+pub mod joining;
 mod packed;
 mod records;
 pub mod talk;
@@ -56,6 +57,8 @@ pub enum Kind {
     SnapshotOffer = 23,
     /// The answer to a whole snapshot.
     SnapshotResponse = 24,
+    /// How much of a snapshot the follower has.
+    SnapshotProgress = 25,
     /// A proposal on its way to the leader.
     Forward = 32,
     /// What became of it.
@@ -68,10 +71,18 @@ pub enum Kind {
     Change = 36,
     /// What became of it.
     Changed = 37,
+    /// A newcomer asks to join.
+    JoinRequest = 38,
+    /// What became of it.
+    JoinAnswer = 39,
+    /// A member asks for a newer certificate.
+    RenewRequest = 40,
+    /// The newer certificate.
+    RenewAnswer = 41,
 }
 
 impl Kind {
-    const ALL: [Kind; 20] = [
+    const ALL: [Kind; 25] = [
         Kind::LogId,
         Kind::Vote,
         Kind::Entry,
@@ -86,12 +97,17 @@ impl Kind {
         Kind::TransferResponse,
         Kind::SnapshotOffer,
         Kind::SnapshotResponse,
+        Kind::SnapshotProgress,
         Kind::Forward,
         Kind::Forwarded,
         Kind::Ping,
         Kind::Pong,
         Kind::Change,
         Kind::Changed,
+        Kind::JoinRequest,
+        Kind::JoinAnswer,
+        Kind::RenewRequest,
+        Kind::RenewAnswer,
     ];
 
     fn from_byte(byte: u8) -> Option<Kind> {

@@ -299,6 +299,8 @@ pub struct SnapshotHeader {
     pub last: Option<LogIdRecord>,
     /// The membership in force there.
     pub membership: StoredMembershipRecord,
+    /// The running hash over everything applied, which a node goes on with from here.
+    pub running: [u8; 32],
     /// Bytes of the encoded state, before compression.
     pub state_bytes: u64,
     /// SHA-256 of the encoded state, the same on every node that applied the same entries.

@@ -63,6 +63,8 @@ pub struct Condition {
     pub chain: Option<KeyedHash>,
     /// It leads, and a majority acknowledged that within the last lease.
     pub leads: bool,
+    /// Its log lost entries that it had acknowledged; it must get them again from the leader.
+    pub damaged: bool,
 }
 
 /// How a node is, said to a peer.

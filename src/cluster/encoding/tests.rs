@@ -1,3 +1,5 @@
+//! Tests of the bytes on disk and between nodes: what was written once must stay readable.
+
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
@@ -45,18 +47,20 @@ fn golden<R: Record + PartialEq + std::fmt::Debug>(record: R, bytes: &str) {
     assert_eq!(decode::<R>(&frame).unwrap(), record);
 }
 
+const LAST: LogIdRecord = LogIdRecord {
+    term: 2,
+    node: 3,
+    index: 300,
+};
+const VOTE: VoteRecord = VoteRecord {
+    term: 2,
+    node: 3,
+    committed: true,
+};
+
 #[test]
-fn bytes_written_by_the_first_release_are_still_written_and_read() {
-    let last = LogIdRecord {
-        term: 2,
-        node: 3,
-        index: 300,
-    };
-    let vote = VoteRecord {
-        term: 2,
-        node: 3,
-        committed: true,
-    };
+fn bytes_kept_by_the_first_release_are_still_written_and_read() {
+    let (last, vote) = (LAST, VOTE);
     golden(last, "01010203ac02");
     golden(vote, "0102020301");
     let blank = EntryRecord {
@@ -83,16 +87,18 @@ fn bytes_written_by_the_first_release_are_still_written_and_read() {
             set_by: Some(last),
             members,
         },
+        running: [3; 32],
         state_bytes: 9,
         state_sha256: [1; 32],
         body_bytes: 8,
         body_sha256: [2; 32],
     };
     let (seven, one, two) = ("07".repeat(16), "01".repeat(32), "02".repeat(32));
+    let three = "03".repeat(32);
     let members = "020201050205060109";
     golden(
         header,
-        &format!("0104{seven}01010203ac02010203ac02{members}09{one}08{two}"),
+        &format!("0104{seven}01010203ac02010203ac02{members}{three}09{one}08{two}"),
     );
     golden(
         DamageRecord {
@@ -102,6 +108,12 @@ fn bytes_written_by_the_first_release_are_still_written_and_read() {
         },
         "0105050901",
     );
+}
+
+#[test]
+fn bytes_sent_by_the_first_release_are_still_sent_and_read() {
+    let (last, vote) = (LAST, VOTE);
+    let entry = EntryRecord::from(&Entry::new(id(2, 3, 300), Payload::Normal(packed(b"abc"))));
     let append = wire::AppendRequest {
         vote,
         previous: Some(LogIdRecord {
@@ -145,6 +157,7 @@ fn bytes_written_by_the_first_release_are_still_written_and_read() {
     );
     golden(wire::TransferResponse::Accepted, "011600");
     golden(wire::SnapshotResponse { vote }, "0118020301");
+    golden(wire::SnapshotProgress { have: 300 }, "0119ac02");
 }
 
 #[test]
@@ -473,4 +486,5 @@ fn read_as_everything(frame: &[u8]) {
     let _ = decode::<wire::TransferResponse>(frame);
     let _ = decode::<wire::SnapshotOffer>(frame).map(|it| it.meta());
     let _ = decode::<wire::SnapshotResponse>(frame);
+    let _ = decode::<wire::SnapshotProgress>(frame);
 }

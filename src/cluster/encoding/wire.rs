@@ -375,6 +375,17 @@ impl SnapshotOffer {
     }
 }
 
+/// How much of a snapshot the follower has: where to go on, and later that it still receives or installs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotProgress {
+    /// Bytes of the file.
+    pub have: u64,
+}
+
+impl Record for SnapshotProgress {
+    const KIND: Kind = Kind::SnapshotProgress;
+}
+
 /// The answer to a whole snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotResponse {

@@ -486,6 +486,7 @@ async fn a_node_that_comes_back_is_found_again() {
             "{error:?} {:?}",
             error.source()
         );
+        // waits because a dial that failed rests before the next
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

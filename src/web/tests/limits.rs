@@ -230,7 +230,7 @@ async fn a_reader_who_stands_still_is_left() {
     let house = hasty_house().await;
     house.publish();
     let mut h1 = house.tls("http/1.1").await;
-    h1.write_all(format!("GET /large.bin HTTP/1.1\r\nhost: {OWN}\r\n\r\n").as_bytes())
+    h1.write_all(format!("GET /large.mp4 HTTP/1.1\r\nhost: {OWN}\r\n\r\n").as_bytes())
         .await
         .unwrap();
     house.until(|counters| &counters.slow_readers, 1).await;
@@ -239,7 +239,7 @@ async fn a_reader_who_stands_still_is_left() {
     let no_window = frame(4, 0, 0, &[0, 4, 0, 0, 0, 0]);
     let head = [
         &[0x82, 0x87, 0x04, 10][..],
-        b"/large.bin",
+        b"/large.mp4",
         &[0x41, 16],
         OWN.as_bytes(),
     ]

@@ -31,8 +31,9 @@ use tokio_util::sync::CancellationToken;
 use super::archive::Draft;
 use super::counters::{Count, Counters};
 use super::host::Names;
-use super::{Bounds, Front, Patience, Site, Sockets, Visitor, bundle, serve};
-use crate::tls::{pki, public};
+use super::public::Visitor;
+use super::{Bounds, Front, Patience, Site, Sockets, bundle, serve};
+use crate::tls::public;
 
 pub(super) const OWN: &str = "help.example.net";
 pub(super) const BORROWED: &str = "www.example.com";
@@ -185,7 +186,7 @@ impl House {
             ("about.html", b"about"),
             ("404.html", b"lost"),
             ("style.css", b"p{}"),
-            ("large.bin", &vec![b'x'; 20 * 1024 * 1024]),
+            ("large.mp4", &vec![b'x'; 20 * 1024 * 1024]),
         ])));
     }
 

@@ -56,7 +56,7 @@ async fn many_answers_at_once_on_one_http_2_connection_are_all_whole() {
         let mut client = client.clone();
         async move {
             let target = if number % 10 == 0 {
-                "/large.bin"
+                "/large.mp4"
             } else {
                 "/about"
             };

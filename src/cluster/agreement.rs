@@ -1,0 +1,588 @@
+//! A node's part in the agreement: opens journal and machine, runs Raft over the network, answers peers.
+//!
+//! Generic over exactly three things: openraft's runtime, the network and the disk. What cannot be opened or cannot
+//! go on is a reason in words, never the end of the process: whoever holds the [`Cluster`] handle reads it there.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use openraft::{AsyncRuntime, Raft, async_runtime::WatchReceiver};
+use tokio::sync::{mpsc, watch};
+
+use super::{
+    Cluster, ProposeError, Request,
+    answers::RaftAnswers,
+    disk::Disk,
+    encoding::{
+        decode, encode,
+        talk::{Change, Changed, Forward, Ping},
+    },
+    fetch::fetch_file,
+    frames::{Allegiance, FrameSink, FrameSource, Refused},
+    health::Health,
+    joining::{Admission, RENEW_PATH},
+    journal::{Damage, Journal, JournalError, KeepFrom},
+    machine::{Machine, Published},
+    membership::{self, Membership},
+    neighbours::Neighbours,
+    net::Net,
+    network::{AddressOf, MayLead, Network, paths},
+    propose::{self, Proposer},
+    raft::{Timing, Types, config, timing},
+    serve::{Inbound, Range, Server},
+    snapshots::SnapshotError,
+    stamp,
+    transport::{Peer, Transport},
+    vigil::{self, Vigil},
+};
+use crate::{
+    clock,
+    model::{
+        State, limits,
+        nodes::Profile,
+        words::{BlobHash, NodeId, Timestamp},
+    },
+    seal::Keyring,
+    tasks::{Outcome, Stop},
+};
+
+/// Opens a blob for a peer from an offset on; `None` when it is not here.
+pub type BlobReader = dyn Fn(BlobHash, u64) -> BoxFuture<'static, Option<Range>> + Send + Sync;
+
+/// What a node brings to take part.
+pub struct Parts<N, D> {
+    /// Which node of which cluster it is.
+    pub us: Allegiance,
+    /// The cluster's name, for Raft's own log lines.
+    pub cluster_name: String,
+    /// How far apart the nodes are.
+    pub profile: Profile,
+    /// The network.
+    pub net: Arc<N>,
+    /// The disk of journal and snapshots.
+    pub disk: D,
+    /// Where nodes listen, for as long as the state does not say so.
+    pub seeds: BTreeMap<NodeId, SocketAddr>,
+    /// The clock.
+    pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    /// Reads blobs for peers.
+    pub blobs: Arc<BlobReader>,
+    /// Opens the authority's key, to admit newcomers and renew certificates.
+    pub keyring: Arc<Keyring>,
+}
+
+/// Why a node cannot take part. It can still serve what it last knew.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The snapshots cannot be used.
+    #[error("the snapshots cannot be used")]
+    Snapshot(#[from] SnapshotError),
+    /// The log cannot be used.
+    #[error("the log cannot be used")]
+    Journal(#[from] JournalError),
+    /// The vote is lost: this node could vote twice in a term.
+    #[error("its vote is lost, so that it could vote twice; it must join again as a new node")]
+    VoteLost,
+    /// Raft did not start.
+    #[error("Raft did not start: {0}")]
+    Raft(String),
+}
+
+/// A long-lived piece of work, by name.
+pub type Work = (
+    &'static str,
+    Box<dyn FnOnce(Stop) -> BoxFuture<'static, Outcome> + Send>,
+);
+
+/// A node that takes part, and the work that must run for it on the Raft runtime.
+pub struct Agreement<R: AsyncRuntime, N: Net, D: Disk> {
+    /// What everybody else holds.
+    pub cluster: Cluster,
+    /// What must run, in the order in which it should start.
+    pub work: Vec<Work>,
+    core: Arc<Core<R, N, D>>,
+    admission: Arc<Admission<R, N, Machine<D>>>,
+}
+
+/// What the pieces of work share.
+pub(super) struct Core<R: AsyncRuntime, N: Net, D: Disk> {
+    pub(super) us: Allegiance,
+    pub(super) raft: Raft<Types<R>, Machine<D>>,
+    pub(super) transport: Transport<N>,
+    pub(super) published: Published,
+    pub(super) damage: watch::Receiver<Option<Damage>>,
+    pub(super) disk: D,
+    pub(super) neighbours: Neighbours,
+    pub(super) timing: Timing,
+    pub(super) profile: Profile,
+    pub(super) clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    pub(super) fenced: watch::Receiver<Option<u32>>,
+    pub(super) seeds: BTreeMap<NodeId, SocketAddr>,
+    pub(super) proposer: Proposer<R, N, Machine<D>>,
+    pub(super) membership: Arc<Membership<R, N, Machine<D>>>,
+}
+
+impl<R: AsyncRuntime, N: Net, D: Disk> Agreement<R, N, D> {
+    /// Opens journal and machine and starts Raft. Nothing is sent or answered before its work runs.
+    ///
+    /// # Errors
+    /// See [`OpenError`]; nothing on disk was changed then but what the journal noted about damage.
+    pub async fn open(parts: Parts<N, D>) -> Result<Self, OpenError> {
+        let timing = timing(parts.profile);
+        let keep_from = KeepFrom::default();
+        let (machine, published) =
+            Machine::open(parts.disk.clone(), parts.us.cluster, keep_from.clone()).await?;
+        let journal = Journal::open(parts.disk.clone(), machine.last(), keep_from).await?;
+        let damage = journal.damage();
+        if damage.borrow().is_some_and(|it| it.vote_lost) {
+            return Err(OpenError::VoteLost);
+        }
+        let (fence, fenced) = watch::channel(None);
+        let fence = Arc::new(fence);
+        let transport = Transport::new(parts.net.clone(), parts.us, fence.clone());
+        let address = address_book(published.state.clone(), parts.seeds.clone());
+        let gate = Arc::new(OnceLock::<Raft<Types<R>, Machine<D>>>::new());
+        let network = Network::new(
+            transport.clone(),
+            address.clone(),
+            leading_gate(gate.clone(), &timing),
+        );
+        let settings = config(parts.profile, &parts.cluster_name);
+        let raft = Raft::new(parts.us.node.0, settings, network, journal, machine)
+            .await
+            .map_err(|it| OpenError::Raft(it.to_string()))?;
+        // Set once, here; the gate lets everything pass until then, and nothing is sent before.
+        let _ = gate.set(raft.clone());
+        if damage.borrow().is_some() {
+            raft.runtime_config().elect(false);
+        }
+        let neighbours = Neighbours::new(Duration::from_millis(timing.election_max_ms * 2));
+        let core = Arc::new_cyclic(|core| {
+            let proposer = Proposer {
+                raft: raft.clone(),
+                transport: transport.clone(),
+                address: address.clone(),
+                stamp: stamper(core.clone()),
+            };
+            let membership = Arc::new(Membership::new(
+                raft.clone(),
+                published.state.clone(),
+                proposer.clone(),
+            ));
+            Core {
+                us: parts.us,
+                raft,
+                transport,
+                published,
+                damage,
+                disk: parts.disk,
+                neighbours,
+                timing,
+                profile: parts.profile,
+                clock: parts.clock,
+                fenced,
+                seeds: parts.seeds,
+                proposer,
+                membership,
+            }
+        });
+        Ok(Self::assemble(
+            core,
+            parts.net,
+            fence,
+            parts.blobs,
+            parts.keyring,
+        ))
+    }
+
+    fn assemble(
+        core: Arc<Core<R, N, D>>,
+        net: Arc<N>,
+        fence: Arc<watch::Sender<Option<u32>>>,
+        blobs: Arc<BlobReader>,
+        keyring: Arc<Keyring>,
+    ) -> Self {
+        let (requests, queue) = mpsc::channel(limits::CLUSTER_REQUESTS_MAX);
+        let (health, health_read) = watch::channel(Arc::new(Health {
+            id: core.us.node,
+            ..Health::default()
+        }));
+        let cluster = Cluster::new(
+            core.us.node,
+            core.published.state.clone(),
+            core.published.applied.clone(),
+            health_read,
+            requests,
+            fetcher(core.clone()),
+        );
+        let is_member = {
+            let core = core.clone();
+            Arc::new(move |node: NodeId| core.is_member(node))
+        };
+        let admission = Admission::new(
+            core.published.state.clone(),
+            core.proposer.clone(),
+            keyring,
+            clock::now,
+        );
+        let inbound = Arc::new(Door {
+            raft: RaftAnswers::new(core.raft.clone()),
+            core: core.clone(),
+            blobs,
+            admission: admission.clone(),
+        });
+        let server = Server::new(net, core.us, is_member, fence, inbound);
+        let (watching, asking, changing, tending) = (
+            core.clone(),
+            core.clone(),
+            core.clone(),
+            core.membership.clone(),
+        );
+        let work: Vec<Work> = vec![
+            ("peers", Box::new(move |stop| Box::pin(server.run(stop)))),
+            (
+                "pings",
+                Box::new(move |stop| Box::pin(vigil::ping(asking, stop))),
+            ),
+            (
+                "vigil",
+                Box::new(move |stop| Box::pin(Vigil::new(watching, health).run(stop))),
+            ),
+            (
+                "membership",
+                Box::new(move |stop| Box::pin(tending.tend(stop))),
+            ),
+            (
+                "requests",
+                Box::new(move |stop| Box::pin(answer(changing, queue, stop))),
+            ),
+        ];
+        Self {
+            cluster,
+            work,
+            core,
+            admission,
+        }
+    }
+
+    /// Makes this node the only voter of a new cluster. Once, on the first node.
+    ///
+    /// # Errors
+    /// When it is a member of a cluster already.
+    pub async fn found(&self) -> Result<(), OpenError> {
+        let only = BTreeMap::from([(self.core.us.node.0, openraft::EmptyNode {})]);
+        self.core
+            .raft
+            .initialize(only)
+            .await
+            .map_err(|it| OpenError::Raft(it.to_string()))
+    }
+
+    /// The agreed state, for those who must know members before anything else runs.
+    pub fn state(&self) -> Arc<ArcSwap<State>> {
+        self.core.published.state.clone()
+    }
+
+    /// What renews this node's certificate with the others' help.
+    pub fn admission(
+        &self,
+    ) -> (
+        Arc<Admission<R, N, Machine<D>>>,
+        Transport<N>,
+        Arc<dyn Fn() -> Vec<Peer> + Send + Sync>,
+    ) {
+        let core = self.core.clone();
+        let peers = move || {
+            core.others()
+                .into_iter()
+                .filter_map(|it| core.peer(it))
+                .collect()
+        };
+        (
+            self.admission.clone(),
+            self.core.transport.clone(),
+            Arc::new(peers),
+        )
+    }
+
+    /// Hands leadership over if this node leads, before a planned stop.
+    pub async fn hand_over(&self) {
+        if let Err(error) = self.core.membership.hand_over(&self.core.neighbours).await {
+            tracing::info!(%error, "leadership was not handed over; the others will elect");
+        }
+    }
+
+    /// Stops Raft. The last thing to do before the process ends.
+    pub async fn stop(self) {
+        if let Err(error) = self.core.raft.shutdown().await {
+            tracing::warn!(%error, "Raft did not stop cleanly");
+        }
+    }
+}
+
+impl<R: AsyncRuntime, N: Net, D: Disk> Core<R, N, D> {
+    /// Where a node listens: as the state says, else as we were told when we joined.
+    pub(super) fn peer(&self, node: NodeId) -> Option<Peer> {
+        (self.proposer.address)(node)
+    }
+
+    /// The other members, as this node last heard.
+    pub(super) fn others(&self) -> Vec<NodeId> {
+        let membership = self
+            .raft
+            .metrics()
+            .borrow_watched()
+            .membership_config
+            .clone();
+        let mut others: Vec<NodeId> = membership
+            .nodes()
+            .map(|(id, _)| NodeId(*id))
+            .filter(|it| *it != self.us.node)
+            .collect();
+        others.sort_unstable();
+        others
+    }
+
+    /// Whether this node leads and a majority acknowledged that within the last two leases.
+    pub(super) fn leads(&self) -> bool {
+        acknowledged_within(
+            &self.raft,
+            Duration::from_millis(self.timing.election_max_ms * 2),
+        )
+    }
+
+    fn is_member(&self, node: NodeId) -> bool {
+        let state = self.published.state.load();
+        // Before the first snapshot or entry arrives a new node knows its peers only from those who admitted it.
+        state.nodes.contains_key(&node)
+            || (state.cluster.is_none() && self.seeds.contains_key(&node))
+    }
+}
+
+fn address_book(state: Arc<ArcSwap<State>>, seeds: BTreeMap<NodeId, SocketAddr>) -> AddressOf {
+    Arc::new(move |id| {
+        let state = state.load();
+        let agreed = state
+            .nodes
+            .get(&id)
+            .and_then(|it| it.facts.advertise.as_str().parse().ok());
+        agreed
+            .or_else(|| seeds.get(&id).copied())
+            .map(|address| Peer { id, address })
+    })
+}
+
+fn acknowledged_within<R: AsyncRuntime, D: Disk>(
+    raft: &Raft<Types<R>, Machine<D>>,
+    within: Duration,
+) -> bool {
+    use openraft::async_runtime::Instant as _;
+    raft.as_leader().is_ok_and(|it| {
+        it.last_quorum_acked()
+            .is_some_and(|it| it.elapsed() <= within)
+    })
+}
+
+/// Whether the network may carry what a leader sends. A leader that no majority answered for two leases must fall
+/// silent, or it renews the lease of one bridge node for ever (openraft#2080); it tries again once a probe interval.
+fn leading_gate<R: AsyncRuntime, D: Disk>(
+    raft: Arc<OnceLock<Raft<Types<R>, Machine<D>>>>,
+    timing: &Timing,
+) -> MayLead {
+    let within = Duration::from_millis(timing.election_max_ms * 2);
+    Arc::new(move || {
+        let Some(raft) = raft.get() else { return true };
+        // A leader that was just elected has no acknowledgement yet and must be able to get its first.
+        let fresh = raft
+            .as_leader()
+            .is_ok_and(|it| it.last_quorum_acked().is_none());
+        fresh || acknowledged_within(raft, within)
+    })
+}
+
+fn stamper<R: AsyncRuntime, N: Net, D: Disk>(
+    core: std::sync::Weak<Core<R, N, D>>,
+) -> Arc<dyn Fn() -> Timestamp + Send + Sync> {
+    Arc::new(move || {
+        let Some(core) = core.upgrade() else {
+            return Timestamp::default();
+        };
+        let state = core.published.state.load();
+        let ahead = core
+            .neighbours
+            .clocks_ahead_ms(|it| state.voters.contains(it));
+        stamp::next((core.clock)(), &ahead, state.now).at
+    })
+}
+
+fn fetcher<R: AsyncRuntime, N: Net, D: Disk>(core: Arc<Core<R, N, D>>) -> Arc<super::FetchBlob> {
+    Arc::new(move |node, hash, most, path| {
+        let core = core.clone();
+        Box::pin(async move {
+            let peer = core
+                .peer(node)
+                .ok_or(super::fetch::FetchError::NoAddress { node })?;
+            fetch_file(
+                &core.transport,
+                peer,
+                &format!("{BLOB_PATH}{hash}"),
+                hash,
+                most,
+                &path,
+            )
+            .await
+        })
+    })
+}
+
+/// Where a blob is asked for; its hash follows.
+const BLOB_PATH: &str = "blob/";
+/// Where nodes ask how the other one is.
+pub(super) const PING_PATH: &str = "ping";
+
+/// Takes what the handle asks for; each request is its own task, so that none waits for another.
+async fn answer<R: AsyncRuntime, N: Net, D: Disk>(
+    core: Arc<Core<R, N, D>>,
+    mut queue: mpsc::Receiver<Request>,
+    stop: Stop,
+) -> Outcome {
+    loop {
+        let request = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            request = queue.recv() => match request { Some(request) => request, None => return Ok(()) },
+        };
+        let core = core.clone();
+        // A request: it ends at its own deadline. Whoever asked may have gone; what was asked is done all the same.
+        drop(R::spawn(async move {
+            match request {
+                Request::Propose {
+                    proposal,
+                    deadline,
+                    answer,
+                } => {
+                    let _ = answer.send(core.propose(*proposal, deadline).await);
+                }
+                Request::Change {
+                    change,
+                    force,
+                    answer,
+                } => {
+                    let _ = answer.send(
+                        core.membership
+                            .change(change, force, &core.neighbours)
+                            .await,
+                    );
+                }
+            }
+        }));
+    }
+}
+
+impl<R: AsyncRuntime, N: Net, D: Disk> Core<R, N, D> {
+    async fn propose(
+        &self,
+        proposal: crate::model::Proposal,
+        deadline: Duration,
+    ) -> Result<super::Committed, ProposeError> {
+        match vigil::halted(self) {
+            Some(why) => Err(ProposeError::Halted(why)),
+            None => self.proposer.propose(proposal, deadline).await,
+        }
+    }
+}
+
+/// What peers may ask of this node.
+struct Door<R: AsyncRuntime, N: Net, D: Disk> {
+    raft: RaftAnswers<R, Machine<D>>,
+    core: Arc<Core<R, N, D>>,
+    blobs: Arc<BlobReader>,
+    admission: Arc<Admission<R, N, Machine<D>>>,
+}
+
+impl<R: AsyncRuntime, N: Net, D: Disk> Inbound for Door<R, N, D> {
+    fn call(
+        &self,
+        from: NodeId,
+        path: &str,
+        body: Bytes,
+    ) -> BoxFuture<'static, Result<Bytes, Refused>> {
+        let core = self.core.clone();
+        match path {
+            propose::PATH => Box::pin(async move {
+                let Forward {
+                    deadline_ms,
+                    proposal,
+                } = decode(&body).map_err(|_| Refused::Malformed)?;
+                let within = Duration::from_millis(deadline_ms.min(limits::LETTERBOX_PROPOSE_MS));
+                answered(&core.proposer.propose_here(&proposal, within).await)
+            }),
+            PING_PATH => Box::pin(async move {
+                let Ping { condition } = decode(&body).map_err(|_| Refused::Malformed)?;
+                answered(&vigil::pong(&core, from, &condition))
+            }),
+            membership::PATH => Box::pin(async move {
+                let Change { change, force } = decode(&body).map_err(|_| Refused::Malformed)?;
+                answered(&Changed(
+                    core.membership
+                        .change_here(change, force, &core.neighbours)
+                        .await,
+                ))
+            }),
+            RENEW_PATH => {
+                let renewed = self.admission.renew(from, &body);
+                Box::pin(async move { renewed })
+            }
+            // A node that lost acknowledged entries could help elect a leader without them.
+            paths::VOTE if core.damage.borrow().is_some() => {
+                Box::pin(async { Err(Refused::Failed) })
+            }
+            _ => self
+                .raft
+                .call(from, path, body)
+                .unwrap_or_else(|| Box::pin(async { Err(Refused::UnknownPath) })),
+        }
+    }
+
+    fn stream(
+        &self,
+        from: NodeId,
+        path: &str,
+        source: FrameSource,
+        sink: FrameSink,
+    ) -> Result<BoxFuture<'static, ()>, Refused> {
+        self.raft
+            .stream(from, path, source, sink)
+            .map_err(|_| Refused::UnknownPath)
+    }
+
+    fn range(
+        &self,
+        _from: NodeId,
+        path: &str,
+        offset: u64,
+    ) -> BoxFuture<'static, Result<Range, Refused>> {
+        let Some(hash) = path.strip_prefix(BLOB_PATH) else {
+            return Box::pin(async { Err(Refused::UnknownPath) });
+        };
+        let Ok(hash) = hash.parse::<BlobHash>() else {
+            return Box::pin(async { Err(Refused::Malformed) });
+        };
+        let range = (self.blobs)(hash, offset);
+        Box::pin(async move { range.await.ok_or(Refused::Absent) })
+    }
+
+    fn join(&self, binding: [u8; 32], request: Bytes) -> BoxFuture<'static, Bytes> {
+        (self.admission.answerer())(binding, request)
+    }
+}
+
+fn answered<T: super::encoding::Record>(record: &T) -> Result<Bytes, Refused> {
+    encode(record).map(Bytes::from).map_err(|_| Refused::Failed)
+}

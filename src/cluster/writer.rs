@@ -1,0 +1,371 @@
+//! The two threads below the real disk: one writes, one reads, and the SQL of both.
+//!
+//! The writer groups whatever is queued into one transaction and one sync, and tidies up when idle.
+//! Its first failure is its last attempt.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use rusqlite::{Connection, TransactionBehavior, params};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::time::Instant;
+use tracing::{error, warn};
+
+use super::disk::{DiskError, Done, Mark, Row, Write, checksum};
+use super::scan;
+use crate::clock;
+use crate::model::limits;
+
+/// How long the writer waits for work before it tidies up: checkpoint, purge, the commit mark.
+const IDLE: Duration = Duration::from_millis(500);
+/// Bytes of log in one transaction: past it the next group starts, so that the first need not wait.
+const GROUP_BYTES: usize = 8 * 1024 * 1024;
+/// Bytes written to the WAL after which it is copied back even when the node is never idle.
+const WAL_BYTES: usize = 64 * 1024 * 1024;
+/// What one commit adds to the WAL beside its rows, roughly: the pages of the tree and of the marks.
+const COMMIT_BYTES: usize = 4 * 4096;
+
+/// What can be known of the writer without waiting for it. Times are microseconds since `start`, plus one.
+pub(super) struct Progress {
+    pub(super) start: Instant,
+    pub(super) busy_since: AtomicU64,
+    pub(super) last_write: AtomicU64,
+    pub(super) poison: OnceLock<Arc<str>>,
+}
+
+pub(super) struct Queued {
+    pub(super) write: Write,
+    pub(super) done: Done,
+    pub(super) since: u64,
+    pub(super) _room: OwnedSemaphorePermit,
+}
+
+pub(super) struct Wanted {
+    pub(super) from: u64,
+    pub(super) to: u64,
+    pub(super) max_bytes: usize,
+    pub(super) answer: oneshot::Sender<Result<Vec<Row>, DiskError>>,
+}
+
+impl Progress {
+    pub(super) fn now(&self) -> u64 {
+        let elapsed = clock::monotonic()
+            .saturating_duration_since(self.start)
+            .as_micros();
+        u64::try_from(elapsed).unwrap_or(u64::MAX).saturating_add(1)
+    }
+
+    fn poison(&self, why: &DiskError) {
+        let reason = tell(why);
+        if self.poison.set(Arc::from(reason.as_str())).is_ok() {
+            error!(reason, "the disk failed; nothing more is written to it");
+        }
+    }
+}
+
+/// An error with everything behind it, in one line.
+pub(super) fn tell(error: &dyn std::error::Error) -> String {
+    let mut told = error.to_string();
+    let mut behind = error.source();
+    while let Some(source) = behind {
+        told.push_str(": ");
+        told.push_str(&source.to_string());
+        behind = source.source();
+    }
+    told
+}
+
+/// The thread that owns the database.
+pub(super) struct Writer {
+    pub(super) connection: Connection,
+    pub(super) path: PathBuf,
+    pub(super) queue: Receiver<Queued>,
+    pub(super) progress: Arc<Progress>,
+    /// The newest commit mark that has not been written yet.
+    pub(super) riding: Option<Bytes>,
+    /// Rows up to here are purged and may still be in the file.
+    pub(super) purge: Option<u64>,
+    /// Bytes written since the last checkpoint, roughly.
+    pub(super) wal_bytes: usize,
+}
+
+impl Writer {
+    pub(super) fn run(mut self) {
+        loop {
+            match self.queue.recv_timeout(IDLE) {
+                Ok(first) => self.serve(first),
+                Err(RecvTimeoutError::Timeout) => self.rest(),
+                Err(RecvTimeoutError::Disconnected) => return self.rest(),
+            }
+        }
+    }
+
+    /// One group: everything that is queued, one transaction, one sync.
+    fn serve(&mut self, first: Queued) {
+        let since = first.since;
+        self.progress.busy_since.store(since, Ordering::Release);
+        let mut bytes = first.write.bytes();
+        let mut group = vec![first];
+        while bytes < GROUP_BYTES
+            && let Ok(next) = self.queue.try_recv()
+        {
+            bytes += next.write.bytes();
+            group.push(next);
+        }
+        let (writes, waiting): (Vec<Write>, Vec<_>) = group
+            .into_iter()
+            .map(|queued| (queued.write, (queued.done, queued._room)))
+            .unzip();
+        let begun = self.progress.now();
+        let result = self.commit(writes, bytes);
+        let took = self.progress.now().saturating_sub(begun).max(1);
+        self.progress.last_write.store(took, Ordering::Release);
+        self.progress.busy_since.store(0, Ordering::Release);
+        for (done, _room) in waiting {
+            done(result.clone());
+        }
+        if self.wal_bytes > WAL_BYTES {
+            self.checkpoint();
+        }
+    }
+
+    fn commit(&mut self, mut writes: Vec<Write>, bytes: usize) -> Result<(), DiskError> {
+        self.refuse_if_poisoned()?;
+        writes.retain(|write| match write {
+            Write::Committed(frame) => {
+                self.riding = Some(frame.clone());
+                false
+            }
+            Write::Reset(_) => {
+                self.riding = None;
+                true
+            }
+            _ => true,
+        });
+        if writes.is_empty() {
+            return Ok(());
+        }
+        self.transact(&writes)
+            .map_err(|source| self.failed(source))?;
+        self.wal_bytes += bytes + COMMIT_BYTES;
+        Ok(())
+    }
+
+    fn transact(&mut self, writes: &[Write]) -> rusqlite::Result<()> {
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        for write in writes {
+            if let Write::Purge { upto, .. } = write {
+                self.purge = Some(*upto);
+            }
+            if matches!(write, Write::Reset(_)) {
+                self.purge = None;
+            }
+            apply(&transaction, write)?;
+        }
+        if let Some(frame) = &self.riding {
+            set_mark(&transaction, Mark::Committed, frame)?;
+        }
+        let left = match self.purge {
+            Some(upto) => delete_some(&transaction, upto)?,
+            None => false,
+        };
+        transaction.commit()?;
+        self.riding = None;
+        if !left {
+            self.purge = None;
+        }
+        Ok(())
+    }
+
+    /// Nothing to do: write what could wait, and copy the WAL back so that it starts over.
+    fn rest(&mut self) {
+        if self.refuse_if_poisoned().is_err() {
+            return;
+        }
+        if self.riding.is_some() || self.purge.is_some() {
+            self.progress
+                .busy_since
+                .store(self.progress.now(), Ordering::Release);
+            match self.transact(&[]) {
+                Ok(()) => self.wal_bytes += COMMIT_BYTES,
+                Err(source) => drop(self.failed(source)),
+            }
+            self.progress.busy_since.store(0, Ordering::Release);
+        }
+        if self.wal_bytes > 0 {
+            self.checkpoint();
+        }
+    }
+
+    fn checkpoint(&mut self) {
+        if self.refuse_if_poisoned().is_err() {
+            return;
+        }
+        self.progress
+            .busy_since
+            .store(self.progress.now(), Ordering::Release);
+        let copied = self
+            .connection
+            .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
+                Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
+            });
+        match copied {
+            // A reader in the middle keeps the rest for the next time.
+            Ok((pages, done)) if done < pages => {}
+            Ok(_) => self.wal_bytes = 0,
+            // A sync failed inside: the copy in the main file cannot be trusted.
+            Err(source) => drop(self.failed(source)),
+        }
+        self.progress.busy_since.store(0, Ordering::Release);
+    }
+
+    fn failed(&self, source: rusqlite::Error) -> DiskError {
+        let error = DiskError::Write {
+            path: self.path.clone(),
+            source: Arc::new(source),
+        };
+        self.progress.poison(&error);
+        error
+    }
+
+    fn refuse_if_poisoned(&self) -> Result<(), DiskError> {
+        match self.progress.poison.get() {
+            Some(reason) => Err(DiskError::Poisoned {
+                reason: reason.clone(),
+            }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// An index as SQLite stores it. Beyond 2^63 entries there is no log to speak of.
+pub(super) fn stored(index: u64) -> i64 {
+    i64::try_from(index).unwrap_or(i64::MAX)
+}
+
+fn apply(database: &Connection, write: &Write) -> rusqlite::Result<()> {
+    match write {
+        Write::Append(rows) => rows.iter().try_for_each(|row| insert_row(database, row)),
+        Write::TruncateFrom(index) => delete_from(database, *index),
+        Write::Purge { mark, .. } => set_mark(database, Mark::Purged, mark),
+        Write::Set(mark, frame) => set_mark(database, *mark, frame),
+        Write::Clear(mark) => clear_mark(database, *mark),
+        Write::Committed(frame) => set_mark(database, Mark::Committed, frame),
+        Write::Reset(marks) => {
+            delete_from(database, 0)?;
+            marks.iter().try_for_each(|(mark, frame)| match frame {
+                Some(frame) => set_mark(database, *mark, frame),
+                None => clear_mark(database, *mark),
+            })
+        }
+    }
+}
+
+pub(super) fn insert_row(database: &Connection, row: &Row) -> rusqlite::Result<()> {
+    let mut insert = database
+        .prepare_cached("INSERT OR REPLACE INTO log(idx, crc, frame) VALUES (?1, ?2, ?3)")?;
+    insert.execute(params![
+        stored(row.index),
+        checksum(row.index, &row.frame),
+        &row.frame[..]
+    ])?;
+    Ok(())
+}
+
+/// Sets a mark, twice: a flipped bit in one copy must not cost the vote.
+pub(super) fn set_mark(database: &Connection, mark: Mark, frame: &[u8]) -> rusqlite::Result<()> {
+    let mut insert = database.prepare_cached(
+        "INSERT OR REPLACE INTO mark(name, copy, crc, frame) VALUES (?1, ?2, ?3, ?4)",
+    )?;
+    for copy in 0..2 {
+        insert.execute(params![mark.name(), copy, checksum(0, frame), frame])?;
+    }
+    Ok(())
+}
+
+fn clear_mark(database: &Connection, mark: Mark) -> rusqlite::Result<()> {
+    database
+        .prepare_cached("DELETE FROM mark WHERE name = ?1")?
+        .execute([mark.name()])?;
+    Ok(())
+}
+
+fn delete_from(database: &Connection, index: u64) -> rusqlite::Result<()> {
+    database
+        .prepare_cached("DELETE FROM log WHERE idx >= ?1")?
+        .execute([stored(index)])?;
+    Ok(())
+}
+
+/// Deletes the oldest purged rows, a bounded number; says whether there may be more.
+fn delete_some(database: &Connection, upto: u64) -> rusqlite::Result<bool> {
+    let some =
+        "DELETE FROM log WHERE idx IN (SELECT idx FROM log WHERE idx <= ?1 ORDER BY idx LIMIT ?2)";
+    let deleted = database
+        .prepare_cached(some)?
+        .execute(params![stored(upto), stored(limits::PURGE_ROWS_MAX)])?;
+    Ok(deleted as u64 == limits::PURGE_ROWS_MAX)
+}
+
+/// The thread that reads old rows for lagging followers.
+pub(super) fn serve_reads(connection: &Connection, path: &Path, wanted: &Receiver<Wanted>) {
+    while let Ok(Wanted {
+        from,
+        to,
+        max_bytes,
+        answer,
+    }) = wanted.recv()
+    {
+        let rows = read_rows(connection, path, from, to, max_bytes);
+        if let Err(error) = &rows {
+            warn!(
+                from,
+                to,
+                reason = tell(error),
+                "cannot read rows of the log"
+            );
+        }
+        // Whoever asked may have gone meanwhile, and then needs no answer.
+        drop(answer.send(rows));
+    }
+}
+
+fn read_rows(
+    database: &Connection,
+    path: &Path,
+    from: u64,
+    to: u64,
+    max_bytes: usize,
+) -> Result<Vec<Row>, DiskError> {
+    let failed = |source| DiskError::Read {
+        path: path.to_owned(),
+        source: Arc::new(source),
+    };
+    let mut select = database
+        .prepare_cached("SELECT idx, crc, frame FROM log WHERE idx >= ?1 AND idx < ?2 ORDER BY idx")
+        .map_err(failed)?;
+    let mut found = select.query([stored(from), stored(to)]).map_err(failed)?;
+    let (mut rows, mut bytes, mut expected) = (Vec::new(), 0, from);
+    while let Some(row) = found.next().map_err(failed)? {
+        let row = scan::checked_row(row, expected)?;
+        bytes += row.frame.len();
+        if bytes > max_bytes && !rows.is_empty() {
+            return Ok(rows);
+        }
+        expected += 1;
+        rows.push(row);
+        if bytes > max_bytes {
+            return Ok(rows);
+        }
+    }
+    if expected < to {
+        return Err(DiskError::MissingRow { index: expected });
+    }
+    Ok(rows)
+}

@@ -1,0 +1,3 @@
+//! The door to mail servers. Everything that leaves is an item of the agreed outbox; this door only carries it.
+
+pub mod out;

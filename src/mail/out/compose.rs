@@ -1,0 +1,259 @@
+//! Makes the bytes of each mail out of what is agreed. Pure: the same item gives the same bytes on every node and at
+//! every attempt, Message-ID and Date included, so that receivers can tell a repeat from a new message.
+//!
+//! Nobody can inject a header: header values are ticket codes, hashes, addresses that passed lettre's check, and our
+//! own words; what a visitor wrote goes into the body only. An address that lettre does not take is an error.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use lettre::address::AddressError;
+use lettre::message::header::{ContentType, HeaderName, HeaderValue, MIME_VERSION_1_0};
+use lettre::message::{Mailbox, MessageBuilder};
+use lettre::{Address, Message};
+use sha2::{Digest, Sha256};
+
+use crate::model::words::{
+    ClientId, Contact, ConversationId, EmailAddress, Lang, TicketCode, Timestamp,
+};
+
+use super::texts;
+
+#[cfg(test)]
+mod tests;
+
+/// Who we are in the mail we write.
+#[derive(Debug, Clone)]
+pub struct House {
+    /// The company's name, for people.
+    pub company: String,
+    /// What all mail comes from; its domain also ends our Message-IDs.
+    pub from: EmailAddress,
+    /// The language that support staff read.
+    pub staff_lang: Lang,
+}
+
+/// The conversation a mail belongs to.
+#[derive(Debug, Clone, Copy)]
+pub struct Thread<'a> {
+    /// Which one; appears only hashed.
+    pub conversation: ConversationId,
+    /// Its code.
+    pub ticket: &'a TicketCode,
+    /// Its secret address under each of our own names.
+    pub links: &'a [String],
+}
+
+/// A customer's message on its way to support.
+#[derive(Debug, Clone, Copy)]
+pub struct Forward<'a> {
+    /// The conversation.
+    pub thread: Thread<'a>,
+    /// The message; makes the Message-ID, the same whether it is agreed on or still held.
+    pub message: ClientId,
+    /// Its place in the conversation, from 1, where that is agreed.
+    pub number: Option<u32>,
+    /// What the customer wrote.
+    pub text: &'a str,
+    /// Where the answer goes.
+    pub contact: &'a Contact,
+    /// Domain, server or customer number.
+    pub reference: Option<&'a str>,
+    /// The customer's language.
+    pub customer_lang: Lang,
+    /// The name of the node that took it.
+    pub node: &'a str,
+    /// When that node took it; also the Date of the mail.
+    pub taken: Timestamp,
+    /// How safe it is.
+    pub standing: Standing,
+}
+
+/// How safe a message is while it is passed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// A quorum has it, since then.
+    Agreed(Timestamp),
+    /// Only the node that sends this mail has it.
+    HeldHere,
+}
+
+/// A mail ready for the wire.
+#[derive(Debug, Clone)]
+pub struct Composed {
+    /// Envelope sender.
+    pub from: Address,
+    /// Envelope recipient.
+    pub to: Address,
+    /// Headers and body, ASCII only.
+    pub bytes: Vec<u8>,
+}
+
+/// Why a mail cannot be written. No variant names the address, as it may be a customer's.
+#[derive(Debug, thiserror::Error)]
+pub enum ComposeError {
+    /// The address cannot be put into a mail.
+    #[error("an address cannot be written to")]
+    Address(#[source] AddressError),
+    /// lettre found the message wrong.
+    #[error("the message cannot be built")]
+    Build(#[source] lettre::error::Error),
+}
+
+/// Tells a customer that the message is kept.
+///
+/// # Errors
+/// When lettre does not take one of the addresses.
+pub fn acknowledgement(
+    house: &House,
+    thread: &Thread<'_>,
+    lang: Lang,
+    to: &EmailAddress,
+    made: Timestamp,
+) -> Result<Composed, ComposeError> {
+    let mail = Draft {
+        to,
+        subject: texts::acknowledgement_subject(lang, thread.ticket),
+        text: texts::acknowledgement(lang, &house.company, thread),
+        id: mark("acknowledgement", &thread.conversation.0),
+        thread,
+        lang,
+        made,
+        reply_to: None,
+    };
+    // RFC 3834: others' robots must not answer ours.
+    let headers = [
+        ("Auto-Submitted", "auto-replied"),
+        ("X-Auto-Response-Suppress", "OOF, AutoReply"),
+    ];
+    mail.compose(house, &headers)
+}
+
+/// Brings a customer the answer an agent wrote.
+///
+/// # Errors
+/// When lettre does not take one of the addresses.
+pub fn answer(
+    house: &House,
+    thread: &Thread<'_>,
+    message: ClientId,
+    text: &str,
+    lang: Lang,
+    to: &EmailAddress,
+    made: Timestamp,
+) -> Result<Composed, ComposeError> {
+    let mail = Draft {
+        to,
+        subject: texts::answer_subject(lang, thread.ticket),
+        text: texts::answer(lang, &house.company, thread, text),
+        id: mark("answer", &message.0),
+        thread,
+        lang,
+        made,
+        reply_to: None,
+    };
+    mail.compose(house, &[])
+}
+
+/// Passes a customer's message to support. It is not marked Auto-Submitted: ticket systems drop what is.
+///
+/// # Errors
+/// When lettre does not take one of the addresses.
+pub fn forward(
+    house: &House,
+    it: &Forward<'_>,
+    to: &EmailAddress,
+) -> Result<Composed, ComposeError> {
+    let mail = Draft {
+        to,
+        subject: texts::forward_subject(house.staff_lang, it.thread.ticket, it.number),
+        text: texts::forward(house.staff_lang, &house.company, it),
+        id: mark("forward", &it.message.0),
+        thread: &it.thread,
+        lang: house.staff_lang,
+        made: it.taken,
+        reply_to: match it.contact {
+            Contact::Email(customer) => Some(customer),
+            Contact::Phone(_) => None,
+        },
+    };
+    mail.compose(house, &[])
+}
+
+/// What all our mails have.
+struct Draft<'a> {
+    to: &'a EmailAddress,
+    subject: String,
+    text: String,
+    id: String,
+    thread: &'a Thread<'a>,
+    lang: Lang,
+    made: Timestamp,
+    reply_to: Option<&'a EmailAddress>,
+}
+
+impl Draft<'_> {
+    fn compose(
+        self,
+        house: &House,
+        headers: &[(&'static str, &'static str)],
+    ) -> Result<Composed, ComposeError> {
+        let (from, to) = (address(&house.from)?, address(self.to)?);
+        let domain = from.domain().to_owned();
+        let company = house
+            .company
+            .chars()
+            .filter(|it| !it.is_control())
+            .collect();
+        let mut builder = Message::builder()
+            .from(Mailbox::new(Some(company), from.clone()))
+            .to(Mailbox::new(None, to.clone()))
+            .date(UNIX_EPOCH + Duration::from_millis(self.made.0.min(LATEST_MS)))
+            .message_id(Some(format!("<{}@{domain}>", self.id)))
+            // Every mail of a conversation refers to the same root, so that mail programs show them together.
+            .references(format!(
+                "<{}@{domain}>",
+                mark("conversation", &self.thread.conversation.0)
+            ))
+            .subject(self.subject);
+        if let Some(customer) = self.reply_to {
+            builder = builder.reply_to(Mailbox::new(None, address(customer)?));
+        }
+        builder = with_header(builder, "Content-Language", self.lang.tag());
+        for (name, value) in headers {
+            builder = with_header(builder, name, value);
+        }
+        let message = builder
+            .header(MIME_VERSION_1_0)
+            .header(ContentType::TEXT_PLAIN)
+            .body(self.text)
+            .map_err(ComposeError::Build)?;
+        Ok(Composed {
+            from,
+            to,
+            bytes: message.formatted(),
+        })
+    }
+}
+
+/// The last second of the year 9999 in milliseconds, which is as far as a Date can be written.
+const LATEST_MS: u64 = 253_402_300_799_000;
+
+fn with_header(builder: MessageBuilder, name: &'static str, value: &'static str) -> MessageBuilder {
+    builder.raw_header(HeaderValue::new(
+        HeaderName::new_from_ascii_str(name),
+        value.to_owned(),
+    ))
+}
+
+fn address(it: &EmailAddress) -> Result<Address, ComposeError> {
+    it.as_str().parse().map_err(ComposeError::Address)
+}
+
+/// The left side of a Message-ID: tells kinds apart and gives no id away.
+fn mark(kind: &str, id: &[u8; 16]) -> String {
+    let hash = Sha256::new().chain_update(kind).chain_update(id).finalize();
+    hash[..16]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}

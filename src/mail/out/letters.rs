@@ -1,0 +1,262 @@
+//! From the agreed state to a mail: finds what an outbox item is about, opens what is sealed, and has it composed.
+//! Pure but for the key; an item that cannot be written says why and is settled as such.
+
+use std::sync::Arc;
+
+use crate::model::State;
+use crate::model::command::{Command, Proposal};
+use crate::model::conversation::{Conversation, Message};
+use crate::model::outbox::{Item, ItemKind, Real, Recipient, RouteChoice, Staff};
+use crate::model::words::{
+    ClientId, Contact, ConversationId, EmailAddress, Lang, NodeId, Sealed, TicketCode, Timestamp,
+};
+use crate::seal::{Keyring, conversation_context};
+
+use super::compose::{self, ComposeError, Composed, Forward, House, Standing, Thread};
+
+/// The addresses under which the customer of a conversation reaches it, one for each of our own names.
+pub type Links = Arc<dyn Fn(&ConversationId) -> Vec<String> + Send + Sync>;
+
+/// What is needed to write any of our mails.
+pub struct Letters {
+    /// Opens what is sealed.
+    pub keyring: Arc<Keyring>,
+    /// Who we are.
+    pub house: House,
+    /// Where customers' messages go.
+    pub support: EmailAddress,
+    /// Where they go otherwise.
+    pub support_off_net: Option<EmailAddress>,
+    /// Where conversations are found.
+    pub links: Links,
+}
+
+/// Why there is no mail to send.
+#[derive(Debug, thiserror::Error)]
+pub enum Unwritten {
+    /// The conversation or message has left the state.
+    #[error("the conversation or message is no longer there")]
+    Gone,
+    /// This node has no key for it.
+    #[error("this node cannot open what is sealed")]
+    Sealed,
+    /// The customer left no address that mail can go to.
+    #[error("there is no e-mail address to write to")]
+    NoAddress,
+    /// It cannot be put into a mail.
+    #[error(transparent)]
+    Compose(#[from] ComposeError),
+}
+
+impl Letters {
+    /// The mail that an outbox item stands for.
+    ///
+    /// # Errors
+    /// When what it is about is gone, cannot be opened here, or cannot be put into a mail.
+    pub fn of_item(&self, state: &State, item: &Item) -> Result<Composed, Unwritten> {
+        let id = item.kind.conversation();
+        let conversation = state.conversations.get(&id).ok_or(Unwritten::Gone)?;
+        let links = (self.links)(&id);
+        let thread = Thread {
+            conversation: id,
+            ticket: &conversation.ticket,
+            links: &links,
+        };
+        let contact = self.contact(&id, &conversation.contact)?;
+        let recipient = self.recipient(item.kind.recipient(), item.route, &contact)?;
+        let lang = conversation.lang;
+        match &item.kind {
+            ItemKind::Acknowledge { .. } => Ok(compose::acknowledgement(
+                &self.house,
+                &thread,
+                lang,
+                recipient,
+                item.made,
+            )?),
+            ItemKind::AnswerCustomer { message, .. } => {
+                let (_, said) = find(conversation, *message)?;
+                let text = self.text(&id, &said.body)?;
+                Ok(compose::answer(
+                    &self.house,
+                    &thread,
+                    *message,
+                    &text,
+                    lang,
+                    recipient,
+                    item.made,
+                )?)
+            }
+            ItemKind::ForwardToSupport { message, .. } => {
+                let (number, said) = find(conversation, *message)?;
+                let text = self.text(&id, &said.body)?;
+                let reference = self.reference(&id, conversation.reference.as_ref())?;
+                let forward = Forward {
+                    thread,
+                    message: *message,
+                    number: Some(number),
+                    text: &text,
+                    contact: &contact,
+                    reference: reference.as_deref(),
+                    customer_lang: lang,
+                    node: &node_name(state, said.origin),
+                    taken: said.taken,
+                    standing: Standing::Agreed(said.agreed),
+                };
+                Ok(compose::forward(&self.house, &forward, recipient)?)
+            }
+        }
+    }
+
+    /// The mail to the off-net mailbox about a customer's message that only this node holds. `held` is everything it
+    /// holds, as an addition may belong to an opening that is held too. Nothing for what nobody is to be mailed about.
+    ///
+    /// # Errors
+    /// As [`Self::of_item`].
+    pub fn of_held(
+        &self,
+        state: &State,
+        held: &[Proposal],
+        one: &Proposal,
+    ) -> Result<Option<Composed>, Unwritten> {
+        let Some((id, body, taken)) = written_by_customer(&one.command) else {
+            return Ok(None);
+        };
+        let opening = held.iter().find_map(|it| Opening::held(&it.command, id));
+        let agreed = || state.conversations.get(&id).map(Opening::agreed);
+        let opening = opening.or_else(agreed).ok_or(Unwritten::Gone)?;
+        if opening.quarantined {
+            return Ok(None);
+        }
+        let links = (self.links)(&id);
+        let contact = self.contact(&id, opening.contact)?;
+        let text = self.text(&id, body)?;
+        let reference = self.reference(&id, opening.reference)?;
+        let forward = Forward {
+            thread: Thread {
+                conversation: id,
+                ticket: opening.ticket,
+                links: &links,
+            },
+            message: one.id,
+            number: None,
+            text: &text,
+            contact: &contact,
+            reference: reference.as_deref(),
+            customer_lang: opening.lang,
+            node: &node_name(state, one.origin),
+            taken,
+            standing: Standing::HeldHere,
+        };
+        let to = self.support_off_net.as_ref().unwrap_or(&self.support);
+        Ok(Some(compose::forward(&self.house, &forward, to)?))
+    }
+
+    fn recipient<'a>(
+        &'a self,
+        recipient: Recipient,
+        route: RouteChoice,
+        contact: &'a Contact,
+    ) -> Result<&'a EmailAddress, Unwritten> {
+        match (recipient, route, contact) {
+            (Recipient::Real(Real::Customer(_)), _, Contact::Email(address)) => Ok(address),
+            (Recipient::Real(Real::Customer(_)), _, Contact::Phone(_)) => Err(Unwritten::NoAddress),
+            (Recipient::Staff(Staff::Support), RouteChoice::First, _) => Ok(&self.support),
+            (Recipient::Staff(Staff::Support), RouteChoice::OffNet, _) => {
+                Ok(self.support_off_net.as_ref().unwrap_or(&self.support))
+            }
+        }
+    }
+
+    fn text(&self, id: &ConversationId, sealed: &Sealed) -> Result<String, Unwritten> {
+        let bytes = self.keyring.open(&conversation_context(id), sealed);
+        String::from_utf8(bytes.ok_or(Unwritten::Sealed)?).map_err(|_| Unwritten::Sealed)
+    }
+
+    fn contact(&self, id: &ConversationId, sealed: &Sealed) -> Result<Contact, Unwritten> {
+        Contact::new(&self.text(id, sealed)?).map_err(|_| Unwritten::NoAddress)
+    }
+
+    fn reference(
+        &self,
+        id: &ConversationId,
+        sealed: Option<&Sealed>,
+    ) -> Result<Option<String>, Unwritten> {
+        sealed.map(|it| self.text(id, it)).transpose()
+    }
+}
+
+/// What the first message of a conversation says about all of it, agreed on or still held.
+struct Opening<'a> {
+    ticket: &'a TicketCode,
+    contact: &'a Sealed,
+    reference: Option<&'a Sealed>,
+    lang: Lang,
+    quarantined: bool,
+}
+
+impl<'a> Opening<'a> {
+    fn held(command: &'a Command, id: ConversationId) -> Option<Opening<'a>> {
+        let Command::OpenConversation {
+            conversation,
+            ticket,
+            contact,
+            reference,
+            lang,
+            quarantined,
+            ..
+        } = command
+        else {
+            return None;
+        };
+        (*conversation == id).then_some(Opening {
+            ticket,
+            contact,
+            reference: reference.as_ref(),
+            lang: *lang,
+            quarantined: *quarantined,
+        })
+    }
+
+    fn agreed(conversation: &'a Conversation) -> Opening<'a> {
+        Opening {
+            ticket: &conversation.ticket,
+            contact: &conversation.contact,
+            reference: conversation.reference.as_ref(),
+            lang: conversation.lang,
+            quarantined: conversation.quarantined,
+        }
+    }
+}
+
+/// The conversation, text and time of what was written, where a command carries a customer's or agent's words.
+fn written_by_customer(command: &Command) -> Option<(ConversationId, &Sealed, Timestamp)> {
+    if let Command::OpenConversation {
+        conversation,
+        body,
+        taken,
+        ..
+    }
+    | Command::AddMessage {
+        conversation,
+        body,
+        taken,
+    } = command
+    {
+        return Some((*conversation, body, *taken));
+    }
+    None
+}
+
+fn find(conversation: &Conversation, id: ClientId) -> Result<(u32, &Message), Unwritten> {
+    let place = conversation.messages.iter().position(|it| it.id == id);
+    let place = place.ok_or(Unwritten::Gone)?;
+    let message = conversation.messages.get(place).ok_or(Unwritten::Gone)?;
+    Ok((u32::try_from(place + 1).unwrap_or(u32::MAX), message))
+}
+
+fn node_name(state: &State, id: NodeId) -> String {
+    state
+        .nodes
+        .get(&id)
+        .map_or_else(|| id.to_string(), |node| node.facts.name.to_string())
+}

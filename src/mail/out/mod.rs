@@ -1,0 +1,16 @@
+//! Mail that leaves the house: the courier, who asks the agreed state what is due, and what he needs for it.
+//! From the wire up: `reply`, `line`, `session`, `way`; from the state down: `texts`, `compose`, `letters`; and the
+//! two who bring both together, `courier` for what is agreed on and `held` for what only this node has.
+
+pub mod compose;
+pub mod courier;
+pub mod held;
+pub mod letters;
+pub mod line;
+pub mod reply;
+pub mod session;
+mod texts;
+pub mod way;
+
+#[cfg(test)]
+mod tests;

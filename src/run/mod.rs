@@ -1,0 +1,369 @@
+//! The composition root: opens, starts, waits, and stops in reverse. The only place that starts long-lived tasks.
+//!
+//! Raft, the public, the console and background work each have a runtime of their own, so that none starves
+//! another. What can fail without ending the node is logged and shown in its status; only a node whose letterbox or
+//! public sockets cannot be opened does not start.
+
+mod founding;
+mod metrics;
+mod part;
+mod place;
+mod report;
+mod site;
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
+
+use arc_swap::ArcSwapOption;
+use tokio::{
+    net::TcpListener,
+    runtime::{Builder, Runtime},
+    sync::watch,
+};
+
+use crate::{
+    blobs::{BlobError, Blobs},
+    clock,
+    cluster::Cluster,
+    config::Config,
+    desk::{self, DeskParts},
+    letterbox::{self, Letterbox},
+    mail::out::{self as mail_out},
+    model::words::NodeId,
+    seal::{KeyError, Keyring},
+    tasks::{Outcome, Stop, Tasks},
+    telemetry::Metrics,
+    tls::public::{CertificateSet, PublicTlsError, Reload, server_config},
+    web,
+};
+
+pub use founding::{FoundError, found};
+pub use part::NoPart;
+pub use place::{Place, PlaceError, Resident};
+
+/// How long everything may take to stop; systemd's own limit is longer.
+const STOP_WITHIN: Duration = Duration::from_secs(20);
+/// How often the certificate folder is looked at.
+const CERTIFICATES_EVERY: Duration = Duration::from_secs(10);
+
+/// Why a node does not start. Everything else it survives.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The data folder.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    /// The service key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The letterbox: without it nothing may be taken.
+    #[error("the letterbox cannot be opened")]
+    Letterbox(#[from] letterbox::OpenError),
+    /// The blobs.
+    #[error(transparent)]
+    Blobs(#[from] BlobError),
+    /// The public's certificates.
+    #[error("the public's certificates cannot be set up")]
+    Certificates(#[from] PublicTlsError),
+    /// The pages.
+    #[error("the public's pages cannot be made")]
+    Pages(#[from] web::public::LookError),
+    /// A socket.
+    #[error("cannot listen on {address} ({what})")]
+    Listen {
+        /// What for.
+        what: &'static str,
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A runtime.
+    #[error("cannot start threads")]
+    Threads(#[source] io::Error),
+    /// The mail section cannot be used.
+    #[error("the way out for mail cannot be set up")]
+    Mail(#[from] mail_out::way::WayError),
+}
+
+/// How a node was asked to stop.
+pub type UntilStopped = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// The threads of a node, by what must not starve what.
+struct Runtimes {
+    raft: Runtime,
+    people: Runtime,
+    console: Runtime,
+    background: Runtime,
+}
+
+impl Runtimes {
+    fn start() -> io::Result<Self> {
+        let runtime = |name: &str, threads: usize| {
+            Builder::new_multi_thread().worker_threads(threads).thread_name(name).enable_all().build()
+        };
+        let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        Ok(Self {
+            raft: runtime("raft", 2)?,
+            people: runtime("people", cores)?,
+            console: runtime("console", 1)?,
+            background: runtime("background", 1)?,
+        })
+    }
+}
+
+/// Runs the node that lives in the configured data folder until `until` is ready or a task that must not end does.
+///
+/// # Errors
+/// Why it did not start; once started, it stops only when asked.
+pub fn run(config: &Config, metrics: Metrics, until: UntilStopped) -> Result<(), RunError> {
+    let started = clock::now();
+    let place = Place::open(&config.node.data_dir)?;
+    let resident = place.resident()?;
+    let keyring = Arc::new(Keyring::load(&place.service_key())?);
+    let blobs = Blobs::open(&place.blobs())?;
+    let runtimes = Runtimes::start().map_err(RunError::Threads)?;
+    let mut tasks = Tasks::new();
+
+    // Raft first, so that everything else can propose; when it cannot run, a handle that says why.
+    let taking_part =
+        part::take_part(&place, &resident, config.cluster.listen, blobs.clone(), keyring.clone());
+    let (cluster, agreement) = match runtimes.raft.block_on(taking_part) {
+        Ok(mut agreement) => {
+            for (name, work) in agreement.work.drain(..) {
+                tasks.start(runtimes.raft.handle(), name, work);
+            }
+            (agreement.cluster.clone(), Some(agreement))
+        }
+        Err(error) => {
+            let why = chain(&error);
+            tracing::error!(reason = %why, "this node cannot take part; it serves what it last knew and takes messages");
+            (Cluster::halted(resident.node, why), None)
+        }
+    };
+
+    let (letterbox, postman) = Letterbox::open(&place.letterbox(), cluster.clone())?;
+    let incarnation = letterbox.health().incarnation;
+    tasks.start(runtimes.raft.handle(), "letterbox", postman);
+    let node = Node { config, place: &place, cluster: &cluster, letterbox: &letterbox, blobs: &blobs, keyring: &keyring };
+
+    let open = runtimes.people.block_on(node.open_to_the_public(&metrics))?;
+    node.start_background(&mut tasks, &runtimes, incarnation, &open)?;
+    let watching = open.counters.clone();
+    tasks.start(runtimes.people.handle(), "public", move |stop| async move {
+        web::serve(open.front, open.sockets, open.tls, open.bounds, stop).await;
+        Outcome::Ok(())
+    });
+    let desk = DeskParts {
+        cluster: cluster.clone(),
+        letterbox: letterbox.clone(),
+        blobs,
+        keyring,
+        node: config.node.clone(),
+        started,
+        version: env!("CARGO_PKG_VERSION"),
+    };
+    let socket = config.node.socket.clone();
+    tasks.start(runtimes.console.handle(), "console", move |stop| async move { desk::serve(desk, &socket, stop).await });
+    let listener = runtimes.console.block_on(bind(config.telemetry.metrics_listen, "metrics"))?;
+    let seen = metrics::Seen { cluster: cluster.clone(), letterbox, counters: watching, metrics };
+    tasks.start(runtimes.console.handle(), "metrics", move |stop| metrics::serve(listener, seen, stop));
+
+    tracing::info!(node = %cluster.id(), name = %config.node.name, "started");
+    runtimes.console.block_on(async {
+        tokio::select! {
+            () = until => tracing::info!("asked to stop"),
+            ended = tasks.first_end() => tracing::error!(task = ended.name, how = %ended.how, "a task that must not end did; stopping"),
+        }
+        // Leadership goes to another node while everything still works, so that nobody has to wait for an election.
+        if let Some(agreement) = agreement.as_ref() {
+            agreement.hand_over().await;
+        }
+        tasks.stop(STOP_WITHIN).await;
+        if let Some(agreement) = agreement {
+            agreement.stop().await;
+        }
+    });
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// An error with everything that caused it, in one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+async fn bind(address: SocketAddr, what: &'static str) -> Result<TcpListener, RunError> {
+    TcpListener::bind(address).await.map_err(|source| RunError::Listen { what, address, source })
+}
+
+/// What the steps of a start share.
+struct Node<'a> {
+    config: &'a Config,
+    place: &'a Place,
+    cluster: &'a Cluster,
+    letterbox: &'a Letterbox,
+    blobs: &'a Blobs,
+    keyring: &'a Arc<Keyring>,
+}
+
+/// The public's door, ready to be served.
+struct Open {
+    front: Arc<web::Front>,
+    sockets: web::Sockets,
+    tls: watch::Receiver<Arc<rustls::ServerConfig>>,
+    bounds: web::Bounds,
+    counters: Arc<web::counters::Counters>,
+    certificates: Arc<CertificateSet>,
+    site: Arc<ArcSwapOption<web::Site>>,
+}
+
+impl Node<'_> {
+    async fn open_to_the_public(&self, metrics: &Metrics) -> Result<Open, RunError> {
+        let web = &self.config.web;
+        let (certificates, problems) =
+            CertificateSet::open(&web.certificates, &self.place.own_certificate(), &web.names, clock::now())?;
+        for problem in problems {
+            tracing::warn!(problem = %chain(&problem), "a certificate file cannot be used");
+        }
+        let certificates = Arc::new(certificates);
+        if certificates.is_self_signed() {
+            tracing::warn!(folder = %web.certificates.display(), "no certificate that anyone vouches for; browsers will warn");
+        }
+        let ticket_secret = self.keyring.mac("tls session tickets", b"").0;
+        let (_, tls) = watch::channel(server_config(certificates.clone(), &ticket_secret, clock::now)?);
+        let site = Arc::new(ArcSwapOption::empty());
+        let counters = Arc::new(web::counters::Counters::default());
+        let public = web::public::routes(web::public::PublicParts {
+            cluster: self.cluster.clone(),
+            letterbox: self.letterbox.clone(),
+            keyring: self.keyring.clone(),
+            company: Arc::new(self.config.company.clone()),
+            node: self.config.node.region.to_string(),
+        })?;
+        let front = Arc::new(web::Front {
+            names: web::host::Names::new(
+                web.names.iter().map(String::as_str),
+                web.borrowed_names.iter().map(String::as_str),
+            ),
+            site: site.clone(),
+            public,
+            is_ours: web::public::is_ours,
+            checks: metrics::checks(self.cluster.clone(), self.letterbox.clone()),
+            challenge: Arc::new(|_| None),
+            https_port: web.https_port,
+            body_bytes: crate::model::limits::FORM_BODY_BYTES_MAX,
+            patience: web::Patience::default(),
+            counters: counters.clone(),
+        });
+        let mut sockets = web::Sockets::default();
+        for address in &web.https_listen {
+            sockets.https.push(bind(*address, "HTTPS").await?);
+        }
+        for address in &web.http_listen {
+            sockets.http.push(bind(*address, "HTTP").await?);
+        }
+        let bounds = web::Bounds::new(web.connections, web.connections_per_address);
+        let _ = metrics;
+        Ok(Open { front, sockets, tls, bounds, counters, certificates, site })
+    }
+
+    fn start_background(
+        &self,
+        tasks: &mut Tasks,
+        runtimes: &Runtimes,
+        incarnation: u64,
+        open: &Open,
+    ) -> Result<(), RunError> {
+        let background = runtimes.background.handle();
+        let (blobs, cluster) = (self.blobs.clone(), self.cluster.clone());
+        tasks.keep(background, "blobs", move |stop| blobs.clone().keep_in_step(cluster.clone(), incarnation, stop));
+        let live = site::LiveSite {
+            cluster: self.cluster.clone(),
+            blobs: self.blobs.clone(),
+            served: open.site.clone(),
+            note: self.place.last_good_site(),
+        };
+        let serving = live.serve_last_good();
+        tasks.start(background, "site", move |stop| live.run(serving, stop));
+        let certificates = open.certificates.clone();
+        tasks.keep(background, "certificates", move |stop| watch_certificates(certificates.clone(), stop));
+        let report = report::Report::new(self.config, self.cluster.clone(), incarnation, &self.place.identity());
+        tasks.keep(background, "report", move |stop| report.clone().run(stop));
+        self.start_mail(tasks, runtimes)
+    }
+
+    fn start_mail(&self, tasks: &mut Tasks, runtimes: &Runtimes) -> Result<(), RunError> {
+        let Some(out) = &self.config.mail.out else {
+            tracing::warn!("no [mail] section: messages are kept and shown, and nobody is mailed");
+            return Ok(());
+        };
+        let (web, keyring) = (self.config.web.clone(), self.keyring.clone());
+        let links: mail_out::letters::Links = Arc::new(move |conversation| {
+            let port = if web.https_port == 443 { String::new() } else { format!(":{}", web.https_port) };
+            let link = keyring.link(conversation);
+            web.names.iter().map(|name| format!("https://{name}{port}/c/{link}")).collect()
+        });
+        let letters = || mail_out::letters::Letters {
+            keyring: self.keyring.clone(),
+            house: mail_out::compose::House {
+                company: self.config.company.name.clone(),
+                from: out.from.clone(),
+                staff_lang: out.staff_lang,
+            },
+            support: out.support.clone(),
+            support_off_net: out.support_off_net.clone(),
+            links: links.clone(),
+        };
+        let courier = Arc::new(mail_out::courier::Courier {
+            cluster: self.cluster.clone(),
+            letters: letters(),
+            way: mail_out::way::Way::new(out)?,
+        });
+        let background = runtimes.background.handle();
+        tasks.keep(background, "courier", move |stop| mail_out::courier::run(courier.clone(), stop));
+        let letterbox = self.letterbox.clone();
+        let alone = Arc::new(mail_out::held::Alone {
+            cluster: self.cluster.clone(),
+            letters: letters(),
+            way: mail_out::way::Way::new(out)?,
+            held: Arc::new(move || {
+                letterbox.held().values().flatten().map(|it| it.proposal.clone()).collect()
+            }),
+            told_file: self.place.held_told(),
+        });
+        tasks.keep(background, "held mail", move |stop| mail_out::held::run(alone.clone(), stop));
+        Ok(())
+    }
+}
+
+async fn watch_certificates(certificates: Arc<CertificateSet>, stop: Stop) -> Outcome {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = tokio::time::sleep(CERTIFICATES_EVERY) => {}
+        }
+        let set = certificates.clone();
+        match tokio::task::spawn_blocking(move || set.reload_if_changed()).await? {
+            Reload::Unchanged => {}
+            Reload::Loaded { pairs } => tracing::info!(pairs, "new certificates are presented"),
+            Reload::KeptOld { problems } => {
+                for problem in problems {
+                    tracing::warn!(problem = %chain(&problem), "a certificate file cannot be used; the old one stays");
+                }
+            }
+        }
+    }
+}
+

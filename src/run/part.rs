@@ -1,0 +1,119 @@
+//! Taking part: identity, TLS between peers, the agreement; or, when that cannot be, a handle that says why (P3).
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use futures_util::{FutureExt, future::BoxFuture};
+use openraft_rt_tokio::TokioRuntime;
+use tokio::net::TcpListener;
+
+use super::place::{Place, Resident};
+use crate::{
+    blobs::Blobs,
+    clock,
+    cluster::{
+        Cluster,
+        agreement::{Agreement, OpenError, Parts},
+        disk::DiskError,
+        frames::Allegiance,
+        join::Joins,
+        net::TlsNet,
+        serve::Range,
+        sqlite::SqliteDisk,
+    },
+    model::{State, words::NodeId},
+    seal::Keyring,
+    tls::{
+        identity::{Identity, IdentityError},
+        peer::{IsMember, PeerTls, PeerTlsError, Tolerated},
+    },
+};
+
+/// The agreement as this program runs it.
+pub(super) type RealAgreement = Agreement<TokioRuntime, TlsNet, SqliteDisk>;
+
+/// Why this node cannot take part.
+#[derive(Debug, thiserror::Error)]
+pub enum NoPart {
+    /// Its certificate or key cannot be used.
+    #[error("the node's identity cannot be used")]
+    Identity(#[from] IdentityError),
+    /// TLS between peers cannot be set up.
+    #[error("TLS between peers cannot be set up")]
+    Tls(#[from] PeerTlsError),
+    /// The peers' port is taken or not ours.
+    #[error("cannot listen for peers on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The disk of log and snapshots cannot be opened.
+    #[error("the disk of log and snapshots cannot be used")]
+    Disk(#[from] DiskError),
+    /// Raft cannot run.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+}
+
+/// Opens everything that taking part needs. Runs on the Raft runtime, where its tasks will be.
+pub(super) async fn take_part(
+    place: &Place,
+    resident: &Resident,
+    listen: SocketAddr,
+    blobs: Blobs,
+    keyring: Arc<Keyring>,
+) -> Result<RealAgreement, NoPart> {
+    let identity = Identity::load(&place.identity())?;
+    let known = Arc::new(OnceLock::<Arc<ArcSwap<State>>>::new());
+    let tls = PeerTls::new(&identity, is_member(known.clone()), Arc::new(Tolerated::default()), clock::now)?;
+    let tls = Arc::new(ArcSwap::from_pointee(tls));
+    let listener =
+        TcpListener::bind(listen).await.map_err(|source| NoPart::Listen { address: listen, source })?;
+    let net = Arc::new(TlsNet::new(listener, tls.clone()));
+    let folder = place.raft();
+    let disk = tokio::task::spawn_blocking(move || SqliteDisk::open(&folder)).await.map_err(|_| DiskError::Ended)??;
+    let us = Allegiance { cluster: resident.cluster, generation: resident.generation, node: resident.node };
+    let agreement = Agreement::open(Parts {
+        us,
+        cluster_name: resident.cluster_name.to_string(),
+        profile: resident.profile,
+        net,
+        disk,
+        seeds: resident.seeds.clone(),
+        clock: Arc::new(clock::now),
+        blobs: blob_reader(blobs),
+    })
+    .await?;
+    // Set once, here: from now on removed nodes are refused.
+    let _ = known.set(agreement.state());
+    Ok(agreement)
+}
+
+/// A node may speak to us while we have not heard of it, or it has not been forgotten since it was admitted.
+fn is_member(known: Arc<OnceLock<Arc<ArcSwap<State>>>>) -> IsMember {
+    Arc::new(move |node: NodeId| {
+        let Some(state) = known.get().map(|it| it.load()) else { return true };
+        state.nodes.contains_key(&node) || node.0 > state.index || state.cluster.is_none()
+    })
+}
+
+fn blob_reader(blobs: Blobs) -> Arc<crate::cluster::agreement::BlobReader> {
+    Arc::new(move |hash, offset| -> BoxFuture<'static, Option<Range>> {
+        let blobs = blobs.clone();
+        async move {
+            let opened = blobs.open_from(hash, offset).await;
+            let (total, file) = opened
+                .inspect_err(|error| tracing::warn!(blob = %hash, %error, "cannot read a blob for a peer"))
+                .ok()??;
+            Some(Range { total, rest: Box::new(file) })
+        }
+        .boxed()
+    })
+}

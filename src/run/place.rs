@@ -1,0 +1,228 @@
+//! Where everything of a node lies in its data folder, and which node of which cluster lives there.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    net::SocketAddr,
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    durable,
+    model::{
+        nodes::Profile,
+        words::{ClusterId, Label, NodeId},
+    },
+};
+
+/// The format of `node.json`.
+const FORMAT: u16 = 1;
+/// Bytes of `node.json`: a few hundred, and some for each peer.
+const FILE_BYTES_MAX: u64 = 64 << 10;
+
+/// Why the data folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum PlaceError {
+    /// The file system said no.
+    #[error("cannot use {}", path.display())]
+    File {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Nobody founded or joined a cluster here.
+    #[error("no node lives in {}; found a cluster with 'lifeboat init' or join one with 'lifeboat join TOKEN'", path.display())]
+    Empty {
+        /// The data folder.
+        path: PathBuf,
+    },
+    /// Somebody did already.
+    #[error("a node lives in {} already; it is node {node} of cluster {cluster}", path.display())]
+    Taken {
+        /// The data folder.
+        path: PathBuf,
+        /// Which node.
+        node: NodeId,
+        /// Of which cluster.
+        cluster: Label,
+    },
+    /// The file is not ours or of a newer release.
+    #[error("{} cannot be read", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The file is of a newer release.
+    #[error("{} has format {found}; this program reads format {FORMAT}", path.display())]
+    NewerFormat {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u16,
+    },
+}
+
+/// Which node of which cluster lives in a data folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resident {
+    /// The format of this record.
+    pub format: u16,
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// Its name, for people.
+    pub cluster_name: Label,
+    /// Raised by a recovery from majority loss.
+    pub generation: u32,
+    /// This node.
+    pub node: NodeId,
+    /// The timing profile, as it was when this was written; a change takes effect at the next start.
+    pub profile: Profile,
+    /// Where the others listened when this was written, for as long as the state does not say so.
+    pub seeds: BTreeMap<NodeId, SocketAddr>,
+}
+
+impl Resident {
+    /// A record of a node that has just been admitted.
+    pub fn new(cluster: ClusterId, cluster_name: Label, node: NodeId, profile: Profile) -> Self {
+        Self { format: FORMAT, cluster, cluster_name, generation: 1, node, profile, seeds: BTreeMap::new() }
+    }
+}
+
+/// A node's data folder.
+#[derive(Clone, Debug)]
+pub struct Place {
+    folder: PathBuf,
+}
+
+impl Place {
+    /// Opens the folder, making it (0700) if it is not there.
+    ///
+    /// # Errors
+    /// When it cannot be made, or is open to others.
+    pub fn open(folder: &Path) -> Result<Self, PlaceError> {
+        let refused = |source| PlaceError::File { path: folder.to_owned(), source };
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(refused)?;
+        let mode = fs::metadata(folder).map_err(refused)?.permissions().mode();
+        if mode & 0o007 != 0 {
+            let open = io::Error::other("it is open to everybody; run 'chmod 0700' on it, as keys and messages lie there");
+            return Err(refused(open));
+        }
+        Ok(Self { folder: folder.to_owned() })
+    }
+
+    /// Who lives here.
+    ///
+    /// # Errors
+    /// When nobody does, or the record cannot be read; it is never replaced by a default.
+    pub fn resident(&self) -> Result<Resident, PlaceError> {
+        let path = self.folder.join("node.json");
+        let bytes = durable::read_at_most(&path, FILE_BYTES_MAX).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => PlaceError::Empty { path: self.folder.clone() },
+            _ => PlaceError::File { path: path.clone(), source },
+        })?;
+        let malformed = |source| PlaceError::Malformed { path: path.clone(), source };
+        let whole: serde_json::Value = serde_json::from_slice(&bytes).map_err(malformed)?;
+        let found = whole.get("format").and_then(serde_json::Value::as_u64).unwrap_or_default();
+        let found = u16::try_from(found).unwrap_or(u16::MAX);
+        if found > FORMAT {
+            return Err(PlaceError::NewerFormat { path, found });
+        }
+        serde_json::from_value(whole).map_err(malformed)
+    }
+
+    /// Refuses a folder in which somebody lives.
+    ///
+    /// # Errors
+    /// When somebody does, or it cannot be told.
+    pub fn must_be_empty(&self) -> Result<(), PlaceError> {
+        match self.resident() {
+            Ok(there) => {
+                Err(PlaceError::Taken { path: self.folder.clone(), node: there.node, cluster: there.cluster_name })
+            }
+            Err(PlaceError::Empty { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes down who lives here: the last step of founding and joining.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn settle(&self, resident: &Resident) -> Result<(), PlaceError> {
+        let path = self.folder.join("node.json");
+        let bytes = serde_json::to_vec_pretty(resident)
+            .map_err(|source| PlaceError::Malformed { path: path.clone(), source })?;
+        durable::write_durably(&path, &bytes).map_err(|source| PlaceError::File { path, source })
+    }
+
+    /// The node's certificate, its key, and the cluster's authority.
+    pub fn identity(&self) -> PathBuf {
+        self.folder.join("identity")
+    }
+
+    /// The service key.
+    pub fn service_key(&self) -> PathBuf {
+        self.folder.join("service.key")
+    }
+
+    /// Log, vote and snapshots.
+    pub fn raft(&self) -> PathBuf {
+        self.folder.join("raft")
+    }
+
+    /// The letterbox.
+    pub fn letterbox(&self) -> PathBuf {
+        self.folder.join("letterbox.db")
+    }
+
+    /// Blobs.
+    pub fn blobs(&self) -> PathBuf {
+        self.folder.join("blobs")
+    }
+
+    /// Which site this node served last: what it serves when the state cannot be read.
+    pub fn last_good_site(&self) -> PathBuf {
+        self.folder.join("last-good-site")
+    }
+
+    /// Held messages that were mailed while alone.
+    pub fn held_told(&self) -> PathBuf {
+        self.folder.join("held-told")
+    }
+
+    /// The self-made certificate of the public side.
+    pub fn own_certificate(&self) -> PathBuf {
+        self.folder.join("own-certificate")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_tells_who_lives_in_it_and_takes_nobody_else() {
+        let folder = std::env::temp_dir().join(format!("lifeboat-place-{}", std::process::id()));
+        fs::remove_dir_all(&folder).ok();
+        let place = Place::open(&folder).unwrap();
+        assert!(matches!(place.resident(), Err(PlaceError::Empty { .. })));
+        let name = Label::new("test").unwrap();
+        let resident = Resident::new(ClusterId([1; 16]), name, NodeId(4), Profile::Near);
+        place.settle(&resident).unwrap();
+        assert_eq!(place.resident().unwrap(), resident);
+        assert!(matches!(place.must_be_empty(), Err(PlaceError::Taken { .. })));
+        fs::write(folder.join("node.json"), b"{\"format\":2}").unwrap();
+        assert!(matches!(place.must_be_empty(), Err(PlaceError::NewerFormat { found: 2, .. })));
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+        assert!(matches!(Place::open(&folder), Err(PlaceError::File { .. })));
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}

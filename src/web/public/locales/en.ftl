@@ -1,0 +1,134 @@
+# The public pages in English. Every key stands in every language; a test compares the files.
+# Calm and plain: what happened, what you can do, what happens next.
+
+language-name = English
+languages = Language
+skip = Skip to the content
+problem-title = Problem
+
+# First page
+front-title = Emergency page
+notice-heading = Our main services may be unavailable
+notice-body = This is our emergency page. It runs apart from our main systems, so you can reach us here while they are down.
+
+# Strip on a server that cannot reach the others
+alone-heading = This server cannot reach the others right now.
+alone-body = You can still write to us: what you send is kept here and passed on as soon as they can be reached.
+alone-since = Contact was lost at { $time }; what you see here is as of then.
+
+# The form
+write-heading = Write to us
+write-lead = The next page tells you where your message is stored, and gives you a code to come back with.
+field-text = Your message
+field-text-hint = What does not work, and since when?
+field-contact = E-mail or phone
+field-contact-hint = This is where we answer.
+field-reference = Domain, server or customer number (optional)
+trap = Leave this empty
+send = Send
+
+# What is wrong with a form; it has not been sent
+problem-heading = Your message has not been sent yet
+wrong-text-empty = Write your message.
+wrong-text-long = Your message has { $count } characters and at most { $most } fit. Shorten it, or send the rest afterwards.
+wrong-contact-empty = Give us an e-mail address or a phone number to answer to.
+wrong-contact = This is neither a whole e-mail address nor a phone number. Write it like name@example.com or +420 234 567 890.
+wrong-reference-long = This has { $count } characters and at most { $most } fit.
+form-old = This page was open for more than a day. All you wrote is still here. Please press Send again.
+form-unknown = We could not check this form. All you wrote is still here. Please press Send again.
+form-busy = Very many messages are coming from your network. All you wrote is still here. Please wait { $seconds ->
+    [one] one second
+   *[other] { $seconds } seconds
+} and press Send again.
+form-refused = This server cannot store messages at the moment. All you wrote is still here. Please press Send again in a minute, use one of the other addresses below, or call.
+form-unsure = We cannot say yet whether your message is stored. All you wrote is still here. Please press Send again: it will not arrive twice.
+conversation-full = This conversation has as many messages as it can hold. Please start a new one from the first page.
+
+# Telephone
+call-heading = Call us
+
+# Foot of every page
+alternates-heading = If this page stops working
+ticket-box = Ticket code
+ticket-open = Open
+made-by = Made by the server { $node },
+
+# A conversation
+talk-title = Conversation { $code }
+state-safe = Your message is safely stored
+state-safe-more = At least { $copies } of our { $servers } servers have it.
+state-safe-one = Our server has it on its disk.
+state-held = Your message is held on one server
+state-held-more = It is on the disk of this server ({ $node }) and will be passed on as soon as the other servers can be reached. Nothing is lost.
+code-label = Your code
+code-hint = Write the code down. With it and your e-mail or phone you can come back at any of our addresses. You can also read it out when you call.
+answer-by-mail = You can close this page. We answer to { $contact }.
+answer-by-phone = You can close this page. We will call you on the number that ends in { $contact }.
+answer-here = You can close this page and come back for the answer.
+messages-heading = Messages
+you = You
+message-safe = safely stored
+message-held = held here, not passed on yet
+message-passed-on = passed to support { $time }
+message-sealed = This server cannot open this text at the moment. It is kept; another of our addresses can show it.
+no-answer-yet = No answer yet.
+closed = We have closed this conversation. If you write again, it is open again.
+reload = Look for an answer
+more-heading = Write more
+keep-heading = Your link
+keep-body = Whoever has this link can read this conversation. Keep it for yourself.
+
+absent-heading = Your conversation is not on this server yet
+absent-body = The server that took your message keeps it and passes it on. Please load this page again in a minute, or open your ticket code at one of the other addresses.
+
+# Coming back with a code
+ticket-heading = Open your conversation
+ticket-lead = Enter the code that we gave you and the e-mail or phone that you gave us.
+ticket-contact-hint = The one you gave us in your message.
+field-code = Ticket code
+field-code-hint = Nine letters and digits, such as K7F-Q2M-9XD.
+ticket-problem = We could not open the conversation
+wrong-code-empty = Enter your ticket code.
+wrong-code = One of the symbols is wrong or missing. A code has nine letters and digits, such as K7F-Q2M-9XD.
+ticket-unknown = No conversation has this code together with this e-mail or phone. Please check both.
+ticket-unknown-alone = This server cannot reach the others, so it may not know your conversation. Try one of the other addresses below as well.
+ticket-busy = Too many attempts. Please wait { $seconds ->
+    [one] one second
+   *[other] { $seconds } seconds
+} and try again.
+
+# Other pages
+to-front = To the first page
+not-found-heading = There is no such page here
+not-found-body = The address may be misspelt, or the page belongs to our main website, which may be unavailable.
+too-large-heading = Your message is too large
+too-large-body = It has not been sent. At most 4,000 characters fit. Please go back, shorten it and send it again.
+wrong-way-heading = This page cannot be used that way
+wrong-way-body = Please start from the first page.
+
+# Time
+just-now = just now
+minutes-ago = { $count } min ago
+hours-ago = { $count ->
+    [one] 1 hour ago
+   *[other] { $count } hours ago
+}
+days-ago = { $count ->
+    [one] 1 day ago
+   *[other] { $count } days ago
+}
+clock-time = { $time } { $zone }
+clock-dated = { $day } { $month ->
+    [1] January
+    [2] February
+    [3] March
+    [4] April
+    [5] May
+    [6] June
+    [7] July
+    [8] August
+    [9] September
+    [10] October
+    [11] November
+   *[12] December
+} { $year }, { $time } { $zone }

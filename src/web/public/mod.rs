@@ -1,0 +1,294 @@
+//! The public's pages: the first page of an emergency, "write to us", a conversation, coming back with a ticket code.
+//!
+//! Complete without JavaScript and without cookies. Reads the agreed state and the letterbox and never waits for
+//! either, but when something is written. The listener in front says who asks ([`Visitor`]), limits how slowly a body
+//! may come, and compresses. Paths under `/c/` are secrets: whoever logs a request must not log its path.
+
+mod form;
+mod look;
+mod pace;
+mod pages;
+mod talk;
+mod texts;
+mod ticket;
+mod times;
+mod token;
+mod write;
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, Method, Response, StatusCode, header};
+use axum::routing::get;
+
+use crate::clock;
+use crate::cluster::Cluster;
+use crate::cluster::health::Quorum;
+use crate::config::Company;
+use crate::letterbox::Letterbox;
+use crate::model::limits;
+use crate::model::words::{Lang, Timestamp};
+use crate::seal::Keyring;
+
+use form::Form;
+use look::Look;
+use pace::Paces;
+use pages::{Alone, Frame, Front, Plain, Turn, answer, send_on};
+use texts::Say;
+use times::Moment;
+use token::Purpose;
+
+pub use look::LookError;
+
+/// What the pages need of the rest of the house.
+#[derive(Clone)]
+pub struct PublicParts {
+    /// What is agreed.
+    pub cluster: Cluster,
+    /// Where messages go.
+    pub letterbox: Letterbox,
+    /// What seals, names and signs.
+    pub keyring: Arc<Keyring>,
+    /// Whose boat it is.
+    pub company: Arc<Company>,
+    /// What customers call this node, such as its region.
+    pub node: String,
+}
+
+/// Who asks, as the listener knows it. It goes into the request's extensions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Visitor {
+    /// The address of the connection.
+    pub address: IpAddr,
+    /// The name asked for is the company's own, switched over to us: nothing may outlive the outage.
+    pub borrowed: bool,
+}
+
+/// Everything the handlers share.
+struct Public {
+    parts: PublicParts,
+    look: Look,
+    says: Vec<Say>,
+    paces: Paces,
+}
+
+/// One request, understood as far as all pages need it.
+struct Asked<'a> {
+    public: &'a Public,
+    say: &'a Say,
+    visitor: Visitor,
+    now: Timestamp,
+    /// The name and port asked for.
+    host: String,
+}
+
+/// Whether a path is one of these pages, so that a published site does not take it. `/` is not: a site may have it.
+pub fn is_ours(path: &str) -> bool {
+    let first = path
+        .trim_start_matches('/')
+        .split('/')
+        .next()
+        .unwrap_or_default();
+    match first {
+        "write" | "ticket" | "c" => true,
+        tag => Lang::ALL.iter().any(|lang| lang.tag() == tag),
+    }
+}
+
+/// The pages as routes.
+///
+/// # Errors
+/// When the company's logo cannot be used.
+pub fn routes(parts: PublicParts) -> Result<Router, LookError> {
+    let look = Look::of(&parts.company)?;
+    let says = Lang::ALL.into_iter().map(Say::in_lang).collect();
+    let paces = Paces::new(parts.company.unhurried.clone());
+    let mut routes = Router::new()
+        .route("/", get(front))
+        .route("/write", get(front).post(write::post))
+        .route("/ticket", get(ticket::show).post(ticket::open))
+        .route("/c/{link}", get(talk::show).post(talk::add));
+    for lang in &parts.company.languages {
+        routes = routes
+            .route(&format!("/{}/", lang.tag()), get(front))
+            .route(&format!("/{}", lang.tag()), get(to_front));
+    }
+    let public = Arc::new(Public {
+        parts,
+        look,
+        says,
+        paces,
+    });
+    Ok(routes
+        .fallback(not_found)
+        .method_not_allowed_fallback(wrong_way)
+        .with_state(public))
+}
+
+async fn front(State(public): State<Arc<Public>>, request: Request) -> Response<Body> {
+    let asked = public.asked(&request.into_parts().0, None);
+    asked.front(StatusCode::OK, Form::fresh(asked.token(Purpose::Open)))
+}
+
+/// The address without its last slash is what people type.
+async fn to_front(State(public): State<Arc<Public>>, request: Request) -> Response<Body> {
+    let asked = public.asked(&request.into_parts().0, None);
+    send_on(
+        StatusCode::TEMPORARY_REDIRECT,
+        &format!("/{}/", asked.say.lang.tag()),
+    )
+}
+
+async fn not_found(State(public): State<Arc<Public>>, request: Request) -> Response<Body> {
+    let asked = public.asked(&request.into_parts().0, None);
+    asked.plain(
+        StatusCode::NOT_FOUND,
+        "not-found-heading",
+        &["not-found-body"],
+    )
+}
+
+async fn wrong_way(State(public): State<Arc<Public>>, request: Request) -> Response<Body> {
+    let asked = public.asked(&request.into_parts().0, None);
+    asked.plain(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "wrong-way-heading",
+        &["wrong-way-body"],
+    )
+}
+
+impl Public {
+    /// Understands a request. Its language is what the form said, else what the address says, else `otherwise`.
+    fn asked(&self, request: &Parts, told: Option<Lang>) -> Asked<'_> {
+        let spoken = &self.parts.company.languages;
+        let path = request.uri.path().trim_matches('/');
+        let query = request.uri.query().unwrap_or_default();
+        let in_query = query
+            .split('&')
+            .find_map(|it| it.strip_prefix("lang="))
+            .and_then(Lang::of_tag);
+        let in_path = Lang::ALL.into_iter().find(|lang| lang.tag() == path);
+        let accepts = request
+            .headers
+            .get(header::ACCEPT_LANGUAGE)
+            .and_then(|it| it.to_str().ok());
+        let named = in_query
+            .or(in_path)
+            .or(told)
+            .filter(|lang| spoken.contains(lang));
+        let lang = named.unwrap_or_else(|| texts::preferred(accepts, spoken));
+        let host = request.uri.authority().map(|it| it.as_str());
+        let host = host.or_else(|| {
+            request
+                .headers
+                .get(header::HOST)
+                .and_then(|it| it.to_str().ok())
+        });
+        Asked {
+            public: self,
+            say: self.say(lang),
+            visitor: request.extensions.get().copied().unwrap_or(Visitor::NOBODY),
+            now: clock::now(),
+            host: host.unwrap_or_default().to_owned(),
+        }
+    }
+
+    fn say(&self, lang: Lang) -> &Say {
+        self.says
+            .iter()
+            .find(|say| say.lang == lang)
+            .expect("one was made for each language")
+    }
+
+    /// A keyed hash for form tokens, which every node computes alike.
+    fn sign(&self, said: &[u8]) -> [u8; 32] {
+        self.parts.keyring.mac("form token", said).0
+    }
+}
+
+impl Visitor {
+    /// Used where no listener said who asks, which only tests do: everybody is the same visitor then.
+    const NOBODY: Visitor = Visitor {
+        address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        borrowed: false,
+    };
+}
+
+impl<'a> Asked<'a> {
+    fn token(&self, purpose: Purpose<'_>) -> String {
+        token::make(|said| self.public.sign(said), purpose, self.now)
+    }
+
+    fn moment(&self, at: Timestamp) -> Moment<'a> {
+        Moment::new(at, self.now, &self.public.parts.company.zone)
+    }
+
+    /// What stands around a page; `path_in` is where the page is in a language.
+    fn frame(&self, path_in: impl Fn(Lang) -> String) -> Frame<'a> {
+        let public = self.public;
+        let turn = |lang: &Lang| Turn {
+            lang: *lang,
+            name: public.say(*lang).it("language-name"),
+            href: path_in(*lang),
+        };
+        Frame {
+            say: self.say,
+            look: &public.look,
+            company: &public.parts.company,
+            switch: public.parts.company.languages.iter().map(turn).collect(),
+            alone: self.alone(),
+            node: &public.parts.node,
+            made: self.moment(self.now),
+        }
+    }
+
+    fn alone(&self) -> Option<Alone> {
+        let health = self.public.parts.cluster.health();
+        let since = match health.quorum {
+            Quorum::LostSince(since) if since.0 > 0 => Some(self.say.with(
+                "alone-since",
+                [("time", self.moment(since).spoken(self.say).into())],
+            )),
+            Quorum::LostSince(_) | Quorum::Held => None,
+        };
+        health.alone().then_some(Alone { since })
+    }
+
+    fn front(&self, status: StatusCode, form: Form) -> Response<Body> {
+        let frame = self.frame(|lang| format!("/{}/", lang.tag()));
+        let mut page = answer(status, &Front { frame, form }, &self.public.look.policy);
+        page.headers_mut()
+            .insert(header::VARY, HeaderValue::from_static("accept-language"));
+        page
+    }
+
+    fn plain(&self, status: StatusCode, heading: &str, body: &[&str]) -> Response<Body> {
+        let page = Plain {
+            frame: self.frame(|lang| format!("/{}/", lang.tag())),
+            heading: self.say.it(heading),
+            body: body.iter().map(|key| self.say.it(key)).collect(),
+        };
+        answer(status, &page, &self.public.look.policy)
+    }
+
+    fn too_large(&self) -> Response<Body> {
+        self.plain(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too-large-heading",
+            &["too-large-body"],
+        )
+    }
+}
+
+/// The body of a form, `None` where it is too large or the visitor left. How slowly it may come is the listener's
+/// to limit.
+async fn form_body(method: &Method, body: Body) -> Option<Bytes> {
+    debug_assert_eq!(method, Method::POST);
+    axum::body::to_bytes(body, limits::FORM_BYTES_MAX)
+        .await
+        .ok()
+}

@@ -1,0 +1,190 @@
+//! The pages as values, and how they become HTML. Everything shown is put in here as text and escaped by the
+//! templates; the only markup that goes through unescaped is our own style sheet.
+
+use askama::Template;
+use axum::body::Body;
+use axum::http::{HeaderValue, Response, StatusCode, header};
+
+use crate::config::{Company, Spoken};
+use crate::model::words::{Lang, TicketCode};
+
+use super::form::Form;
+use super::look::Look;
+use super::texts::Say;
+use super::times::Moment;
+
+/// What stands around every page.
+pub struct Frame<'a> {
+    /// The page's language.
+    pub say: &'a Say,
+    /// Style and logo.
+    pub look: &'a Look,
+    /// Whose page it is.
+    pub company: &'a Company,
+    /// The same page in each language.
+    pub switch: Vec<Turn>,
+    /// That this node cannot reach the others, when so.
+    pub alone: Option<Alone>,
+    /// What customers call this node.
+    pub node: &'a str,
+    /// When the page was made.
+    pub made: Moment<'a>,
+}
+
+impl Frame<'_> {
+    /// The company's text in the page's language.
+    fn words<'s>(&self, spoken: &'s Spoken) -> &'s str {
+        spoken.in_lang(self.say.lang)
+    }
+
+    fn made_by(&self) -> String {
+        self.say.with("made-by", [("node", self.node.into())])
+    }
+}
+
+/// One language of the language switch.
+pub struct Turn {
+    /// The language.
+    pub lang: Lang,
+    /// What it calls itself.
+    pub name: String,
+    /// Where the page is in it.
+    pub href: String,
+}
+
+/// That this node cannot reach the others.
+pub struct Alone {
+    /// Since when, as a sentence, where that is known.
+    pub since: Option<String>,
+}
+
+/// The first page, and the same with a form that was not taken.
+#[derive(Template)]
+#[template(path = "front.html", config = "src/web/public/askama.toml")]
+pub struct Front<'a> {
+    /// What stands around it.
+    pub frame: Frame<'a>,
+    /// The form.
+    pub form: Form,
+}
+
+/// A conversation, for its customer.
+#[derive(Template)]
+#[template(path = "conversation.html", config = "src/web/public/askama.toml")]
+pub struct TalkPage<'a> {
+    /// What stands around it.
+    pub frame: Frame<'a>,
+    /// The conversation.
+    pub talk: Talk<'a>,
+    /// The form for one more message.
+    pub form: Form,
+}
+
+/// What a customer sees of a conversation.
+pub struct Talk<'a> {
+    /// The page's title.
+    pub title: String,
+    /// The ticket code.
+    pub code: TicketCode,
+    /// Where the last word of the customer is kept, as a heading.
+    pub state: String,
+    /// The same in more words.
+    pub more: Option<String>,
+    /// A message is on this node only.
+    pub held: bool,
+    /// Where the answer goes, as a sentence.
+    pub answer_goes: String,
+    /// The messages in order.
+    pub messages: Vec<Line<'a>>,
+    /// Somebody of the company has answered.
+    pub answered: bool,
+    /// An agent has closed it.
+    pub closed: bool,
+    /// Path of this page, in its language.
+    pub path: String,
+    /// The whole address to be kept, where there is a name that outlives the outage.
+    pub link: Option<String>,
+}
+
+/// One message of a conversation.
+pub struct Line<'a> {
+    /// Written by the company, not by the customer.
+    pub ours: bool,
+    /// When it was taken.
+    pub at: Moment<'a>,
+    /// What became of it, for the customer's own.
+    pub state: Option<String>,
+    /// The text.
+    pub text: String,
+}
+
+/// The page on which a ticket code and a contact open a conversation.
+#[derive(Template)]
+#[template(path = "ticket.html", config = "src/web/public/askama.toml")]
+pub struct TicketPage<'a> {
+    /// What stands around it.
+    pub frame: Frame<'a>,
+    /// The form.
+    pub form: Form,
+}
+
+/// A page with a heading and a few sentences.
+#[derive(Template)]
+#[template(path = "plain.html", config = "src/web/public/askama.toml")]
+pub struct Plain<'a> {
+    /// What stands around it.
+    pub frame: Frame<'a>,
+    /// The heading.
+    pub heading: String,
+    /// The sentences.
+    pub body: Vec<String>,
+}
+
+/// The answer that carries a page. `policy` is its Content-Security-Policy.
+pub fn answer(status: StatusCode, page: &impl Template, policy: &str) -> Response<Body> {
+    let (status, html) = match page.render() {
+        Ok(html) => (status, html),
+        // Writing to a string does not fail and our templates hold nothing else that could; say the least that helps.
+        Err(_) => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "<!DOCTYPE html><title>500</title>".to_owned(),
+        ),
+    };
+    let mut answer = Response::new(Body::from(html));
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/html; charset=utf-8"),
+    );
+    // Asked for again each time: a page says where a message is now. Nobody else may keep it.
+    headers.insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("private, no-cache"),
+    );
+    // Secret links stay with us.
+    headers.insert(
+        header::REFERRER_POLICY,
+        HeaderValue::from_static("no-referrer"),
+    );
+    if let Ok(policy) = HeaderValue::from_str(policy) {
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    answer
+}
+
+/// The answer that sends a browser on: after a form was taken (303), or to the proper spelling of a path (307).
+pub fn send_on(status: StatusCode, to: &str) -> Response<Body> {
+    let mut answer = Response::new(Body::empty());
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(
+        header::REFERRER_POLICY,
+        HeaderValue::from_static("no-referrer"),
+    );
+    if let Ok(to) = HeaderValue::from_str(to) {
+        headers.insert(header::LOCATION, to);
+    }
+    answer
+}

@@ -1,0 +1,379 @@
+//! A conversation as its customer sees it, on any node: what is agreed, with what this node holds laid over it and
+//! marked. The link in the path is the permission; nothing of it is stored.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use axum::http::{Response, StatusCode};
+
+use crate::letterbox::HeldItem;
+use crate::model::conversation::{Author, Conversation};
+use crate::model::words::{ClientId, Contact, ConversationId, Lang, Sealed, TicketCode};
+use crate::model::{Actor, Command};
+use crate::seal::conversation_context;
+
+use super::form::{Form, Typed, contact_in_short, message};
+use super::pace::Pace;
+use super::pages::{Line, Talk, TalkPage, answer, send_on};
+use super::token::{self, Age, Judged, Purpose};
+use super::write::{Taken, first_half, waiting};
+use super::{Asked, Public, form_body};
+
+/// Seconds after which a page that is not here yet is worth another try.
+const RETRY_SECONDS: u64 = 30;
+
+/// What of a conversation is known here.
+pub(super) struct Known {
+    id: ConversationId,
+    /// What is agreed.
+    agreed: Option<Conversation>,
+    /// What only this node has, in order.
+    held: Vec<HeldItem>,
+}
+
+/// The parts of a conversation that its first message brought.
+struct Opening<'a> {
+    code: &'a TicketCode,
+    contact: &'a Sealed,
+    lang: Lang,
+}
+
+pub(super) async fn show(
+    State(public): State<Arc<Public>>,
+    Path(link): Path<String>,
+    request: Request,
+) -> Response<Body> {
+    let parts = request.into_parts().0;
+    let Some(id) = public.parts.keyring.open_link(&link) else {
+        return public.asked(&parts, None).plain(
+            StatusCode::NOT_FOUND,
+            "not-found-heading",
+            &["not-found-body"],
+        );
+    };
+    let known = public.known(id);
+    let asked = public.asked(&parts, known.lang());
+    let form = Form::fresh(asked.token(Purpose::Add(&link)));
+    asked.talk(StatusCode::OK, &known, form)
+}
+
+pub(super) async fn add(
+    State(public): State<Arc<Public>>,
+    Path(link): Path<String>,
+    request: Request,
+) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let Some(id) = public.parts.keyring.open_link(&link) else {
+        return public.asked(&parts, None).plain(
+            StatusCode::NOT_FOUND,
+            "not-found-heading",
+            &["not-found-body"],
+        );
+    };
+    let Some(body) = form_body(&parts.method, body).await else {
+        return public.asked(&parts, None).too_large();
+    };
+    let typed = Typed::read(&body);
+    let asked = public.asked(&parts, typed.lang);
+    let known = public.known(id);
+    let purpose = Purpose::Add(&link);
+    let judged = token::judge(|said| public.sign(said), purpose, &typed.token, asked.now);
+    let token = match judged {
+        Judged::Ours {
+            age: Age::Hasty | Age::Right,
+            ..
+        } => typed.token.clone(),
+        Judged::Ours { age: Age::Old, .. } | Judged::Unknown => asked.token(purpose),
+    };
+    let heading = asked.say.it("problem-heading");
+    let text = match message(&typed.text, asked.say) {
+        Ok(text) => text,
+        Err(wrong) => {
+            return asked.talk(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                &known,
+                Form::blaming(typed, token, heading, vec![wrong]),
+            );
+        }
+    };
+    let again = |status: StatusCode, said: String| {
+        asked.talk(
+            status,
+            &known,
+            Form::again(typed.clone(), token.clone(), heading.clone(), said),
+        )
+    };
+    let Judged::Ours { nonce, age } = judged else {
+        return again(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            asked.say.it("form-unknown"),
+        );
+    };
+    let said = [&id.0[..], &nonce.0, text.as_str().as_bytes()].concat();
+    let message = ClientId(first_half(public.parts.keyring.mac("added message", &said)));
+    let there = asked.path_of(id, known.lang());
+    if known.has(message) {
+        return send_on(StatusCode::SEE_OTHER, &there);
+    }
+    if age == Age::Old {
+        return again(StatusCode::UNPROCESSABLE_ENTITY, asked.say.it("form-old"));
+    }
+    if let Pace::Wait(seconds) = public.paces.add(asked.visitor.address, id) {
+        let said = asked.say.with("form-busy", [("seconds", seconds.into())]);
+        return waiting(again(StatusCode::TOO_MANY_REQUESTS, said), seconds);
+    }
+    let body = public
+        .parts
+        .keyring
+        .seal(&conversation_context(&id), text.as_str().as_bytes());
+    let command = Command::AddMessage {
+        conversation: id,
+        body,
+        taken: asked.now,
+    };
+    match public.take(public.proposal(message, command)).await {
+        Taken::Kept => send_on(StatusCode::SEE_OTHER, &there),
+        Taken::Not(status, key) => again(status, asked.say.it(key)),
+    }
+}
+
+impl Public {
+    /// What of a conversation is known on this node.
+    pub(super) fn known(&self, id: ConversationId) -> Known {
+        // The box first: what leaves it between the two looks is then seen agreed, and shown once.
+        let held = self.parts.letterbox.held_for(&id);
+        let agreed = self.parts.cluster.state().conversations.get(&id).cloned();
+        let is_agreed = |message: ClientId| {
+            agreed
+                .as_ref()
+                .is_some_and(|it| it.messages.iter().any(|it| it.id == message))
+        };
+        let held = held
+            .into_iter()
+            .filter(|item| item.stored && !is_agreed(item.proposal.id))
+            .collect();
+        Known { id, agreed, held }
+    }
+
+    fn opened(&self, context: &str, sealed: &Sealed) -> Option<String> {
+        self.parts
+            .keyring
+            .open(context, sealed)
+            .and_then(|bytes| String::from_utf8(bytes).ok())
+    }
+}
+
+impl Known {
+    fn opening(&self) -> Option<Opening<'_>> {
+        if let Some(agreed) = &self.agreed {
+            return Some(Opening {
+                code: &agreed.ticket,
+                contact: &agreed.contact,
+                lang: agreed.lang,
+            });
+        }
+        self.held
+            .iter()
+            .find_map(|item| match &item.proposal.command {
+                Command::OpenConversation {
+                    ticket,
+                    contact,
+                    lang,
+                    ..
+                } => Some(Opening {
+                    code: ticket,
+                    contact,
+                    lang: *lang,
+                }),
+                _ => None,
+            })
+    }
+
+    /// The conversation's own language, where it is known.
+    pub(super) fn lang(&self) -> Option<Lang> {
+        self.opening().map(|it| it.lang)
+    }
+
+    fn has(&self, message: ClientId) -> bool {
+        self.held.iter().any(|item| item.proposal.id == message)
+            || self
+                .agreed
+                .as_ref()
+                .is_some_and(|it| it.messages.iter().any(|it| it.id == message))
+    }
+}
+
+impl<'a> Asked<'a> {
+    /// Where a conversation is, in the page's language. The language is named where it is not the conversation's own.
+    pub(super) fn path_of(&self, id: ConversationId, lang: Option<Lang>) -> String {
+        let link = self.public.parts.keyring.link(&id);
+        match lang {
+            Some(lang) if lang != self.say.lang => {
+                format!("/c/{link}?lang={}", self.say.lang.tag())
+            }
+            Some(_) | None => format!("/c/{link}"),
+        }
+    }
+
+    fn talk(&self, status: StatusCode, known: &Known, form: Form) -> Response<Body> {
+        let Some(opening) = known.opening() else {
+            return self.absent(form);
+        };
+        let link = self.public.parts.keyring.link(&known.id);
+        let messages = self.lines(known);
+        let held = known
+            .held
+            .iter()
+            .any(|item| item.proposal.actor == Actor::Customer);
+        let (state, more) = self.kept(held);
+        let talk = Talk {
+            title: self
+                .say
+                .with("talk-title", [("code", opening.code.as_str().into())]),
+            code: opening.code.clone(),
+            state,
+            more,
+            held,
+            answer_goes: self.answer_goes(known.id, opening.contact),
+            answered: messages.iter().any(|line| line.ours),
+            messages,
+            closed: known.held.is_empty()
+                && known.agreed.as_ref().is_some_and(|it| it.closed.is_some()),
+            path: self.path_of(known.id, Some(opening.lang)),
+            link: self
+                .lasting_name()
+                .map(|name| format!("https://{name}/c/{link}")),
+        };
+        let frame = self.frame(|lang| format!("/c/{link}?lang={}", lang.tag()));
+        answer(
+            status,
+            &TalkPage { frame, talk, form },
+            &self.public.look.policy,
+        )
+    }
+
+    /// The link is one of ours, so some node took the message; it only has not come here yet.
+    fn absent(&self, form: Form) -> Response<Body> {
+        if form.problem.is_some() {
+            // Something was typed: it must not be lost, so the first page's form carries it.
+            let form = Form {
+                token: self.token(Purpose::Open),
+                ..form
+            };
+            return waiting(
+                self.front(StatusCode::SERVICE_UNAVAILABLE, form),
+                RETRY_SECONDS,
+            );
+        }
+        waiting(
+            self.plain(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "absent-heading",
+                &["absent-body"],
+            ),
+            RETRY_SECONDS,
+        )
+    }
+
+    /// A name of these pages that still leads here after the outage.
+    fn lasting_name(&self) -> Option<&str> {
+        let alternate = self
+            .public
+            .parts
+            .company
+            .alternates
+            .first()
+            .map(String::as_str);
+        if self.visitor.borrowed {
+            return alternate;
+        }
+        if self.host.is_empty() {
+            alternate
+        } else {
+            Some(&self.host)
+        }
+    }
+
+    /// Where the messages are, as a heading and a sentence.
+    fn kept(&self, held: bool) -> (String, Option<String>) {
+        if held {
+            let more = self.say.with(
+                "state-held-more",
+                [("node", self.public.parts.node.as_str().into())],
+            );
+            return (self.say.it("state-held"), Some(more));
+        }
+        let servers = self.public.parts.cluster.state().voters.len();
+        let more = match servers {
+            0 | 1 => self.say.it("state-safe-one"),
+            _ => self.say.with(
+                "state-safe-more",
+                [
+                    ("copies", (servers / 2 + 1).into()),
+                    ("servers", servers.into()),
+                ],
+            ),
+        };
+        (self.say.it("state-safe"), Some(more))
+    }
+
+    fn answer_goes(&self, id: ConversationId, contact: &Sealed) -> String {
+        let contact = self.public.opened(&conversation_context(&id), contact);
+        let Some(contact) = contact.and_then(|it| Contact::new(&it).ok()) else {
+            return self.say.it("answer-here");
+        };
+        let key = match contact {
+            Contact::Email(_) => "answer-by-mail",
+            Contact::Phone(_) => "answer-by-phone",
+        };
+        self.say
+            .with(key, [("contact", contact_in_short(&contact).into())])
+    }
+
+    /// The messages, agreed and held, each with what became of it.
+    fn lines(&self, known: &Known) -> Vec<Line<'a>> {
+        let context = conversation_context(&known.id);
+        let text = |sealed: &Sealed| {
+            self.public
+                .opened(&context, sealed)
+                .unwrap_or_else(|| self.say.it("message-sealed"))
+        };
+        let agreed = known
+            .agreed
+            .iter()
+            .flat_map(|it| &it.messages)
+            .map(|message| {
+                let ours = message.author != Author::Customer;
+                let state = match message.passed_on {
+                    Some(at) => self.say.with(
+                        "message-passed-on",
+                        [("time", self.moment(at).spoken(self.say).into())],
+                    ),
+                    None => self.say.it("message-safe"),
+                };
+                Line {
+                    ours,
+                    at: self.moment(message.taken),
+                    state: (!ours).then_some(state),
+                    text: text(&message.body),
+                }
+            });
+        let held = known.held.iter().filter_map(|item| {
+            let (Command::OpenConversation { body, taken, .. }
+            | Command::AddMessage { body, taken, .. }) = &item.proposal.command
+            else {
+                return None;
+            };
+            let ours = item.proposal.actor != Actor::Customer;
+            let state = Some(self.say.it("message-held"));
+            Some(Line {
+                ours,
+                at: self.moment(*taken),
+                state,
+                text: text(body),
+            })
+        });
+        agreed.chain(held).collect()
+    }
+}
