@@ -23,3 +23,4 @@ pub mod tls;
 pub mod mail;
 
 pub mod run;
+pub mod demo;

@@ -24,6 +24,9 @@ const UNHURRIED_MAX: usize = 64;
 /// The smallest contrast between text and its ground (WCAG 2.2, success criterion 1.4.3).
 const CONTRAST_MIN: f64 = 4.5;
 
+/// The contrast of a night colour that is made from the day colour: comfortably above what is asked of people.
+const CONTRAST_MADE: f64 = 7.0;
+
 /// The colour of actions where the file names none.
 const ACCENT: Colour = Colour::of(0x0b, 0x57, 0xa4);
 const ACCENT_NIGHT: Colour = Colour::of(0x8a, 0xb8, 0xf0);
@@ -314,7 +317,7 @@ fn colours(
         (Some(_), _) => None,
     };
     let day = colour(day, "company.accent", ACCENT, Colour::WHITE, problems);
-    let derived = derived.unwrap_or_else(|| day.lightened_until(CONTRAST_MIN, Colour::NIGHT));
+    let derived = derived.unwrap_or_else(|| day.lightened_until(CONTRAST_MADE, Colour::NIGHT));
     let night = colour(
         night,
         "company.accent-night",

@@ -205,6 +205,10 @@ pub const MAIL_TURN_MS: u64 = 2_000;
 pub const ALONE_MAIL_MS: u64 = 10_000;
 /// Bytes of the file of held messages that were mailed: a hundred thousand of them.
 pub const HELD_TOLD_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Bytes of a message that the demo's mailbox takes, as it says in its SIZE.
+pub const SINK_MESSAGE_BYTES_MAX: usize = 10 * 1024 * 1024;
+/// Bytes of a line that the demo's mailbox reads: RFC 5321 has 1,000, with room for bad senders.
+pub const SINK_LINE_BYTES_MAX: u64 = 16 * 1024;
 /// Outbox items looked at in one search for work: more than are ever due and not taken within a turn.
 pub const MAIL_SEARCH_MAX: usize = 10_000;
 

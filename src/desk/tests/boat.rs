@@ -12,6 +12,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http_body_util::{BodyExt, Full};
 use hyper::{Request as HttpRequest, StatusCode, client::conn::http1};
 use hyper_util::rt::TokioIo;
@@ -27,7 +28,8 @@ use crate::{
     blobs::Blobs,
     clock,
     cluster::{
-        ChangeError, Cluster, Committed, FetchError, MemberChange, ProposeError, Request,
+        ChangeError, Cluster, Committed, MemberChange, ProposeError, Request,
+        fetch::FetchError,
         health::{Health, PeerHealth, Quorum, RaftRole},
     },
     config,
@@ -99,7 +101,12 @@ impl Boat {
         let (applied, applied_rx) = watch::channel(0);
         let (health, health_rx) = watch::channel(Arc::new(well()));
         let (requests, queue) = mpsc::channel(64);
-        let cluster = Cluster::new(NodeId(1), state.clone(), applied_rx, health_rx, requests);
+        let nobody = |node, _, _, _| -> BoxFuture<'static, Result<(), FetchError>> {
+            Box::pin(async move { Err(FetchError::NoAddress { node }) })
+        };
+        let fetch = Arc::new(nobody);
+        let cluster =
+            Cluster::new(NodeId(1), state.clone(), applied_rx, health_rx, requests, fetch);
         let weather = Arc::new(AtomicU8::new(0));
         let agree = Agree {
             state,
@@ -109,8 +116,8 @@ impl Boat {
         };
         tokio::spawn(agree.run());
         let stop = Stop::new();
-        let (letterbox, work) =
-            Letterbox::open(&folder.path().join("letterbox.db"), cluster.clone()).unwrap();
+        let box_file = folder.path().join("letterbox.db");
+        let (letterbox, work) = Letterbox::open(&box_file, cluster.clone()).unwrap();
         tokio::spawn(work(stop.clone()));
         let blobs = Blobs::open(&folder.path().join("blobs")).unwrap();
         tokio::spawn(blobs.clone().keep_in_step(cluster.clone(), 1, stop.clone()));
@@ -130,8 +137,8 @@ impl Boat {
             started: clock::now(),
             version: "0.1.0",
         };
-        let (path, until) = (socket.clone(), stop.clone());
-        tokio::spawn(async move { desk::serve(parts, &path, until).await.unwrap() });
+        let (path, end) = (socket.clone(), stop.clone());
+        tokio::spawn(async move { desk::serve(parts, &path, end).await.unwrap() });
         let boat = Self {
             socket,
             cluster,
@@ -218,12 +225,7 @@ impl Boat {
     }
 
     /// A customer writes for the first time, by the form.
-    pub(crate) async fn customer_writes(
-        &self,
-        number: u8,
-        text: &str,
-        quarantined: bool,
-    ) -> ConversationId {
+    pub(crate) async fn customer_writes(&self, number: u8, text: &str, quarantined: bool) -> ConversationId {
         let conversation = ConversationId([number; 16]);
         let context = conversation_context(&conversation);
         let seal = |text: &str| self.keyring.seal(&context, text.as_bytes());
@@ -241,10 +243,7 @@ impl Boat {
         };
         let proposal = self.proposal(ClientId([number; 16]), Actor::Customer, command);
         let posted = self.letterbox.post(proposal).await;
-        assert!(
-            !matches!(posted, crate::letterbox::Posted::Refused(_)),
-            "{posted:?}"
-        );
+        assert!(!matches!(posted, crate::letterbox::Posted::Refused(_)), "{posted:?}");
         conversation
     }
 
@@ -292,12 +291,8 @@ impl Boat {
     }
 
     pub(crate) async fn post(&self, path: &str, key: &str, body: &Value) -> Got {
-        let headers = [
-            ("content-type", "application/json"),
-            ("idempotency-key", key),
-        ];
-        self.ask("POST", path, &headers, body.to_string().into())
-            .await
+        let headers = [("content-type", "application/json"), ("idempotency-key", key)];
+        self.ask("POST", path, &headers, body.to_string().into()).await
     }
 
     pub(crate) async fn ask(
@@ -310,20 +305,12 @@ impl Boat {
         let stream = UnixStream::connect(&self.socket).await.unwrap();
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
-        let mut request = HttpRequest::builder()
-            .method(method)
-            .uri(format!("/api/v1{path}"));
+        let mut request = HttpRequest::builder().method(method).uri(format!("/api/v1{path}"));
         for (name, value) in headers.iter().chain(&[("host", "lifeboat")]) {
             request = request.header(*name, *value);
         }
-        let answer = sender
-            .send_request(request.body(Full::new(body)).unwrap())
-            .await
-            .unwrap();
-        let media = answer
-            .headers()
-            .get("content-type")
-            .map(|it| it.to_str().unwrap().to_owned());
+        let answer = sender.send_request(request.body(Full::new(body)).unwrap()).await.unwrap();
+        let media = answer.headers().get("content-type").map(|it| it.to_str().unwrap().to_owned());
         Got {
             status: answer.status(),
             media: media.unwrap_or_default(),
@@ -389,9 +376,7 @@ impl Agree {
                 Request::Propose { answer, .. } if weather == Weather::Alone as u8 => {
                     let _ = answer.send(Err(ProposeError::NoLeader));
                 }
-                Request::Propose {
-                    proposal, answer, ..
-                } => {
+                Request::Propose { proposal, answer, .. } => {
                     let committed = self.apply(*proposal);
                     let told = if weather == Weather::Deaf as u8 {
                         Err(ProposeError::Unknown)
@@ -400,14 +385,7 @@ impl Agree {
                     };
                     let _ = answer.send(told);
                 }
-                Request::FetchBlob { answer, .. } => {
-                    let _ = answer.send(Err(FetchError("nobody else is here".to_owned())));
-                }
-                Request::Change {
-                    change,
-                    force,
-                    answer,
-                } => {
+                Request::Change { change, force, answer } => {
                     let _ = answer.send(self.change(&change, force));
                 }
             }

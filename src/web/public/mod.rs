@@ -37,7 +37,7 @@ use crate::seal::Keyring;
 use form::Form;
 use look::Look;
 use pace::Paces;
-use pages::{Alone, Frame, Front, Plain, Turn, answer, send_on};
+use pages::{Alone, Frame, Front, Plain, Turn, answer};
 use texts::Say;
 use times::Moment;
 use token::Purpose;
@@ -137,7 +137,7 @@ async fn front(State(public): State<Arc<Public>>, request: Request) -> Response<
 /// The address without its last slash is what people type.
 async fn to_front(State(public): State<Arc<Public>>, request: Request) -> Response<Body> {
     let asked = public.asked(&request.into_parts().0, None);
-    send_on(
+    asked.send_on(
         StatusCode::TEMPORARY_REDIRECT,
         &format!("/{}/", asked.say.lang.tag()),
     )
@@ -267,12 +267,32 @@ impl<'a> Asked<'a> {
     }
 
     fn plain(&self, status: StatusCode, heading: &str, body: &[&str]) -> Response<Body> {
+        let front = format!("/{}/", self.say.lang.tag());
         let page = Plain {
             frame: self.frame(|lang| format!("/{}/", lang.tag())),
             heading: self.say.it(heading),
             body: body.iter().map(|key| self.say.it(key)).collect(),
+            onward: (front, self.say.it("to-front")),
         };
         answer(status, &page, &self.public.look.policy)
+    }
+
+    /// Sends a browser on after a form was taken, or to the proper spelling of a path. The page in it is for those that
+    /// do not follow by themselves, and for borrowed names, where the listener lets no 303 through.
+    fn send_on(&self, status: StatusCode, to: &str) -> Response<Body> {
+        let page = Plain {
+            frame: self.frame(|lang| format!("/{}/", lang.tag())),
+            heading: self.say.it("onward-heading"),
+            body: Vec::new(),
+            onward: (to.to_owned(), self.say.it("onward")),
+        };
+        let mut sent = answer(status, &page, &self.public.look.policy);
+        let headers = sent.headers_mut();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Ok(to) = HeaderValue::from_str(to) {
+            headers.insert(header::LOCATION, to);
+        }
+        sent
     }
 
     fn too_large(&self) -> Response<Body> {
@@ -292,3 +312,6 @@ async fn form_body(method: &Method, body: Body) -> Option<Bytes> {
         .await
         .ok()
 }
+
+#[cfg(test)]
+mod tests;

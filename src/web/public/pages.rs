@@ -138,6 +138,8 @@ pub struct Plain<'a> {
     pub heading: String,
     /// The sentences.
     pub body: Vec<String>,
+    /// Where to go on, and its words.
+    pub onward: (String, String),
 }
 
 /// The answer that carries a page. `policy` is its Content-Security-Policy.
@@ -169,22 +171,6 @@ pub fn answer(status: StatusCode, page: &impl Template, policy: &str) -> Respons
     );
     if let Ok(policy) = HeaderValue::from_str(policy) {
         headers.insert(header::CONTENT_SECURITY_POLICY, policy);
-    }
-    answer
-}
-
-/// The answer that sends a browser on: after a form was taken (303), or to the proper spelling of a path (307).
-pub fn send_on(status: StatusCode, to: &str) -> Response<Body> {
-    let mut answer = Response::new(Body::empty());
-    *answer.status_mut() = status;
-    let headers = answer.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(
-        header::REFERRER_POLICY,
-        HeaderValue::from_static("no-referrer"),
-    );
-    if let Ok(to) = HeaderValue::from_str(to) {
-        headers.insert(header::LOCATION, to);
     }
     answer
 }

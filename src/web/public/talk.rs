@@ -9,19 +9,16 @@ use axum::http::{Response, StatusCode};
 
 use crate::letterbox::HeldItem;
 use crate::model::conversation::{Author, Conversation};
-use crate::model::words::{ClientId, Contact, ConversationId, Lang, Sealed, TicketCode};
-use crate::model::{Actor, Command};
+use crate::model::words::{ClientId, Contact, ConversationId, Lang, Sealed};
+use crate::model::{Actor, Command, limits};
 use crate::seal::conversation_context;
 
 use super::form::{Form, Typed, contact_in_short, message};
 use super::pace::Pace;
-use super::pages::{Line, Talk, TalkPage, answer, send_on};
+use super::pages::{Line, Talk, TalkPage, answer};
 use super::token::{self, Age, Judged, Purpose};
 use super::write::{Taken, first_half, waiting};
 use super::{Asked, Public, form_body};
-
-/// Seconds after which a page that is not here yet is worth another try.
-const RETRY_SECONDS: u64 = 30;
 
 /// What of a conversation is known here.
 pub(super) struct Known {
@@ -34,7 +31,6 @@ pub(super) struct Known {
 
 /// The parts of a conversation that its first message brought.
 struct Opening<'a> {
-    code: &'a TicketCode,
     contact: &'a Sealed,
     lang: Lang,
 }
@@ -114,7 +110,7 @@ pub(super) async fn add(
     let message = ClientId(first_half(public.parts.keyring.mac("added message", &said)));
     let there = asked.path_of(id, known.lang());
     if known.has(message) {
-        return send_on(StatusCode::SEE_OTHER, &there);
+        return asked.send_on(StatusCode::SEE_OTHER, &there);
     }
     if age == Age::Old {
         return again(StatusCode::UNPROCESSABLE_ENTITY, asked.say.it("form-old"));
@@ -122,6 +118,12 @@ pub(super) async fn add(
     if let Pace::Wait(seconds) = public.paces.add(asked.visitor.address, id) {
         let said = asked.say.with("form-busy", [("seconds", seconds.into())]);
         return waiting(again(StatusCode::TOO_MANY_REQUESTS, said), seconds);
+    }
+    if known.is_full() {
+        return again(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            asked.say.it("conversation-full"),
+        );
     }
     let body = public
         .parts
@@ -133,7 +135,7 @@ pub(super) async fn add(
         taken: asked.now,
     };
     match public.take(public.proposal(message, command)).await {
-        Taken::Kept => send_on(StatusCode::SEE_OTHER, &there),
+        Taken::Kept => asked.send_on(StatusCode::SEE_OTHER, &there),
         Taken::Not(status, key) => again(status, asked.say.it(key)),
     }
 }
@@ -168,7 +170,6 @@ impl Known {
     fn opening(&self) -> Option<Opening<'_>> {
         if let Some(agreed) = &self.agreed {
             return Some(Opening {
-                code: &agreed.ticket,
                 contact: &agreed.contact,
                 lang: agreed.lang,
             });
@@ -176,13 +177,7 @@ impl Known {
         self.held
             .iter()
             .find_map(|item| match &item.proposal.command {
-                Command::OpenConversation {
-                    ticket,
-                    contact,
-                    lang,
-                    ..
-                } => Some(Opening {
-                    code: ticket,
+                Command::OpenConversation { contact, lang, .. } => Some(Opening {
                     contact,
                     lang: *lang,
                 }),
@@ -193,6 +188,12 @@ impl Known {
     /// The conversation's own language, where it is known.
     pub(super) fn lang(&self) -> Option<Lang> {
         self.opening().map(|it| it.lang)
+    }
+
+    /// No more messages fit. Asked before one is posted, because the letterbox would try a full one for ever.
+    fn is_full(&self) -> bool {
+        let agreed = self.agreed.as_ref().map_or(0, |it| it.messages.len());
+        agreed + self.held.len() >= limits::CONVERSATION_MESSAGES_MAX
     }
 
     fn has(&self, message: ClientId) -> bool {
@@ -217,30 +218,28 @@ impl<'a> Asked<'a> {
     }
 
     fn talk(&self, status: StatusCode, known: &Known, form: Form) -> Response<Body> {
-        let Some(opening) = known.opening() else {
-            return self.absent(form);
-        };
+        let code = self.public.parts.keyring.ticket(&known.id);
         let link = self.public.parts.keyring.link(&known.id);
         let messages = self.lines(known);
         let held = known
             .held
             .iter()
             .any(|item| item.proposal.actor == Actor::Customer);
-        let (state, more) = self.kept(held);
+        let (state, more) = self.kept(known, held);
         let talk = Talk {
             title: self
                 .say
-                .with("talk-title", [("code", opening.code.as_str().into())]),
-            code: opening.code.clone(),
+                .with("talk-title", [("code", code.as_str().into())]),
+            code,
             state,
             more,
-            held,
-            answer_goes: self.answer_goes(known.id, opening.contact),
+            held: held || known.agreed.is_none(),
+            answer_goes: self.answer_goes(known),
             answered: messages.iter().any(|line| line.ours),
             messages,
             closed: known.held.is_empty()
                 && known.agreed.as_ref().is_some_and(|it| it.closed.is_some()),
-            path: self.path_of(known.id, Some(opening.lang)),
+            path: self.path_of(known.id, known.lang()),
             link: self
                 .lasting_name()
                 .map(|name| format!("https://{name}/c/{link}")),
@@ -250,29 +249,6 @@ impl<'a> Asked<'a> {
             status,
             &TalkPage { frame, talk, form },
             &self.public.look.policy,
-        )
-    }
-
-    /// The link is one of ours, so some node took the message; it only has not come here yet.
-    fn absent(&self, form: Form) -> Response<Body> {
-        if form.problem.is_some() {
-            // Something was typed: it must not be lost, so the first page's form carries it.
-            let form = Form {
-                token: self.token(Purpose::Open),
-                ..form
-            };
-            return waiting(
-                self.front(StatusCode::SERVICE_UNAVAILABLE, form),
-                RETRY_SECONDS,
-            );
-        }
-        waiting(
-            self.plain(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "absent-heading",
-                &["absent-body"],
-            ),
-            RETRY_SECONDS,
         )
     }
 
@@ -296,7 +272,14 @@ impl<'a> Asked<'a> {
     }
 
     /// Where the messages are, as a heading and a sentence.
-    fn kept(&self, held: bool) -> (String, Option<String>) {
+    fn kept(&self, known: &Known, held: bool) -> (String, Option<String>) {
+        if known.agreed.is_none() && !held {
+            // The link is one of ours, so some node took the message; it only has not come here yet.
+            return (
+                self.say.it("absent-heading"),
+                Some(self.say.it("absent-body")),
+            );
+        }
         if held {
             let more = self.say.with(
                 "state-held-more",
@@ -318,8 +301,11 @@ impl<'a> Asked<'a> {
         (self.say.it("state-safe"), Some(more))
     }
 
-    fn answer_goes(&self, id: ConversationId, contact: &Sealed) -> String {
-        let contact = self.public.opened(&conversation_context(&id), contact);
+    fn answer_goes(&self, known: &Known) -> String {
+        let contact = known.opening().and_then(|it| {
+            self.public
+                .opened(&conversation_context(&known.id), it.contact)
+        });
         let Some(contact) = contact.and_then(|it| Contact::new(&it).ok()) else {
             return self.say.it("answer-here");
         };

@@ -13,7 +13,7 @@ use crate::seal;
 
 use super::form::{self, Form, Typed};
 use super::pace::Pace;
-use super::pages::{TicketPage, answer, send_on};
+use super::pages::{TicketPage, answer};
 use super::write::waiting;
 use super::{Asked, Public, form_body};
 
@@ -61,7 +61,7 @@ pub(super) async fn open(State(public): State<Arc<Public>>, request: Request) ->
     match public.find(&code, &public.contact_hash(&contact)) {
         Some(id) => {
             let lang = public.known(id).lang();
-            send_on(StatusCode::SEE_OTHER, &asked.path_of(id, lang))
+            asked.send_on(StatusCode::SEE_OTHER, &asked.path_of(id, lang))
         }
         None => {
             let mut form = Form::again(

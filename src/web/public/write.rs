@@ -15,12 +15,11 @@ use crate::letterbox::Posted;
 use crate::model::conversation::Door;
 use crate::model::limits;
 use crate::model::words::{ClientId, Contact, ConversationId, KeyedHash};
-use crate::model::{Actor, Command, Proposal, Refusal, Reply, Source};
+use crate::model::{Actor, Command, Proposal, Reply, Source};
 use crate::seal::conversation_context;
 
 use super::form::{Form, Letter, Typed, contact_for_finding};
 use super::pace::Pace;
-use super::pages::send_on;
 use super::token::{self, Age, Judged, Nonce, Purpose};
 use super::{Asked, Public, form_body};
 
@@ -83,7 +82,7 @@ pub(super) async fn post(State(public): State<Arc<Public>>, request: Request) ->
     let conversation = conversation_id(&public, nonce, &letter);
     let there = asked.path_of(conversation, None);
     if public.knows(&conversation) {
-        return send_on(StatusCode::SEE_OTHER, &there);
+        return asked.send_on(StatusCode::SEE_OTHER, &there);
     }
     if age == Age::Old {
         return again(StatusCode::UNPROCESSABLE_ENTITY, asked.say.it("form-old"));
@@ -103,7 +102,7 @@ pub(super) async fn post(State(public): State<Arc<Public>>, request: Request) ->
         .take(asked.opening(conversation, &letter, quarantined))
         .await
     {
-        Taken::Kept => send_on(StatusCode::SEE_OTHER, &there),
+        Taken::Kept => asked.send_on(StatusCode::SEE_OTHER, &there),
         Taken::Not(status, key) => again(status, asked.say.it(key)),
     }
 }
@@ -214,7 +213,7 @@ impl Public {
     pub(super) async fn take(&self, proposal: Proposal) -> Taken {
         match self.parts.letterbox.post(proposal).await {
             Posted::Agreed(committed) => match committed.reply {
-                Reply::Refused(refusal) => not_taken(&refusal),
+                Reply::Refused(_) => Taken::Not(StatusCode::SERVICE_UNAVAILABLE, "form-refused"),
                 Reply::Done
                 | Reply::Admitted(_)
                 | Reply::Wanted(_)
@@ -225,7 +224,7 @@ impl Public {
                 }
             },
             Posted::Held => Taken::Kept,
-            Posted::Refused(refusal) => not_taken(&refusal),
+            Posted::Refused(_) => Taken::Not(StatusCode::SERVICE_UNAVAILABLE, "form-refused"),
             Posted::Unsure(_) => Taken::Not(StatusCode::SERVICE_UNAVAILABLE, "form-unsure"),
         }
     }
@@ -237,13 +236,4 @@ impl Public {
         let reached = applied.wait_for(|at| *at >= index);
         let _ = tokio::time::timeout(Duration::from_millis(limits::CATCH_UP_MS), reached).await;
     }
-}
-
-fn not_taken(refusal: &Refusal) -> Taken {
-    let key = match refusal {
-        Refusal::TooMany { what, .. } if what.contains("this conversation") => "conversation-full",
-        Refusal::Unknown { .. } => "absent-body",
-        _ => "form-refused",
-    };
-    Taken::Not(StatusCode::SERVICE_UNAVAILABLE, key)
 }

@@ -3,24 +3,24 @@
 
 language-name = Čeština
 languages = Jazyk
-skip = Přejít k obsahu
+skip = Přejít k obsahu
 problem-title = Chyba
 
 # Úvodní stránka
 front-title = Nouzová stránka
 notice-heading = Naše hlavní služby možná nefungují
-notice-body = Toto je naše nouzová stránka. Běží odděleně od hlavních systémů, takže se nám můžete ozvat, i když ty právě nejdou.
+notice-body = Toto je naše nouzová stránka. Běží odděleně od hlavních systémů, takže se nám můžete ozvat, i když ty právě nejdou.
 
 # Proužek na serveru, který nevidí ostatní
-alone-heading = Tento server se teď nemůže spojit s ostatními.
-alone-body = Psát nám můžete dál: zprávu uložíme tady a předáme ji, jakmile se spojení obnoví.
+alone-heading = Tento server se teď nemůže spojit s ostatními.
+alone-body = Psát nám můžete dál: zprávu uložíme tady a předáme ji, jakmile se spojení obnoví.
 alone-since = Spojení se přerušilo { $time }; co tu vidíte, platilo tehdy.
 
 # Formulář
 write-heading = Napište nám
-write-lead = Na další stránce se dozvíte, kde je vaše zpráva uložená, a dostanete kód, se kterým se k ní vrátíte.
+write-lead = Na další stránce se dozvíte, kde je vaše zpráva uložená, a dostanete kód, se kterým se k ní vrátíte.
 field-text = Vaše zpráva
-field-text-hint = Co nefunguje a odkdy?
+field-text-hint = Co nefunguje a odkdy?
 field-contact = E-mail nebo telefon
 field-contact-hint = Sem vám odpovíme.
 field-reference = Doména, server nebo zákaznické číslo (nepovinné)
@@ -36,13 +36,13 @@ wrong-contact = Tohle není celá e-mailová adresa ani telefonní číslo. Napi
 wrong-reference-long = Údaj má { $count } znaků, vejde se nejvýše { $most }.
 form-old = Stránka byla otevřená déle než den. Všechno, co jste napsali, tu zůstalo. Stiskněte prosím znovu Odeslat.
 form-unknown = Formulář se nepodařilo ověřit. Všechno, co jste napsali, tu zůstalo. Stiskněte prosím znovu Odeslat.
-form-busy = Z vaší sítě přichází velmi mnoho zpráv. Všechno, co jste napsali, tu zůstalo. Počkejte prosím { $seconds ->
+form-busy = Z vaší sítě přichází velmi mnoho zpráv. Všechno, co jste napsali, tu zůstalo. Počkejte prosím { $seconds ->
     [one] jednu sekundu
     [few] { $seconds } sekundy
     [many] { $seconds } sekundy
    *[other] { $seconds } sekund
-} a stiskněte znovu Odeslat.
-form-refused = Tento server teď nemůže zprávy ukládat. Všechno, co jste napsali, tu zůstalo. Stiskněte prosím za minutu znovu Odeslat, použijte některou z dalších adres níže, nebo zavolejte.
+} a stiskněte znovu Odeslat.
+form-refused = Tento server teď nemůže zprávy ukládat. Všechno, co jste napsali, tu zůstalo. Stiskněte prosím za minutu znovu Odeslat, použijte některou z dalších adres níže, nebo zavolejte.
 form-unsure = Zatím nevíme jistě, jestli je vaše zpráva uložená. Všechno, co jste napsali, tu zůstalo. Stiskněte prosím znovu Odeslat: dvakrát nám nepřijde.
 conversation-full = Do této konverzace se už další zprávy nevejdou. Začněte prosím novou na úvodní stránce.
 
@@ -58,21 +58,21 @@ made-by = Stránku vytvořil server { $node },
 # Konverzace
 talk-title = Konverzace { $code }
 state-safe = Vaše zpráva je bezpečně uložená
-state-safe-more = Mají ji nejméně { $copies } z našich { $servers } serverů.
+state-safe-more = Mají ji nejméně { $copies } z našich { $servers } serverů.
 state-safe-one = Náš server ji má na disku.
 state-held = Vaši zprávu zatím drží jeden server
-state-held-more = Je na disku tohoto serveru ({ $node }) a předáme ji, jakmile se server spojí s ostatními. Nic se neztratilo.
+state-held-more = Je na disku tohoto serveru ({ $node }) a předáme ji, jakmile se server spojí s ostatními. Nic se neztratilo.
 code-label = Váš kód
-code-hint = Kód si zapište. S ním a se svým e-mailem nebo telefonem se ke zprávě vrátíte na kterékoli z našich adres. Můžete ho také nadiktovat po telefonu.
+code-hint = Kód si zapište. S ním a se svým e-mailem nebo telefonem se ke zprávě vrátíte na kterékoli z našich adres. Můžete ho také nadiktovat po telefonu.
 answer-by-mail = Stránku můžete zavřít. Odpovíme na { $contact }.
 answer-by-phone = Stránku můžete zavřít. Zavoláme vám na číslo, které končí na { $contact }.
-answer-here = Stránku můžete zavřít a pro odpověď se sem vrátit.
+answer-here = Stránku můžete zavřít a pro odpověď se sem vrátit.
 messages-heading = Zprávy
 you = Vy
 message-safe = bezpečně uloženo
 message-held = uloženo jen tady, zatím nepředáno
 message-passed-on = podpora převzala { $time }
-message-sealed = Tento server teď text neumí otevřít. Uložený je; ukáže ho jiná z našich adres.
+message-sealed = Tento server teď text neumí otevřít. Uložený je; ukáže ho jiná z našich adres.
 no-answer-yet = Odpověď zatím nepřišla.
 closed = Konverzaci jsme uzavřeli. Když znovu napíšete, zase se otevře.
 reload = Podívat se po odpovědi
@@ -81,38 +81,40 @@ keep-heading = Váš odkaz
 keep-body = Kdo má tento odkaz, může konverzaci číst. Nechte si ho pro sebe.
 
 absent-heading = Vaše konverzace na tomto serveru ještě není
-absent-body = Server, který vaši zprávu přijal, ji má uloženou a předá ji dál. Načtěte prosím stránku za minutu znovu, nebo zadejte svůj kód na některé z dalších adres.
+absent-body = Server, který vaši zprávu přijal, ji má uloženou a předá ji dál. Načtěte prosím stránku za minutu znovu, nebo zadejte svůj kód na některé z dalších adres.
 
 # Návrat s kódem
 ticket-heading = Otevřít konverzaci
-ticket-lead = Zadejte kód, který jste od nás dostali, a e-mail nebo telefon, který jste uvedli.
+ticket-lead = Zadejte kód, který jste od nás dostali, a e-mail nebo telefon, který jste uvedli.
 ticket-contact-hint = Ten, který jste uvedli ve zprávě.
 field-code = Kód zprávy
-field-code-hint = Devět písmen a číslic, například K7F-Q2M-9XD.
+field-code-hint = Devět písmen a číslic, například K7F-Q2M-9XD.
 ticket-problem = Konverzaci se nepodařilo otevřít
 wrong-code-empty = Zadejte kód zprávy.
-wrong-code = Některý znak je špatně nebo chybí. Kód má devět písmen a číslic, například K7F-Q2M-9XD.
-ticket-unknown = S tímto kódem a tímto e-mailem nebo telefonem tu žádná konverzace není. Zkontrolujte prosím obojí.
-ticket-unknown-alone = Tento server se nemůže spojit s ostatními, takže vaši konverzaci možná nezná. Zkuste i některou z dalších adres níže.
+wrong-code = Některý znak je špatně nebo chybí. Kód má devět písmen a číslic, například K7F-Q2M-9XD.
+ticket-unknown = S tímto kódem a tímto e-mailem nebo telefonem tu žádná konverzace není. Zkontrolujte prosím obojí.
+ticket-unknown-alone = Tento server se nemůže spojit s ostatními, takže vaši konverzaci možná nezná. Zkuste i některou z dalších adres níže.
 ticket-busy = Příliš mnoho pokusů. Počkejte prosím { $seconds ->
     [one] jednu sekundu
     [few] { $seconds } sekundy
     [many] { $seconds } sekundy
    *[other] { $seconds } sekund
-} a zkuste to znovu.
+} a zkuste to znovu.
 
 # Další stránky
+onward-heading = Pokračujte tudy
+onward = Pokračovat
 to-front = Na úvodní stránku
 not-found-heading = Taková stránka tu není
-not-found-body = Adresa může být přepsaná, nebo stránka patří k našemu hlavnímu webu, který možná nefunguje.
+not-found-body = Adresa může být přepsaná, nebo stránka patří k našemu hlavnímu webu, který možná nefunguje.
 too-large-heading = Zpráva je příliš velká
-too-large-body = Neodeslala se. Vejde se nejvýše 4 000 znaků. Vraťte se prosím zpět, zkraťte ji a pošlete znovu.
+too-large-body = Neodeslala se. Vejde se nejvýše 4 000 znaků. Vraťte se prosím zpět, zkraťte ji a pošlete znovu.
 wrong-way-heading = Takto se tato stránka použít nedá
 wrong-way-body = Začněte prosím od úvodní stránky.
 
 # Čas
 just-now = právě teď
-minutes-ago = před { $count } min
+minutes-ago = před { $count } min
 hours-ago = { $count ->
     [one] před hodinou
    *[other] před { $count } hodinami
@@ -121,8 +123,8 @@ days-ago = { $count ->
     [one] před jedním dnem
    *[other] před { $count } dny
 }
-clock-time = { $time } { $zone }
-clock-dated = { $day }. { $month ->
+clock-time = { $time } { $zone }
+clock-dated = { $day }. { $month ->
     [1] ledna
     [2] února
     [3] března
@@ -135,4 +137,4 @@ clock-dated = { $day }. { $month ->
     [10] října
     [11] listopadu
    *[12] prosince
-} { $year } v { $time } { $zone }
+} { $year } v { $time } { $zone }

@@ -98,6 +98,8 @@ ticket-busy = Too many attempts. Please wait { $seconds ->
 } and try again.
 
 # Other pages
+onward-heading = This way
+onward = Go on
 to-front = To the first page
 not-found-heading = There is no such page here
 not-found-body = The address may be misspelt, or the page belongs to our main website, which may be unavailable.
@@ -108,7 +110,7 @@ wrong-way-body = Please start from the first page.
 
 # Time
 just-now = just now
-minutes-ago = { $count } min ago
+minutes-ago = { $count } min ago
 hours-ago = { $count ->
     [one] 1 hour ago
    *[other] { $count } hours ago
@@ -117,8 +119,8 @@ days-ago = { $count ->
     [one] 1 day ago
    *[other] { $count } days ago
 }
-clock-time = { $time } { $zone }
-clock-dated = { $day } { $month ->
+clock-time = { $time } { $zone }
+clock-dated = { $day } { $month ->
     [1] January
     [2] February
     [3] March
@@ -131,4 +133,4 @@ clock-dated = { $day } { $month ->
     [10] October
     [11] November
    *[12] December
-} { $year }, { $time } { $zone }
+} { $year }, { $time } { $zone }

@@ -1,0 +1,61 @@
+// The customer's journey in a real browser, against real nodes: with and without JavaScript, in both languages, by day
+// and by night, and with nodes that are killed on the way. Prints one line a check; exits 1 if one failed.
+//
+//   node tests/browser/run.cjs                      starts `$LIFEBOAT demo` in a throw-away folder and stops it again
+//   node tests/browser/run.cjs --demo D/demo.json   drives a demo that runs already; nodes of it are killed and restarted
+//   node tests/browser/run.cjs --urls URL,URL       only what needs no killing
+//   ... --pictures FOLDER                           also keeps pictures of every page, to be looked at
+//
+// Needs playwright-core and axe-core in NODE_PATH (tests/run puts them into target/browser) and Chromium at $CHROMIUM.
+'use strict';
+const { chromium } = require('playwright-core');
+const { Gateway } = require('./gateway.cjs');
+const { journey } = require('./journey.cjs');
+const { looks } = require('./looks.cjs');
+const { survival } = require('./survival.cjs');
+
+const CHROMIUM_ARGS = [
+  '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+  '--disable-component-update', '--disable-sync',
+];
+
+// Runs checks one after another; a failed one does not hide the next.
+class Checks {
+  constructor() { this.passed = 0; this.failed = 0; }
+
+  async check(sentence, work) {
+    const started = Date.now();
+    try {
+      await work();
+      this.passed += 1;
+      console.log(`ok   ${sentence} (${Date.now() - started} ms)`);
+    } catch (error) {
+      this.failed += 1;
+      console.log(`FAIL ${sentence}\n     ${String(error.stack || error).split('\n').slice(0, 12).join('\n     ')}`);
+    }
+  }
+}
+
+function option(name) {
+  const at = process.argv.indexOf(name);
+  return at < 0 ? undefined : process.argv[at + 1];
+}
+
+async function main() {
+  const gateway = await Gateway.find({ demo: option('--demo'), urls: option('--urls') });
+  const browser = await chromium.launch({ executablePath: process.env.CHROMIUM || '/usr/bin/chromium', args: CHROMIUM_ARGS });
+  const checks = new Checks();
+  try {
+    await looks(checks, browser, gateway, option('--pictures'));
+    for (const javaScriptEnabled of [false, true]) await journey(checks, browser, gateway, javaScriptEnabled);
+    if (gateway.canKill()) await survival(checks, browser, gateway);
+    else console.log('     nothing may be killed here: the survival checks were left out');
+  } finally {
+    await browser.close();
+    await gateway.stop();
+  }
+  console.log(`${checks.passed} passed, ${checks.failed} failed`);
+  process.exitCode = checks.failed ? 1 : 0;
+}
+
+main().catch((error) => { console.error(error); process.exitCode = 1; });
