@@ -22,4 +22,5 @@ pub mod tls;
 
 pub mod mail;
 
+pub mod demo;
 pub mod run;

@@ -294,3 +294,6 @@ fn print(said: &Said, json: bool) -> Result<(), Failure> {
         Ok(()) | Err(_) => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,10 @@ use std::{io::Read, net::SocketAddr, path::Path, path::PathBuf};
 
 use clap::{Args, ValueEnum};
 use serde_json::json;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    runtime::{Builder, Runtime},
+    signal::unix::{SignalKind, signal},
+};
 
 use super::{
     Said,
@@ -15,6 +18,7 @@ use super::{
 };
 use crate::{
     config::{Config, LogFormat, Secret},
+    demo,
     model::{limits, words::Label},
     run as node,
     telemetry::{Format, Metrics, start_logging},
@@ -96,19 +100,70 @@ fn label(text: &str) -> Result<Label, String> {
     Label::new(text).map_err(|wrong| wrong.to_string())
 }
 
-/// Runs the demo.
-pub fn demo(_demo: Demo) -> Result<Said, Failure> {
-    Err(absent("the demo"))
+/// Runs the demo. Exits with 0 only if every promise that its story touched held.
+pub fn demo(wanted: Demo) -> Result<Said, Failure> {
+    let wanted = demo::Wanted {
+        dir: wanted.dir,
+        port_base: wanted.port_base,
+        nodes: wanted.nodes,
+        scenario: wanted.scenario.map(|story| match story {
+            Scenario::Outage => demo::Scenario::Outage,
+        }),
+    };
+    match runtime()?.block_on(demo::run(wanted)) {
+        Ok(true) => Ok(Said::nothing()),
+        Ok(false) => Err(Failure::new(
+            Exit::Failed,
+            "not everything that was promised held",
+            "the lines above say what broke",
+            "",
+        )),
+        Err(error) => Err(Failure::new(
+            Exit::Failed,
+            "the demo cannot go on",
+            format!("{error:#}"),
+            "",
+        )),
+    }
 }
 
-/// Runs the demo's mailbox.
-pub fn demo_sink(_sink: Sink) -> Result<Said, Failure> {
-    Err(absent("the demo's mailbox"))
+/// Runs the demo's mailbox until it is stopped.
+pub fn demo_sink(sink: Sink) -> Result<Said, Failure> {
+    let until = until_stopped(sink.stand_in.until_stdin_closes);
+    let mailbox = demo::sink::run(sink.smtp, sink.stand_in.web, sink.dir);
+    stand_in("the mailbox", mailbox, until)
 }
 
-/// Runs the demo's website of the company.
-pub fn demo_primary(_primary: StandIn) -> Result<Said, Failure> {
-    Err(absent("the demo's website"))
+/// Runs the demo's website of the company until it is stopped.
+pub fn demo_primary(primary: StandIn) -> Result<Said, Failure> {
+    let until = until_stopped(primary.until_stdin_closes);
+    stand_in("the website", demo::primary::run(primary.web), until)
+}
+
+fn stand_in(
+    what: &str,
+    work: impl Future<Output = anyhow::Result<()>>,
+    until: impl Future<Output = ()>,
+) -> Result<Said, Failure> {
+    let worked = runtime()?.block_on(async {
+        tokio::select! {
+            worked = work => worked,
+            () = until => Ok(()),
+        }
+    });
+    worked.map_err(|error| {
+        let why = format!("{error:#}");
+        Failure::new(Exit::Failed, format!("{what} cannot run"), why, "")
+    })?;
+    Ok(Said::nothing())
+}
+
+fn runtime() -> Result<Runtime, Failure> {
+    let made = Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
+    made.map_err(|error| failed("threads cannot be started", &error))
 }
 
 /// Runs this machine's node until it is stopped.
@@ -199,11 +254,6 @@ fn settled(resident: &node::Resident, how: &str, next: &str) -> Said {
 
 fn failed(what: &str, error: &dyn std::error::Error) -> Failure {
     Failure::new(Exit::Failed, what, chain(error), "")
-}
-
-fn absent(what: &str) -> Failure {
-    let why = "this program was built without it";
-    Failure::new(Exit::Failed, format!("{what} is not possible"), why, "")
 }
 
 fn loaded(path: &Path) -> Result<Config, Failure> {

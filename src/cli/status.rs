@@ -354,3 +354,118 @@ fn conversations(status: &Status) -> String {
         counts.open, counts.closed, counts.quarantined
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::model::{when::of_rfc3339, words::Timestamp};
+
+    fn paper() -> Paper {
+        let now = of_rfc3339("2026-11-23T17:40:12.000Z").unwrap();
+        Paper {
+            colour: false,
+            now: Timestamp(now.0),
+        }
+    }
+
+    fn member(name: &str, id: &str, leader: bool, here: bool) -> Value {
+        json!({
+            "name": name, "id": id, "provider": "alpha", "region": "eu", "address": "192.0.2.1:7400",
+            "role": "voter", "leader": leader, "here": here, "reachable": true,
+            "round_trip_ms": if here { Value::Null } else { json!(6.44) },
+            "clock_ahead_ms": if here { Value::Null } else { json!(-11) },
+            "behind": 0, "holds_site": true, "certificate_expired": false, "version": "0.1.0",
+        })
+    }
+
+    fn status() -> Value {
+        json!({
+            "now": "2026-11-23T17:40:12.000Z", "version": "0.1.0", "started": "2026-11-23T14:28:12.000Z",
+            "state": { "behind": 0 },
+            "node": { "id": "n1", "name": "prague-1" },
+            "cluster": { "name": "example", "profile": "near", "generation": 1 },
+            "agreement": {
+                "role": "follower", "term": 4, "leader": "n3", "majority": true, "alone_since": null,
+                "halted": null, "voters": 2, "voters_reached": 2,
+            },
+            "nodes": [member("prague-1", "n1", false, true), member("frankfurt-1", "n3", true, false)],
+            "letterbox": { "held": 0, "oldest": null, "refused": 0, "drained": true, "stalled_ms": 0 },
+            "outbox": { "waiting": 3, "oldest": "2026-11-23T17:38:12.000Z", "given_up": 0 },
+            "site": { "live": "v42", "wanted": "v42", "here": true },
+            "blobs": { "here": 3, "missing": 0, "bytes": 12_300_000 },
+            "disk": {
+                "free_bytes": 41_200_000_000_u64, "total_bytes": 80_000_000_000_u64, "stalled_ms": 0,
+                "last_write_us": 840, "poisoned": null,
+            },
+            "conversations": { "open": 12, "closed": 3, "quarantined": 0 },
+            "alarms": [],
+        })
+    }
+
+    fn text(status: Value) -> String {
+        shown(&serde_json::from_value(status).unwrap(), paper())
+    }
+
+    #[test]
+    fn a_working_cluster_is_shown_in_a_screenful() {
+        let wanted = "\
+prague-1 (n1) is follower, lifeboat 0.1.0, up 3 h 12 min
+cluster example, profile near
+WORKING  2 of 2 servers agree, leader frankfurt-1 (n3), term 4
+
+NODE         ID  ROLE    STATE        ROUND TRIP  CLOCK   BEHIND      SITE  VERSION
+prague-1     n1  voter   this server  -           -       up to date  yes   0.1.0
+frankfurt-1  n3  leader  reachable    6.4 ms      -11 ms  up to date  yes   0.1.0
+
+letterbox  empty: everything taken here is agreed on
+outbox     3 mails waiting, the oldest from 17:38:12 UTC (2 min ago); 0 given up
+site       v42 is live; this node has it
+files      3 here (12.3 MB), 0 missing
+disk       41.2 GB free of 80.0 GB; last write 0.8 ms
+messages   12 open, 3 closed, 0 quarantined
+alarms     none
+";
+        assert_eq!(text(status()), wanted);
+    }
+
+    #[test]
+    fn p3_a_node_that_is_alone_says_so_plainly_and_what_it_holds() {
+        let mut alone = status();
+        alone["agreement"]["majority"] = json!(false);
+        alone["agreement"]["alone_since"] = json!("2026-11-23T17:35:12.000Z");
+        alone["nodes"][1]["reachable"] = json!(false);
+        alone["letterbox"] = json!({
+            "held": 2, "oldest": "2026-11-23T17:36:12.000Z", "refused": 1, "drained": false, "stalled_ms": 0,
+        });
+        alone["alarms"] =
+            json!(["the cluster refused 1 held messages; somebody must look at them"]);
+        let text = text(alone);
+        for line in [
+            "ALONE since 17:35:12 UTC (5 min ago): this server serves and takes messages; decisions wait for a majority",
+            "letterbox  2 messages held here, the oldest taken 17:36:12 UTC (4 min ago); 1 refused by the cluster",
+            "alarm      the cluster refused 1 held messages; somebody must look at them",
+        ] {
+            assert!(text.lines().any(|it| it == line), "{text}");
+        }
+        assert!(text.contains("NOT REACHABLE"), "{text}");
+    }
+
+    #[test]
+    fn p3_a_node_that_raft_left_says_why() {
+        let mut halted = status();
+        halted["agreement"]["halted"] = json!("entry 17 has an unknown format");
+        halted["disk"]["free_bytes"] = Value::Null;
+        halted["disk"]["total_bytes"] = Value::Null;
+        let text = text(halted);
+        assert!(
+            text.contains("OUT OF THE CLUSTER: entry 17 has an unknown format"),
+            "{text}"
+        );
+        assert!(
+            text.contains("disk       does not say how much room it has"),
+            "{text}"
+        );
+    }
+}

@@ -124,7 +124,6 @@ pub(super) struct Core<R: AsyncRuntime, N: Net, D: Disk> {
     pub(super) profile: Profile,
     pub(super) clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     pub(super) fenced: watch::Receiver<Option<u32>>,
-    pub(super) seeds: BTreeMap<NodeId, SocketAddr>,
     pub(super) proposer: Proposer<R, N, Machine<D>>,
     pub(super) membership: Arc<Membership<R, N, Machine<D>>>,
 }
@@ -188,7 +187,6 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Agreement<R, N, D> {
                 profile: parts.profile,
                 clock: parts.clock,
                 fenced,
-                seeds: parts.seeds,
                 proposer,
                 membership,
             }
@@ -358,11 +356,10 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Core<R, N, D> {
         )
     }
 
+    /// A node that has not been heard of yet may be a member whose admission is still on its way here.
     fn is_member(&self, node: NodeId) -> bool {
         let state = self.published.state.load();
-        // Before the first snapshot or entry arrives a new node knows its peers only from those who admitted it.
-        state.nodes.contains_key(&node)
-            || (state.cluster.is_none() && self.seeds.contains_key(&node))
+        state.nodes.contains_key(&node) || node.0 > state.index || state.cluster.is_none()
     }
 }
 
@@ -384,6 +381,10 @@ fn acknowledged_within<R: AsyncRuntime, D: Disk>(
     within: Duration,
 ) -> bool {
     use openraft::async_runtime::Instant as _;
+    // The only voter is its own majority, and nobody is there to acknowledge it.
+    if raft.voter_ids().all(|it| it == *raft.node_id()) {
+        return raft.is_leader();
+    }
     raft.as_leader().is_ok_and(|it| {
         it.last_quorum_acked()
             .is_some_and(|it| it.elapsed() <= within)

@@ -14,7 +14,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures_util::{FutureExt, Stream, TryStreamExt};
-use imbl::OrdSet;
 use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine};
 use openraft::{AsyncRuntime, OptionalSend, RaftSnapshotBuilder};
 use sha2::{Digest, Sha256};
@@ -320,8 +319,8 @@ impl<D: Disk> Machine<D> {
 }
 
 fn set_members(state: &mut State, index: u64, membership: &Membership) -> Reply {
-    let voters: OrdSet<NodeId> = membership.voter_ids().map(NodeId).collect();
-    let learners: OrdSet<NodeId> = membership.learner_ids().map(NodeId).collect();
+    let voters = membership.voter_ids().map(NodeId).collect();
+    let learners = membership.learner_ids().map(NodeId).collect();
     state.set_members(index, voters, learners);
     Reply::Done
 }
@@ -389,6 +388,11 @@ impl<D: Disk> Keeper<D> {
             .inspect_err(|why| {
                 self.faults.snapshots.fetch_add(1, Ordering::Relaxed);
                 error!(%why, "the newest snapshot cannot be read again; a new one is made");
+                if let Err(why) =
+                    snapshots::set_aside(&self.disk, &snapshots::file_name(current.last))
+                {
+                    error!(%why, "the damaged snapshot cannot be set aside");
+                }
             })
             .ok()
     }
@@ -530,5 +534,35 @@ impl<D: Disk> Machine<D> {
         for (responder, reply) in answers.drain(..) {
             responder.send(reply);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::sqlite::SqliteDisk;
+    use crate::model::words::Timestamp;
+
+    #[tokio::test]
+    async fn p3_a_panic_in_apply_changes_nothing_and_becomes_a_refusal() {
+        let folder = std::env::temp_dir().join(format!("lifeboat-machine-{}", std::process::id()));
+        let disk = SqliteDisk::open(&folder).unwrap();
+        let opened = Machine::open(disk, ClusterId([1; 16]), KeepFrom::default()).await;
+        let (mut machine, published) = opened.unwrap();
+        let before = machine.state.clone();
+        let reply = machine.change(5, |state| {
+            state.now = Timestamp(99);
+            panic!("planted");
+        });
+        assert_eq!(reply, Reply::Refused(Refusal::Internal));
+        assert_eq!(machine.state, before);
+        assert_eq!(published.faults.panics(), 1);
+        let reply = machine.change(6, |state| {
+            state.now = Timestamp(100);
+            Reply::Done
+        });
+        assert_eq!((reply, machine.state.now), (Reply::Done, Timestamp(100)));
+        drop(machine);
+        std::fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -121,12 +121,11 @@ impl<R: AsyncRuntime, N: Net, SM: RaftStateMachine<Types<R>>> Membership<R, N, S
         force: bool,
         neighbours: &Neighbours,
     ) -> Result<(), ChangeError> {
+        let alone = timeout(CHANGE_WITHIN, self.one_at_a_time.lock()).await;
+        let _alone = alone.map_err(|_| failed("another change is under way"))?;
         if !self.leads() {
             return Err(ProposeError::NoLeader.into());
         }
-        let Ok(_alone) = self.one_at_a_time.try_lock() else {
-            return Err(failed("another change is under way"));
-        };
         match change {
             MemberChange::Promote(id) => self.promote(id, force).await,
             MemberChange::Demote(id) => {
@@ -573,3 +572,6 @@ fn outcome<R: AsyncRuntime>(
         Ok(Err(RaftError::Fatal(error))) => Err(ProposeError::Halted(error.to_string()).into()),
     }
 }
+
+#[cfg(test)]
+mod tests;

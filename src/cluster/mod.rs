@@ -28,6 +28,7 @@ pub mod stamp;
 mod tail;
 pub mod transport;
 mod vigil;
+mod wal;
 mod writer;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};

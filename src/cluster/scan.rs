@@ -10,12 +10,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode};
 use tracing::{error, warn};
 
 use super::disk::{DiskError, Loaded, Lost, Mark, Row, checksum};
 use super::encoding::{DamageRecord, LogIdRecord, decode, encode};
-use super::writer::{insert_row, set_mark};
+use super::wal::{self, Ignored};
+use super::writer::{END, insert_row, note_end, set_mark, tell};
 use crate::durable;
 use crate::model::limits;
 
@@ -32,9 +34,18 @@ const SCHEMA: &str = "
 pub(super) fn open(folder: &Path) -> Result<(Connection, PathBuf, Loaded), DiskError> {
     let number = newest(folder)?;
     let path = database(folder, number);
+    let ignored = wal::ignored(&path).map_err(|source| DiskError::Open {
+        path: path.clone(),
+        doing: "look into the write-ahead file of",
+        source: Arc::new(source),
+    })?;
     let found = match connect(&path) {
         Ok(connection) => {
-            let found = scan(&connection);
+            let mut found = scan(&connection);
+            if let Some(ignored) = ignored {
+                keep_wal(&connection, &path)?;
+                found.give_up_what_is_ignored(ignored);
+            }
             if found.lost.is_none() && found.marks_lost.is_empty() {
                 return Ok((connection, path, found));
             }
@@ -175,11 +186,15 @@ fn create(connection: &Connection, path: &Path) -> rusqlite::Result<()> {
 fn scan(connection: &Connection) -> Loaded {
     let mut loaded = Loaded::default();
     for mark in Mark::ALL {
-        match read_mark(connection, mark) {
+        match read_mark(connection, mark.name()) {
             Ok(Some(frame)) => loaded.marks.push((mark, frame)),
             Ok(None) => {}
             Err(why) => {
-                error!(mark = mark.name(), why, "a mark beside the log is damaged");
+                error!(
+                    mark = mark.name(),
+                    why = tell(&why),
+                    "a mark beside the log is damaged"
+                );
                 loaded.marks_lost.push(mark);
             }
         }
@@ -190,22 +205,25 @@ fn scan(connection: &Connection) -> Loaded {
         next: purged.map(|index| index + 1),
         ..Rows::default()
     };
-    let result = rows.read_all(connection);
+    let mut result = rows.read_all(connection);
     let end = rows.next.unwrap_or(0);
-    if let Err(why) = result {
-        let highest = connection.query_row("SELECT max(idx) FROM log", [], |row| {
-            row.get::<_, Option<i64>>(0)
+    let noted_end = noted_end(connection);
+    if result.is_ok() && noted_end > end {
+        result = Err(Flaw::Gone {
+            last: noted_end - 1,
         });
-        let highest = highest
-            .ok()
-            .flatten()
-            .and_then(|index| u64::try_from(index).ok())
-            .unwrap_or(end);
+    }
+    if let Err(why) = result {
         let committed = loaded.log_id(Mark::Committed).map_or(0, |id| id.index);
+        let upto = noted_end
+            .saturating_sub(1)
+            .max(highest(connection))
+            .max(committed)
+            .max(end);
         loaded.lost = Some(Lost {
             from: end,
-            upto: highest.max(committed).max(end),
-            why,
+            upto,
+            why: tell(&why),
         });
     }
     loaded.rows = rows.first.map(|first| (first, end - 1));
@@ -213,27 +231,64 @@ fn scan(connection: &Connection) -> Loaded {
     loaded
 }
 
+/// What is wrong with a row or a mark.
+#[derive(Debug, thiserror::Error)]
+enum Flaw {
+    #[error("the database cannot be read")]
+    Unreadable(#[from] rusqlite::Error),
+    #[error("a row is not whole")]
+    Row(#[from] DiskError),
+    #[error("the checksum does not match")]
+    Checksum,
+    #[error("rows up to {last} were written and are gone")]
+    Gone { last: u64 },
+}
+
+/// The highest index in the table, as far as it can be asked.
+fn highest(connection: &Connection) -> u64 {
+    let asked = connection.query_row("SELECT max(idx) FROM log", [], |row| {
+        row.get::<_, Option<i64>>(0)
+    });
+    asked
+        .ok()
+        .flatten()
+        .and_then(|index| u64::try_from(index).ok())
+        .unwrap_or(0)
+}
+
+/// Where the log ended when it was last changed; 0 when that is not known.
+fn noted_end(connection: &Connection) -> u64 {
+    let frame = read_mark(connection, END).ok().flatten();
+    frame
+        .and_then(|frame| Some(u64::from_le_bytes(frame[..].try_into().ok()?)))
+        .unwrap_or(0)
+}
+
 /// The frame of a mark; an error when it is there and no copy of it is whole.
-fn read_mark(connection: &Connection, mark: Mark) -> Result<Option<Bytes>, String> {
+fn read_mark(connection: &Connection, name: &str) -> Result<Option<Bytes>, Flaw> {
     let mut why = None;
     for copy in 0..2 {
         let read = connection.query_row(
             "SELECT crc, frame FROM mark WHERE name = ?1 AND copy = ?2",
-            rusqlite::params![mark.name(), copy],
+            rusqlite::params![name, copy],
             |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?)),
         );
         match read {
             Ok((crc, frame)) if crc == i64::from(checksum(0, &frame)) => {
                 return Ok(Some(Bytes::from(frame)));
             }
-            Ok(_) => why = Some("its checksum does not match".to_owned()),
+            Ok(_) => why = Some(Flaw::Checksum),
             Err(rusqlite::Error::QueryReturnedNoRows) => {}
-            Err(error) => why = Some(error.to_string()),
+            Err(error) => why = Some(Flaw::Unreadable(error)),
         }
-        warn!(
-            mark = mark.name(),
-            copy, why, "a copy of a mark is missing or damaged"
-        );
+        if let Some(why) = &why {
+            warn!(
+                mark = name,
+                copy,
+                why = tell(why),
+                "a copy of a mark is damaged"
+            );
+        }
     }
     why.map_or(Ok(None), Err)
 }
@@ -268,14 +323,12 @@ struct Rows {
 }
 
 impl Rows {
-    fn read_all(&mut self, connection: &Connection) -> Result<(), String> {
+    fn read_all(&mut self, connection: &Connection) -> Result<(), Flaw> {
         let select = "SELECT idx, crc, frame FROM log WHERE idx >= ?1 ORDER BY idx";
-        let mut select = connection
-            .prepare(select)
-            .map_err(|error| error.to_string())?;
+        let mut select = connection.prepare(select)?;
         let from = super::writer::stored(self.next.unwrap_or(0));
-        let mut found = select.query([from]).map_err(|error| error.to_string())?;
-        while let Some(row) = found.next().map_err(|error| error.to_string())? {
+        let mut found = select.query([from])?;
+        while let Some(row) = found.next()? {
             let expected = match self.next {
                 Some(next) => next,
                 None => row
@@ -284,7 +337,7 @@ impl Rows {
                     .and_then(|index| u64::try_from(index).ok())
                     .unwrap_or(0),
             };
-            let row = checked_row(row, expected).map_err(|error| error.to_string())?;
+            let row = checked_row(row, expected)?;
             self.first.get_or_insert(expected);
             self.next = Some(expected + 1);
             self.keep(row);
@@ -305,11 +358,44 @@ impl Rows {
 }
 
 impl Loaded {
+    /// Counts acknowledged transactions that SQLite ignores as lost, and saves the vote out of them.
+    fn give_up_what_is_ignored(&mut self, ignored: Ignored) {
+        let end = self.rows.map_or(self.purged, |(_, last)| last) + 1;
+        // When nothing in them tells where the log ended: no row is smaller than this.
+        let at_most = end + (ignored.frames * 4096 / 16) as u64;
+        let upto = ignored.end.unwrap_or(at_most).saturating_sub(1);
+        let before = self.lost.take();
+        self.lost = Some(Lost {
+            from: before.as_ref().map_or(end, |lost| lost.from),
+            upto: upto.max(before.map_or(0, |lost| lost.upto)),
+            why: format!(
+                "{} whole frames follow a damaged one in the write-ahead file",
+                ignored.frames
+            ),
+        });
+        self.marks.retain(|(mark, _)| *mark != Mark::Vote);
+        match ignored.vote.and_then(|vote| encode(&vote).ok()) {
+            Some(vote) => self.marks.push((Mark::Vote, Bytes::from(vote))),
+            None => self.marks_lost.push(Mark::Vote),
+        }
+    }
+
     /// A mark that is a log id, if it is there and whole.
     pub(super) fn log_id(&self, mark: Mark) -> Option<LogIdRecord> {
         let (_, frame) = self.marks.iter().find(|(found, _)| *found == mark)?;
         decode(frame).ok()
     }
+}
+
+/// Sees to it that neither closing the database nor a failure on the way to a new one takes away the
+/// write-ahead file in which the damage is.
+fn keep_wal(connection: &Connection, path: &Path) -> Result<(), DiskError> {
+    let kept = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+    kept.map(|_| ()).map_err(|source| DiskError::Open {
+        path: path.to_owned(),
+        doing: "keep the write-ahead file of",
+        source: Arc::new(source),
+    })
 }
 
 /// Copies what is whole into a database of the next number, with a note of what is not.
@@ -390,5 +476,6 @@ fn copy(
             expected += 1;
         }
     }
+    note_end(new)?;
     new.execute_batch("COMMIT; PRAGMA wal_checkpoint(TRUNCATE);")
 }

@@ -25,6 +25,10 @@ const LEVEL: i32 = 3;
 /// Snapshot files that are kept: the newest, and one to fall back to.
 const KEPT: usize = 2;
 const ENDING: &str = ".snapshot";
+/// What is added to the name of a file that is not whole.
+const DAMAGED: &str = ".damaged";
+/// Damaged files that stay for people to look at.
+const DAMAGED_KEPT: usize = 2;
 
 /// Why a snapshot is not one.
 #[derive(Debug, thiserror::Error)]
@@ -295,7 +299,7 @@ pub struct Found {
     pub name: Option<String>,
     /// From which index the log must stay.
     pub keep_from: u64,
-    /// Files that are not whole, each with what is wrong. They stay where they are.
+    /// Files that are not whole, each with what is wrong. They were set aside.
     pub damaged: Vec<(String, SnapshotError)>,
 }
 
@@ -305,32 +309,47 @@ pub struct Found {
 /// When the folder or a file cannot be read at all, or belongs to another cluster or a newer release:
 /// going on with an older one would hide that.
 pub fn newest(disk: &impl Disk, cluster: ClusterId) -> Result<Found, SnapshotError> {
-    let names = list(disk)?;
-    let mut found = Found {
-        keep_from: keep_from(&names),
-        ..Found::default()
-    };
-    for name in names {
+    let mut found = Found::default();
+    for name in list(disk)? {
         let read = disk.read_file(&name, limits::STATE_BYTES_MAX)?;
         let Some(file) = read else { continue };
         match unpack(cluster, &file) {
             Ok(contents) => {
                 if !found.damaged.is_empty() {
                     warn!(file = name, "an older snapshot is used");
-                    found.keep_from = 0;
                 }
                 found.contents = contents;
                 found.name = Some(name);
-                return Ok(found);
+                break;
             }
             Err(error @ (SnapshotError::OtherCluster | SnapshotError::NewerFormat { .. })) => {
                 return Err(error);
             }
             Err(why) => {
                 error!(file = name, %why, "a snapshot is damaged");
+                set_aside(disk, &name)?;
                 found.damaged.push((name, why));
             }
         }
     }
+    found.keep_from = keep_from(&list(disk)?);
     Ok(found)
+}
+
+/// Takes a damaged file out of the row of snapshots, and keeps it and one before it to look at.
+///
+/// # Errors
+/// When it cannot be renamed: it would count as one to fall back to.
+pub fn set_aside(disk: &impl Disk, name: &str) -> Result<(), DiskError> {
+    if let Some(file) = disk.read_file(name, limits::STATE_BYTES_MAX)? {
+        disk.write_file(&format!("{name}{DAMAGED}"), &file)?;
+        disk.delete_file(name)?;
+    }
+    let mut aside = disk.list_files()?;
+    aside.retain(|name| name.ends_with(DAMAGED));
+    aside.sort_unstable_by(|a, b| b.cmp(a));
+    aside
+        .iter()
+        .skip(DAMAGED_KEPT)
+        .try_for_each(|name| disk.delete_file(name))
 }

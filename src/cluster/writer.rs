@@ -168,6 +168,9 @@ impl Writer {
             }
             apply(&transaction, write)?;
         }
+        if !writes.is_empty() {
+            note_end(&transaction)?;
+        }
         if let Some(frame) = &self.riding {
             set_mark(&transaction, Mark::Committed, frame)?;
         }
@@ -278,15 +281,33 @@ pub(super) fn insert_row(database: &Connection, row: &Row) -> rusqlite::Result<(
     Ok(())
 }
 
-/// Sets a mark, twice: a flipped bit in one copy must not cost the vote.
 pub(super) fn set_mark(database: &Connection, mark: Mark, frame: &[u8]) -> rusqlite::Result<()> {
-    let mut insert = database.prepare_cached(
-        "INSERT OR REPLACE INTO mark(name, copy, crc, frame) VALUES (?1, ?2, ?3, ?4)",
-    )?;
+    set_named(database, mark.name(), frame)
+}
+
+/// Sets a value, twice: a flipped bit in one copy must not cost the vote.
+fn set_named(database: &Connection, name: &str, frame: &[u8]) -> rusqlite::Result<()> {
+    let insert = "INSERT OR REPLACE INTO mark(name, copy, crc, frame) VALUES (?1, ?2, ?3, ?4)";
+    let mut insert = database.prepare_cached(insert)?;
     for copy in 0..2 {
-        insert.execute(params![mark.name(), copy, checksum(0, frame), frame])?;
+        insert.execute(params![name, copy, checksum(0, frame), frame])?;
     }
     Ok(())
+}
+
+/// The name under which the end of the log is noted.
+pub(super) const END: &str = "end";
+
+/// Notes where the log ends, with every change of it: rows that vanish from the end of the file would
+/// otherwise look as if they had never been written.
+pub(super) fn note_end(database: &Connection) -> rusqlite::Result<()> {
+    let last: Option<i64> = database
+        .prepare_cached("SELECT max(idx) FROM log")?
+        .query_row([], |row| row.get(0))?;
+    let end = last
+        .and_then(|last| u64::try_from(last).ok())
+        .map_or(0, |last| last + 1);
+    set_named(database, END, &end.to_le_bytes())
 }
 
 fn clear_mark(database: &Connection, mark: Mark) -> rusqlite::Result<()> {

@@ -112,6 +112,10 @@ pub const LOG_TAIL_BYTES_MAX: usize = 32 * 1024 * 1024;
 pub const DISK_WRITES_WAITING_MAX: usize = 4_096;
 /// Rows deleted in one transaction when the log is shortened, so that an append waits for at most one such.
 pub const PURGE_ROWS_MAX: u64 = 1_000;
+/// Bytes of the log's write-ahead file that are looked through at the start: it is copied back at 64 MiB.
+pub const WAL_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// Bytes of a single value beside the log, such as the vote: three numbers and a frame's two bytes.
+pub const MARK_BYTES_MAX: usize = 64;
 /// Bytes of a snapshot's encoded state: ten times what the fullest state takes; more is a damaged length.
 pub const STATE_BYTES_MAX: u64 = 8 * 1024 * 1024 * 1024;
 /// Applied entries whose running hash is remembered, for comparing with peers that lag or lead.
@@ -201,6 +205,10 @@ pub const MAIL_TURN_MS: u64 = 2_000;
 pub const ALONE_MAIL_MS: u64 = 10_000;
 /// Bytes of the file of held messages that were mailed: a hundred thousand of them.
 pub const HELD_TOLD_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Bytes of a message that the demo's mailbox takes, as it says in its SIZE.
+pub const SINK_MESSAGE_BYTES_MAX: usize = 10 * 1024 * 1024;
+/// Bytes of a line that the demo's mailbox reads: RFC 5321 has 1,000, with room for bad senders.
+pub const SINK_LINE_BYTES_MAX: u64 = 16 * 1024;
 /// Outbox items looked at in one search for work: more than are ever due and not taken within a turn.
 pub const MAIL_SEARCH_MAX: usize = 10_000;
 

@@ -91,7 +91,7 @@ pub enum FoundError {
 pub fn found(config: &Config, name: Label) -> Result<Resident, FoundError> {
     let place = Place::open(&config.node.data_dir)?;
     place.must_be_empty()?;
-    place.clear_unfinished()?;
+    place.make_room()?;
     let facts = report::facts(config, KeyedHash([0; 32]));
     let founding = joining::found(
         name.clone(),
@@ -163,7 +163,7 @@ pub fn found(config: &Config, name: Label) -> Result<Resident, FoundError> {
 pub fn join(config: &Config, token: &JoinToken) -> Result<Resident, FoundError> {
     let place = Place::open(&config.node.data_dir)?;
     place.must_be_empty()?;
-    place.clear_unfinished()?;
+    place.make_room()?;
     let keys = Request::new()?;
     let facts = report::facts(
         config,

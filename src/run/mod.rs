@@ -27,7 +27,6 @@ use crate::{
     desk::{self, DeskParts, figures},
     letterbox::{self, Letterbox},
     mail::out::{self as mail_out},
-    model::words::NodeId,
     seal::{KeyError, Keyring},
     tasks::{Outcome, Stop, Tasks},
     telemetry::Metrics,
@@ -167,9 +166,7 @@ pub fn run(config: &Config, metrics: Metrics, until: UntilStopped) -> Result<(),
         keyring: &keyring,
     };
 
-    let open = runtimes
-        .people
-        .block_on(node.open_to_the_public(&metrics))?;
+    let open = runtimes.people.block_on(node.open_to_the_public())?;
     node.start_background(&mut tasks, &runtimes, incarnation, &open)?;
     let watching = open.counters.clone();
     tasks.start(runtimes.people.handle(), "public", move |stop| async move {
@@ -267,7 +264,7 @@ struct Open {
 }
 
 impl Node<'_> {
-    async fn open_to_the_public(&self, metrics: &Metrics) -> Result<Open, RunError> {
+    async fn open_to_the_public(&self) -> Result<Open, RunError> {
         let web = &self.config.web;
         let (certificates, problems) = CertificateSet::open(
             &web.certificates,
@@ -320,7 +317,6 @@ impl Node<'_> {
             sockets.http.push(bind(*address, "HTTP").await?);
         }
         let bounds = web::Bounds::new(web.connections, web.connections_per_address);
-        let _ = metrics;
         Ok(Open {
             front,
             sockets,

@@ -6,7 +6,6 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
 use futures_util::{FutureExt, future::BoxFuture};
 use tokio::net::TcpListener;
 

@@ -185,11 +185,11 @@ impl Place {
         }
     }
 
-    /// Removes what an interrupted founding or joining left. Only where nobody lives.
+    /// Removes what an interrupted founding or joining left, and makes room for a new one. Only where nobody lives.
     ///
     /// # Errors
-    /// When it cannot be removed.
-    pub fn clear_unfinished(&self) -> Result<(), PlaceError> {
+    /// When it cannot be removed or made.
+    pub fn make_room(&self) -> Result<(), PlaceError> {
         for path in [self.raft(), self.identity()] {
             match fs::remove_dir_all(&path) {
                 Ok(()) => {}
@@ -197,7 +197,12 @@ impl Place {
                 Err(source) => return Err(PlaceError::File { path, source }),
             }
         }
-        Ok(())
+        let identity = self.identity();
+        let made = fs::DirBuilder::new().mode(0o700).create(&identity);
+        made.map_err(|source| PlaceError::File {
+            path: identity,
+            source,
+        })
     }
 
     /// Writes down who lives here: the last step of founding and joining.

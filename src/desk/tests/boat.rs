@@ -12,6 +12,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http_body_util::{BodyExt, Full};
 use hyper::{Request as HttpRequest, StatusCode, client::conn::http1};
 use hyper_util::rt::TokioIo;
@@ -27,7 +28,8 @@ use crate::{
     blobs::Blobs,
     clock,
     cluster::{
-        ChangeError, Cluster, Committed, FetchError, MemberChange, ProposeError, Request,
+        ChangeError, Cluster, Committed, MemberChange, ProposeError, Request,
+        fetch::FetchError,
         health::{Health, PeerHealth, Quorum, RaftRole},
     },
     config,
@@ -99,7 +101,18 @@ impl Boat {
         let (applied, applied_rx) = watch::channel(0);
         let (health, health_rx) = watch::channel(Arc::new(well()));
         let (requests, queue) = mpsc::channel(64);
-        let cluster = Cluster::new(NodeId(1), state.clone(), applied_rx, health_rx, requests);
+        let nobody = |node, _, _, _| -> BoxFuture<'static, Result<(), FetchError>> {
+            Box::pin(async move { Err(FetchError::NoAddress { node }) })
+        };
+        let fetch = Arc::new(nobody);
+        let cluster = Cluster::new(
+            NodeId(1),
+            state.clone(),
+            applied_rx,
+            health_rx,
+            requests,
+            fetch,
+        );
         let weather = Arc::new(AtomicU8::new(0));
         let agree = Agree {
             state,
@@ -109,8 +122,8 @@ impl Boat {
         };
         tokio::spawn(agree.run());
         let stop = Stop::new();
-        let (letterbox, work) =
-            Letterbox::open(&folder.path().join("letterbox.db"), cluster.clone()).unwrap();
+        let box_file = folder.path().join("letterbox.db");
+        let (letterbox, work) = Letterbox::open(&box_file, cluster.clone()).unwrap();
         tokio::spawn(work(stop.clone()));
         let blobs = Blobs::open(&folder.path().join("blobs")).unwrap();
         tokio::spawn(blobs.clone().keep_in_step(cluster.clone(), 1, stop.clone()));
@@ -130,8 +143,8 @@ impl Boat {
             started: clock::now(),
             version: "0.1.0",
         };
-        let (path, until) = (socket.clone(), stop.clone());
-        tokio::spawn(async move { desk::serve(parts, &path, until).await.unwrap() });
+        let (path, end) = (socket.clone(), stop.clone());
+        tokio::spawn(async move { desk::serve(parts, &path, end).await.unwrap() });
         let boat = Self {
             socket,
             cluster,
@@ -399,9 +412,6 @@ impl Agree {
                         Ok(committed)
                     };
                     let _ = answer.send(told);
-                }
-                Request::FetchBlob { answer, .. } => {
-                    let _ = answer.send(Err(FetchError("nobody else is here".to_owned())));
                 }
                 Request::Change {
                     change,

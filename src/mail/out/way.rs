@@ -5,8 +5,8 @@
 use std::error::Error;
 use std::sync::{Mutex, PoisonError};
 
+use rustls::pki_types::{InvalidDnsNameError, ServerName};
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::pki_types::{InvalidDnsNameError, ServerName};
 use tracing::{debug, warn};
 
 use crate::config::{self, MailOut, RelayTls, SecretError};

@@ -25,6 +25,8 @@ pub(super) struct Agreement {
     state: Arc<ArcSwap<State>>,
     applied: watch::Sender<u64>,
     pub(super) cut_off: AtomicBool,
+    /// Counts what was asked while cut off.
+    pub(super) unheard: watch::Sender<u64>,
     pub(super) ahead_ms: AtomicU64,
     pub(super) log: Mutex<Vec<Command>>,
     pub(super) keyring: Arc<Keyring>,
@@ -37,6 +39,7 @@ impl Agreement {
             state: Arc::new(ArcSwap::from_pointee(State::default())),
             applied: watch::Sender::new(0),
             cut_off: AtomicBool::new(false),
+            unheard: watch::Sender::new(0),
             ahead_ms: AtomicU64::new(0),
             log: Mutex::new(Vec::new()),
             keyring: Arc::new(Keyring::generate()),
@@ -122,6 +125,7 @@ impl Agreement {
             }) = asked.recv().await
             {
                 let result = if agreement.cut_off.load(Ordering::SeqCst) {
+                    agreement.unheard.send_modify(|count| *count += 1);
                     Err(ProposeError::NoLeader)
                 } else {
                     Ok(agreement.apply(*proposal))

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lettre::Address;
+use rustls::pki_types::{PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio_rustls::rustls::pki_types::{PrivateKeyDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::line::{Login, Patience, Relay, Security, TlsStart};
@@ -144,7 +144,7 @@ fn clear(port: u16) -> Relay {
 /// A certificate for `relay.example.test`, and a client that trusts it.
 fn encryption() -> (TlsAcceptor, TlsConnector) {
     let made = rcgen::generate_simple_self_signed(vec!["relay.example.test".to_owned()]).unwrap();
-    let provider = Arc::new(tokio_rustls::rustls::crypto::aws_lc_rs::default_provider());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
     let mut roots = RootCertStore::empty();
     roots.add(made.cert.der().clone()).unwrap();

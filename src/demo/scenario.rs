@@ -1,0 +1,436 @@
+//! The story of an outage, played with the parts that are built: what happens, what is measured, which promises are put
+//! to the test. Each step goes on from what the step before left; a step that cannot be played ends the story as a
+//! failure. Switching DNS and mass mail have no part in it yet, and it says so.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::sink::{self, Kept};
+use super::timeline::Timeline;
+use super::visitor::{Receipt, Visitor};
+use super::{LOOK, NODE_STARTS_WITHIN, Stage};
+use crate::clock;
+
+/// The longest that anything in the story is waited for.
+const WAIT: Duration = Duration::from_secs(60);
+/// How long a mailbox is watched for a second copy of something that came once.
+const SECOND_COPY: Duration = Duration::from_secs(5);
+/// How often a small write is tried while there is no leader.
+const RETRY: Duration = Duration::from_millis(20);
+
+const SUPPORT: &str = "support@example.test";
+const OFF_NET: &str = "example.support@mailbox.example.test";
+
+/// The published website's front page; a word on it shows which version a node serves.
+const SITE_PAGE: &str = "<!doctype html><html lang=en><meta charset=utf-8><title>Example Hosting</title>\
+    <h1>Our Prague datacentre has no power</h1><p>Your data is safe. The next update is at 23:15.</p>\
+    <p><a href=/write>Write to us</a></p>";
+
+/// Plays the outage; `true` when every promise touched held.
+pub(super) async fn outage(stage: &mut Stage) -> bool {
+    let mut timeline = Timeline::begin();
+    let played = async {
+        anyhow::ensure!(
+            stage.nodes.len() >= 3,
+            "an outage is played with three nodes or more"
+        );
+        let visitor = Visitor::new(&stage.ca)?;
+        let mut story = Story {
+            stage,
+            visitor,
+            letters: Vec::new(),
+        };
+        story.primary_dies(&mut timeline).await?;
+        story
+            .node_dies_after_taking_a_message(&mut timeline)
+            .await?;
+        story.lone_node_takes_a_message(&mut timeline).await?;
+        story.everybody_comes_back(&mut timeline).await?;
+        story.site_is_published(&mut timeline).await?;
+        story.leader_dies(&mut timeline).await?;
+        story.primary_returns(&mut timeline).await?;
+        story.nothing_was_lost_or_doubled(&mut timeline).await
+    };
+    if let Err(error) = played.await {
+        timeline.stuck(&error);
+    }
+    timeline.end()
+}
+
+/// A customer's message that was acknowledged.
+struct Letter {
+    receipt: Receipt,
+    contact: &'static str,
+    text: &'static str,
+}
+
+struct Story<'a> {
+    stage: &'a mut Stage,
+    visitor: Visitor,
+    letters: Vec<Letter>,
+}
+
+impl Story<'_> {
+    async fn primary_dies(&mut self, timeline: &mut Timeline) -> anyhow::Result<()> {
+        let address = self.stage.ports.primary();
+        until("the company's website", async || {
+            website_answers(address).await
+        })
+        .await?;
+        timeline.event("the company's website answers");
+        let primary = self
+            .stage
+            .primary
+            .as_mut()
+            .context("there is no website to break")?;
+        primary.kill().await?;
+        self.stage.primary = None;
+        anyhow::ensure!(
+            !website_answers(address).await,
+            "the company's website survived being killed"
+        );
+        timeline.event("the company's website is killed, with its datacentre");
+        timeline.event(
+            "(switching DNS is not built yet: the customer comes by Lifeboat's own address)",
+        );
+        Ok(())
+    }
+
+    async fn node_dies_after_taking_a_message(
+        &mut self,
+        timeline: &mut Timeline,
+    ) -> anyhow::Result<()> {
+        let taker = self.follower().await?;
+        let name = self.stage.nodes[taker].name;
+        let address = self.stage.nodes[taker].ports.https;
+        let form = self.visitor.open_form(address).await?;
+        timeline.event(&format!("a customer reads the page on {name} and types"));
+        let (contact, text) = (
+            "jana@customer.example",
+            "My shop is down. When will it work again?",
+        );
+        let receipt = self.visitor.send(address, &form, contact, text).await?;
+        self.stage.nodes[taker].kill().await?;
+        timeline.measured(
+            &format!("\"{}\", code {}", receipt.said, receipt.ticket),
+            receipt.took,
+        );
+        timeline.event(&format!(
+            "{name} is killed (kill -9) right after it said so"
+        ));
+        timeline.promise(
+            "P1",
+            "the page said \"safely stored\" because a majority had it",
+            !receipt.held,
+        );
+        self.letters.push(Letter {
+            receipt,
+            contact,
+            text,
+        });
+
+        let began = clock::monotonic();
+        let others: Vec<usize> = (0..self.stage.nodes.len())
+            .filter(|it| *it != taker)
+            .collect();
+        for other in others {
+            let node = &self.stage.nodes[other];
+            let found = self.reads(other, 0).await;
+            timeline.promise(
+                "P2",
+                &format!("the code opens the message on {}", node.name),
+                found,
+            );
+        }
+        timeline.measured(
+            "read back on the other nodes with the code",
+            began.elapsed(),
+        );
+        let began = clock::monotonic();
+        self.until_mailed(SUPPORT, 0).await?;
+        timeline.measured("the message is in the support mailbox", began.elapsed());
+        Ok(())
+    }
+
+    async fn lone_node_takes_a_message(&mut self, timeline: &mut Timeline) -> anyhow::Result<()> {
+        let alive: Vec<usize> = self.alive();
+        let (lone, others) = alive.split_first().context("no node is left")?;
+        for other in others {
+            self.stage.nodes[*other].kill().await?;
+        }
+        let name = self.stage.nodes[*lone].name;
+        timeline.event(&format!("the other nodes are killed too; {name} is alone"));
+        let began = clock::monotonic();
+        let node = &self.stage.nodes[*lone];
+        until("the node knows that it is alone", async || {
+            matches!(node.status().await, Ok(status) if status["agreement"]["majority"] == false)
+        })
+        .await?;
+        timeline.measured(&format!("{name} knows that it is alone"), began.elapsed());
+        let (contact, text) = ("petr@customer.example", "Is my data safe?");
+        let address = node.ports.https;
+        let form = self.visitor.open_form(address).await?;
+        let receipt = self.visitor.send(address, &form, contact, text).await?;
+        timeline.measured(
+            &format!("\"{}\", code {}", receipt.said, receipt.ticket),
+            receipt.took,
+        );
+        timeline.promise(
+            "P3",
+            &format!("{name}, alone, took a message and said who holds it"),
+            receipt.held,
+        );
+        self.letters.push(Letter {
+            receipt,
+            contact,
+            text,
+        });
+        timeline.promise(
+            "P3",
+            "the customer can read it there at once",
+            self.reads(*lone, 1).await,
+        );
+        let began = clock::monotonic();
+        self.until_mailed(OFF_NET, 1).await?;
+        timeline.measured(
+            "the held message is in the off-net mailbox",
+            began.elapsed(),
+        );
+        Ok(())
+    }
+
+    async fn everybody_comes_back(&mut self, timeline: &mut Timeline) -> anyhow::Result<()> {
+        let began = clock::monotonic();
+        let lone = *self.alive().first().context("no node is left")?;
+        for node in &mut self.stage.nodes {
+            if node.child.is_none() {
+                node.start(NODE_STARTS_WITHIN).await?;
+            }
+        }
+        self.stage.until_all_vote().await?;
+        self.stage.write_facts()?;
+        timeline.measured("the other nodes are back and all agree", began.elapsed());
+        let began = clock::monotonic();
+        let node = &self.stage.nodes[lone];
+        until("an empty letterbox", async || {
+            let letterbox = node.status().await.map(|it| it["letterbox"].clone());
+            matches!(letterbox, Ok(it) if it["held"] == 0 && it["drained"] == true)
+        })
+        .await?;
+        timeline.measured(
+            &format!("{}'s letterbox is proven empty", node.name),
+            began.elapsed(),
+        );
+        for place in 0..self.stage.nodes.len() {
+            let name = self.stage.nodes[place].name;
+            let found = until("the held message", async || self.reads(place, 1).await)
+                .await
+                .is_ok();
+            timeline.promise(
+                "P3",
+                &format!("the message that was held is on {name}"),
+                found,
+            );
+        }
+        let began = clock::monotonic();
+        self.until_mailed(SUPPORT, 1).await?;
+        timeline.measured("and in the support mailbox", began.elapsed());
+        Ok(())
+    }
+
+    async fn site_is_published(&mut self, timeline: &mut Timeline) -> anyhow::Result<()> {
+        let folder = self.stage.folder.file("site");
+        std::fs::create_dir_all(&folder).context("cannot make a website")?;
+        std::fs::write(folder.join("index.html"), SITE_PAGE).context("cannot write a page")?;
+        let folder = folder.to_string_lossy().into_owned();
+        let began = clock::monotonic();
+        self.stage.nodes[0]
+            .verb(&["site", "publish", &folder])
+            .await?;
+        timeline.measured("the shift leader has published a page", began.elapsed());
+        for node in &self.stage.nodes {
+            let address = node.ports.https;
+            let shown = async || matches!(self.visitor.get(address, "/").await, Ok(page) if page.text.contains("has no power"));
+            let shown = until("the published page", shown).await.is_ok();
+            timeline.promise(
+                "P2",
+                &format!("{} shows the published page", node.name),
+                shown,
+            );
+        }
+        timeline.measured("every node shows it", began.elapsed());
+        Ok(())
+    }
+
+    async fn leader_dies(&mut self, timeline: &mut Timeline) -> anyhow::Result<()> {
+        let leader = self.leader().await?;
+        let name = self.stage.nodes[leader].name;
+        let other = (0..self.stage.nodes.len())
+            .find(|it| *it != leader)
+            .context("no other node")?;
+        self.stage.nodes[leader].kill().await?;
+        let began = clock::monotonic();
+        timeline.event(&format!("{name}, the leader, is killed"));
+        let node = &self.stage.nodes[other];
+        let key = format!("demo-{:?}", clock::now());
+        let mut wrote = false;
+        while !wrote && began.elapsed() < WAIT {
+            wrote = node.small_write(&key).await.is_ok();
+            if !wrote {
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+        anyhow::ensure!(
+            wrote,
+            "nothing was agreed on within {} s of the leader's death",
+            WAIT.as_secs()
+        );
+        timeline.measured(
+            &format!("{} has the next write agreed on", node.name),
+            began.elapsed(),
+        );
+        let began = clock::monotonic();
+        self.stage.nodes[leader].start(NODE_STARTS_WITHIN).await?;
+        self.stage.until_all_vote().await?;
+        self.stage.write_facts()?;
+        timeline.measured(&format!("{name} is back"), began.elapsed());
+        Ok(())
+    }
+
+    async fn primary_returns(&mut self, timeline: &mut Timeline) -> anyhow::Result<()> {
+        let began = clock::monotonic();
+        self.stage.start_primary()?;
+        let address = self.stage.ports.primary();
+        until("the company's website", async || {
+            website_answers(address).await
+        })
+        .await?;
+        self.stage.write_facts()?;
+        timeline.measured("the company's website is back", began.elapsed());
+        Ok(())
+    }
+
+    async fn nothing_was_lost_or_doubled(&mut self, timeline: &mut Timeline) -> anyhow::Result<()> {
+        for number in 0..self.letters.len() {
+            let contact = self.letters[number].contact;
+            self.until_mailed(contact, number).await?;
+        }
+        timeline.event("each customer has an acknowledgement");
+        // What was sent twice would come within a lease or two; the mailbox is watched a little longer.
+        tokio::time::sleep(SECOND_COPY).await;
+        for (number, letter) in self.letters.iter().enumerate() {
+            let mut everywhere = true;
+            for place in 0..self.stage.nodes.len() {
+                everywhere &= self.reads(place, number).await;
+            }
+            let ticket = &letter.receipt.ticket;
+            timeline.promise("P1", &format!("{ticket} is on every node"), everywhere);
+            for to in [SUPPORT, letter.contact] {
+                let copies = self.mails(to, number).len();
+                let words = format!("{ticket} reached {to} {copies} times, wanted once");
+                timeline.promise(
+                    "P1",
+                    if copies == 1 {
+                        "mail went out once"
+                    } else {
+                        &words
+                    },
+                    copies == 1,
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the customer of letter `number` finds it on the node at `place`, with the code.
+    async fn reads(&self, place: usize, number: usize) -> bool {
+        let letter = &self.letters[number];
+        let address = self.stage.nodes[place].ports.https;
+        let page = self
+            .visitor
+            .come_back(address, &letter.receipt.ticket, letter.contact)
+            .await;
+        matches!(page, Ok(page) if page.status.is_success() && page.text.contains(letter.text))
+    }
+
+    /// The mails to somebody about letter `number`.
+    fn mails(&self, to: &str, number: usize) -> Vec<Kept> {
+        let ticket = self.letters[number].receipt.ticket.as_str();
+        let all = sink::kept(&self.stage.mail());
+        all.into_iter()
+            .filter(|it| it.to == to && it.subject.contains(ticket))
+            .collect()
+    }
+
+    async fn until_mailed(&self, to: &str, number: usize) -> anyhow::Result<()> {
+        until(&format!("mail to {to}"), async || {
+            !self.mails(to, number).is_empty()
+        })
+        .await
+    }
+
+    fn alive(&self) -> Vec<usize> {
+        let nodes = self.stage.nodes.iter().enumerate();
+        nodes
+            .filter(|(_, node)| node.child.is_some())
+            .map(|(place, _)| place)
+            .collect()
+    }
+
+    /// The place of a node that lives and does not lead.
+    async fn follower(&self) -> anyhow::Result<usize> {
+        let leader = self.leader().await?;
+        self.alive()
+            .into_iter()
+            .find(|it| *it != leader)
+            .context("no follower is left")
+    }
+
+    async fn leader(&self) -> anyhow::Result<usize> {
+        let began = clock::monotonic();
+        while began.elapsed() < WAIT {
+            for place in self.alive() {
+                let status: Value = self.stage.nodes[place].status().await.unwrap_or_default();
+                if status["agreement"]["role"] == "leader" {
+                    return Ok(place);
+                }
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        anyhow::bail!("nobody leads")
+    }
+}
+
+/// Waits until it is so.
+async fn until(what: &str, is_so: impl AsyncFn() -> bool) -> anyhow::Result<()> {
+    let began = clock::monotonic();
+    while began.elapsed() < WAIT {
+        if is_so().await {
+            return Ok(());
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    anyhow::bail!("{what} did not come within {} s", WAIT.as_secs())
+}
+
+/// Whether anybody answers plain HTTP there.
+async fn website_answers(at: SocketAddr) -> bool {
+    let asked = async {
+        let mut stream = TcpStream::connect(at).await?;
+        stream
+            .write_all(b"GET / HTTP/1.1\r\nHost: primary\r\nConnection: close\r\n\r\n")
+            .await?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await?;
+        std::io::Result::Ok(text.starts_with("HTTP/1.1 200"))
+    };
+    matches!(
+        tokio::time::timeout(Duration::from_secs(2), asked).await,
+        Ok(Ok(true))
+    )
+}

@@ -1,0 +1,115 @@
+//! What the demo tells while it plays: when each thing happened, how long it took, and which promises held.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::clock;
+
+/// The width that a line's words are padded to, so that durations stand below each other.
+const WORDS: usize = 66;
+
+/// The story so far.
+pub(super) struct Timeline {
+    began: Instant,
+    broken: Vec<String>,
+    held: Vec<&'static str>,
+}
+
+impl Timeline {
+    /// Begins now.
+    pub fn begin() -> Timeline {
+        println!("\n  since start");
+        Timeline {
+            began: clock::monotonic(),
+            broken: Vec::new(),
+            held: Vec::new(),
+        }
+    }
+
+    /// Something happened.
+    pub fn event(&self, words: &str) {
+        println!("{}", line(self.began.elapsed(), words, None));
+    }
+
+    /// Something happened that took so long.
+    pub fn measured(&self, words: &str, took: Duration) {
+        println!("{}", line(self.began.elapsed(), words, Some(took)));
+    }
+
+    /// A promise was put to the test. A broken one is told at once and again at the end.
+    pub fn promise(&mut self, promise: &'static str, words: &str, held: bool) {
+        if held {
+            self.event(&format!("{promise} held: {words}"));
+            if !self.held.contains(&promise) {
+                self.held.push(promise);
+            }
+        } else {
+            self.event(&format!("{promise} BROKEN: {words}"));
+            self.broken.push(format!("{promise}: {words}"));
+        }
+    }
+
+    /// The story could not go on.
+    pub fn stuck(&mut self, error: &anyhow::Error) {
+        self.event(&format!("the story stops here: {error:#}"));
+        self.broken
+            .push(format!("the story could not go on: {error:#}"));
+    }
+
+    /// Says how it came out; `true` when every promise touched held.
+    pub fn end(self) -> bool {
+        if self.broken.is_empty() {
+            println!("\n  Every promise touched held: {}.", self.held.join(", "));
+            return true;
+        }
+        println!("\n  Not everything held:");
+        for what in &self.broken {
+            println!("    {what}");
+        }
+        false
+    }
+}
+
+fn line(since: Duration, words: &str, took: Option<Duration>) -> String {
+    let mut line = format!("  {:>8.3} s  {words}", since.as_secs_f64());
+    if let Some(took) = took {
+        let gap = WORDS.saturating_sub(words.chars().count());
+        // Writing to a String cannot fail.
+        let _ = write!(line, "{:gap$}  {}", "", spoken(took));
+    }
+    line
+}
+
+/// A duration as people say it.
+pub(super) fn spoken(took: Duration) -> String {
+    let ms = took.as_millis();
+    if ms < 10_000 {
+        format!("{ms:>5} ms")
+    } else {
+        format!("{:>5.1} s", took.as_secs_f64())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_stand_below_each_other() {
+        let short = line(
+            Duration::from_millis(5),
+            "a",
+            Some(Duration::from_millis(7)),
+        );
+        let long = line(
+            Duration::from_secs(90),
+            "bcd",
+            Some(Duration::from_secs(12)),
+        );
+        assert_eq!(short.find("7 ms").map(|at| at + 1), Some(short.len() - 3));
+        assert!(short.starts_with("     0.005 s  a "), "{short}");
+        assert!(long.ends_with("   12.0 s"), "{long}");
+    }
+}
