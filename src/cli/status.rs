@@ -439,7 +439,8 @@ alarms     none
         alone["letterbox"] = json!({
             "held": 2, "oldest": "2026-11-23T17:36:12.000Z", "refused": 1, "drained": false, "stalled_ms": 0,
         });
-        alone["alarms"] = json!(["the cluster refused 1 held messages; somebody must look at them"]);
+        alone["alarms"] =
+            json!(["the cluster refused 1 held messages; somebody must look at them"]);
         let text = text(alone);
         for line in [
             "ALONE since 17:35:12 UTC (5 min ago): this server serves and takes messages; decisions wait for a majority",
@@ -458,7 +459,13 @@ alarms     none
         halted["disk"]["free_bytes"] = Value::Null;
         halted["disk"]["total_bytes"] = Value::Null;
         let text = text(halted);
-        assert!(text.contains("OUT OF THE CLUSTER: entry 17 has an unknown format"), "{text}");
-        assert!(text.contains("disk       does not say how much room it has"), "{text}");
+        assert!(
+            text.contains("OUT OF THE CLUSTER: entry 17 has an unknown format"),
+            "{text}"
+        );
+        assert!(
+            text.contains("disk       does not say how much room it has"),
+            "{text}"
+        );
     }
 }

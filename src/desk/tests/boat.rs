@@ -105,8 +105,14 @@ impl Boat {
             Box::pin(async move { Err(FetchError::NoAddress { node }) })
         };
         let fetch = Arc::new(nobody);
-        let cluster =
-            Cluster::new(NodeId(1), state.clone(), applied_rx, health_rx, requests, fetch);
+        let cluster = Cluster::new(
+            NodeId(1),
+            state.clone(),
+            applied_rx,
+            health_rx,
+            requests,
+            fetch,
+        );
         let weather = Arc::new(AtomicU8::new(0));
         let agree = Agree {
             state,
@@ -225,7 +231,12 @@ impl Boat {
     }
 
     /// A customer writes for the first time, by the form.
-    pub(crate) async fn customer_writes(&self, number: u8, text: &str, quarantined: bool) -> ConversationId {
+    pub(crate) async fn customer_writes(
+        &self,
+        number: u8,
+        text: &str,
+        quarantined: bool,
+    ) -> ConversationId {
         let conversation = ConversationId([number; 16]);
         let context = conversation_context(&conversation);
         let seal = |text: &str| self.keyring.seal(&context, text.as_bytes());
@@ -243,7 +254,10 @@ impl Boat {
         };
         let proposal = self.proposal(ClientId([number; 16]), Actor::Customer, command);
         let posted = self.letterbox.post(proposal).await;
-        assert!(!matches!(posted, crate::letterbox::Posted::Refused(_)), "{posted:?}");
+        assert!(
+            !matches!(posted, crate::letterbox::Posted::Refused(_)),
+            "{posted:?}"
+        );
         conversation
     }
 
@@ -291,8 +305,12 @@ impl Boat {
     }
 
     pub(crate) async fn post(&self, path: &str, key: &str, body: &Value) -> Got {
-        let headers = [("content-type", "application/json"), ("idempotency-key", key)];
-        self.ask("POST", path, &headers, body.to_string().into()).await
+        let headers = [
+            ("content-type", "application/json"),
+            ("idempotency-key", key),
+        ];
+        self.ask("POST", path, &headers, body.to_string().into())
+            .await
     }
 
     pub(crate) async fn ask(
@@ -305,12 +323,20 @@ impl Boat {
         let stream = UnixStream::connect(&self.socket).await.unwrap();
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
-        let mut request = HttpRequest::builder().method(method).uri(format!("/api/v1{path}"));
+        let mut request = HttpRequest::builder()
+            .method(method)
+            .uri(format!("/api/v1{path}"));
         for (name, value) in headers.iter().chain(&[("host", "lifeboat")]) {
             request = request.header(*name, *value);
         }
-        let answer = sender.send_request(request.body(Full::new(body)).unwrap()).await.unwrap();
-        let media = answer.headers().get("content-type").map(|it| it.to_str().unwrap().to_owned());
+        let answer = sender
+            .send_request(request.body(Full::new(body)).unwrap())
+            .await
+            .unwrap();
+        let media = answer
+            .headers()
+            .get("content-type")
+            .map(|it| it.to_str().unwrap().to_owned());
         Got {
             status: answer.status(),
             media: media.unwrap_or_default(),
@@ -376,7 +402,9 @@ impl Agree {
                 Request::Propose { answer, .. } if weather == Weather::Alone as u8 => {
                     let _ = answer.send(Err(ProposeError::NoLeader));
                 }
-                Request::Propose { proposal, answer, .. } => {
+                Request::Propose {
+                    proposal, answer, ..
+                } => {
                     let committed = self.apply(*proposal);
                     let told = if weather == Weather::Deaf as u8 {
                         Err(ProposeError::Unknown)
@@ -385,7 +413,11 @@ impl Agree {
                     };
                     let _ = answer.send(told);
                 }
-                Request::Change { change, force, answer } => {
+                Request::Change {
+                    change,
+                    force,
+                    answer,
+                } => {
                     let _ = answer.send(self.change(&change, force));
                 }
             }
