@@ -22,5 +22,5 @@ pub mod tls;
 
 pub mod mail;
 
-pub mod run;
 pub mod demo;
+pub mod run;

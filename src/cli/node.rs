@@ -2,7 +2,7 @@
 //!
 //! Every write carries the key of this run, so that it can be repeated safely when its outcome is not known.
 
-use std::{convert::Infallible, path::PathBuf, time::Duration};
+use std::{convert::Infallible, io::ErrorKind, path::PathBuf, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited, StreamBody, combinators::BoxBody};

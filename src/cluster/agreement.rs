@@ -124,7 +124,6 @@ pub(super) struct Core<R: AsyncRuntime, N: Net, D: Disk> {
     pub(super) profile: Profile,
     pub(super) clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     pub(super) fenced: watch::Receiver<Option<u32>>,
-    pub(super) seeds: BTreeMap<NodeId, SocketAddr>,
     pub(super) proposer: Proposer<R, N, Machine<D>>,
     pub(super) membership: Arc<Membership<R, N, Machine<D>>>,
 }
@@ -188,7 +187,6 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Agreement<R, N, D> {
                 profile: parts.profile,
                 clock: parts.clock,
                 fenced,
-                seeds: parts.seeds,
                 proposer,
                 membership,
             }
@@ -358,11 +356,10 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Core<R, N, D> {
         )
     }
 
+    /// A node that has not been heard of yet may be a member whose admission is still on its way here.
     fn is_member(&self, node: NodeId) -> bool {
         let state = self.published.state.load();
-        // An id is the log index of its admission. One that this node has not come to yet may be the leader that it is
-        // to hear everything from; the certificate says that it was admitted.
-        state.nodes.contains_key(&node) || node.0 > state.index
+        state.nodes.contains_key(&node) || node.0 > state.index || state.cluster.is_none()
     }
 }
 

@@ -166,9 +166,7 @@ pub fn run(config: &Config, metrics: Metrics, until: UntilStopped) -> Result<(),
         keyring: &keyring,
     };
 
-    let open = runtimes
-        .people
-        .block_on(node.open_to_the_public())?;
+    let open = runtimes.people.block_on(node.open_to_the_public())?;
     node.start_background(&mut tasks, &runtimes, incarnation, &open)?;
     let watching = open.counters.clone();
     tasks.start(runtimes.people.handle(), "public", move |stop| async move {

@@ -199,7 +199,10 @@ impl Place {
         }
         let identity = self.identity();
         let made = fs::DirBuilder::new().mode(0o700).create(&identity);
-        made.map_err(|source| PlaceError::File { path: identity, source })
+        made.map_err(|source| PlaceError::File {
+            path: identity,
+            source,
+        })
     }
 
     /// Writes down who lives here: the last step of founding and joining.

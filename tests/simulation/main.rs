@@ -52,8 +52,8 @@ fn every_planted_bug_is_found_by_the_invariant_it_breaks() {
     let mut lines = Vec::new();
     let mut missed = Vec::new();
     for (bug, expected) in Planted::ALL {
-        let found = (1..=SEEDS_TO_FIND_ONE)
-            .find_map(|seed| Some((seed, life::live(seed, bug).err()?.1)));
+        let found =
+            (1..=SEEDS_TO_FIND_ONE).find_map(|seed| Some((seed, life::live(seed, bug).err()?.1)));
         match found {
             Some((seed, wrong)) if expected.contains(&wrong.invariant) => {
                 lines.push(format!("{bug:?}: seed {seed}, {}", wrong.invariant));

@@ -159,7 +159,10 @@ impl Planted {
                 state.outbox_due = was.outbox_due.clone();
             }
             (Self::LearnersCount, Command::BlobHeld { .. }) => {
-                let bundle = state.sites.wanted.and_then(|it| state.sites.versions.get(&it));
+                let bundle = state
+                    .sites
+                    .wanted
+                    .and_then(|it| state.sites.versions.get(&it));
                 let holders = bundle
                     .and_then(|it| state.blobs.get(&it.bundle))
                     .map_or(0, |it| it.holders.len());

@@ -42,7 +42,10 @@ pub enum Line {
 /// What waits for the fate of a proposal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Waits {
-    Letter(lifeboat::model::words::ConversationId, lifeboat::model::BoxStamp),
+    Letter(
+        lifeboat::model::words::ConversationId,
+        lifeboat::model::BoxStamp,
+    ),
     Lease(u64),
     Renewal(u64),
     Settle(u64),
@@ -284,7 +287,9 @@ impl World {
         let (after, nodes) = (self.agreed.clone(), std::mem::take(&mut self.nodes));
         let what = about(&stamped.proposal);
         let (by, at) = (stamped.proposal.origin, after.now.0 % 100_000_000);
-        self.tell(format_args!("entry {index} at {at}: {what} by {by}: {reply:?}"));
+        self.tell(format_args!(
+            "entry {index} at {at}: {what} by {by}: {reply:?}"
+        ));
         self.show(&Seen::Agreed {
             stamped: &stamped,
             reply: &reply,
@@ -304,7 +309,9 @@ impl World {
         self.planted
             .set_members(&mut self.agreed, index, voters.clone(), learners.clone());
         let (after, nodes) = (self.agreed.clone(), std::mem::take(&mut self.nodes));
-        self.tell(format_args!("entry {index}: voters {voters:?} learners {learners:?}"));
+        self.tell(format_args!(
+            "entry {index}: voters {voters:?} learners {learners:?}"
+        ));
         self.show(&Seen::Members {
             before: &before,
             after: &after,

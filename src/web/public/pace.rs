@@ -231,7 +231,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_unhurried_network_counts_only_with_everybody() {
         let paces = Paces::new(Vec::from([
-            crate::config::Network::read("198.51.100.0/24").unwrap()
+            Network::read("198.51.100.0/24").unwrap()
         ]));
         let ordinary =
             (0..limits::PACE_EVERYBODY.soft).all(|_| paces.open(address(9)) == Pace::Ordinary);

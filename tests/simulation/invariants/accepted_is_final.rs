@@ -37,7 +37,9 @@ impl Invariant for AcceptedIsFinal {
             } => {
                 self.accepted.insert(*item);
                 if after.outbox.contains_key(item) {
-                    return Err(format!("item {item} was accepted and is still there: {reply:?}"));
+                    return Err(format!(
+                        "item {item} was accepted and is still there: {reply:?}"
+                    ));
                 }
             }
             Command::LeaseItem { item, .. }

@@ -116,9 +116,10 @@ fn is_message(command: &Command) -> bool {
 }
 
 fn once(agreed: &State, id: ClientId, conversation: ConversationId) -> Result<(), String> {
-    let count = agreed.conversations.get(&conversation).map_or(0, |it| {
-        it.messages.iter().filter(|it| it.id == id).count()
-    });
+    let count = agreed
+        .conversations
+        .get(&conversation)
+        .map_or(0, |it| it.messages.iter().filter(|it| it.id == id).count());
     if count == 1 {
         return Ok(());
     }

@@ -41,7 +41,8 @@ impl Invariant for AppliedOnce {
         let proposal = &stamped.proposal;
         let id = short(&proposal.id.0);
         let kind = proposal.command.kind();
-        let expired = |it: &First| !it.lasting && it.at.plus_ms(limits::ANSWER_KEPT_MS) <= after.now;
+        let expired =
+            |it: &First| !it.lasting && it.at.plus_ms(limits::ANSWER_KEPT_MS) <= after.now;
         if let Some(first) = self.first.get(&proposal.id).filter(|it| !expired(it)) {
             if first.reply != **reply {
                 return Err(format!(
@@ -86,12 +87,19 @@ fn same(before: &State, after: &State, refused: bool) -> Result<(), &'static str
             expected.outbox_due = after.outbox_due.clone();
             expected.outbox_given_up = after.outbox_given_up;
         }
-        if before.tokens.iter().all(|(id, it)| after.tokens.contains_key(id) || it.expires < after.now) {
+        if before
+            .tokens
+            .iter()
+            .all(|(id, it)| after.tokens.contains_key(id) || it.expires < after.now)
+        {
             expected.tokens = after.tokens.clone();
         }
     }
     for (what, is_same) in [
-        ("conversations", expected.conversations == after.conversations),
+        (
+            "conversations",
+            expected.conversations == after.conversations,
+        ),
         ("the outbox", expected.outbox == after.outbox),
         ("what is due", expected.outbox_due == after.outbox_due),
         ("the site", expected.sites == after.sites),

@@ -67,7 +67,11 @@ impl LiveIsHeld {
         let held = |version: &SiteVersion| {
             let bundle = after.sites.versions.get(version).map(|it| it.bundle)?;
             let holders = self.holders.get(&bundle)?;
-            let voting = after.voters.iter().filter(|it| holders.contains(it)).count();
+            let voting = after
+                .voters
+                .iter()
+                .filter(|it| holders.contains(it))
+                .count();
             (voting * 2 > after.voters.len()).then_some(())
         };
         let (wanted, live) = (after.sites.wanted, after.sites.live);

@@ -60,7 +60,9 @@ impl Invariant for NodeIds {
                     return Err(format!("token {token} does not exist and brought a node"));
                 };
                 if *left == 0 || after.now > *until {
-                    return Err(format!("token {token} brought a node; {left} uses were left"));
+                    return Err(format!(
+                        "token {token} brought a node; {left} uses were left"
+                    ));
                 }
                 *left -= 1;
             }

@@ -37,7 +37,10 @@ impl Invariant for OneLease {
         match (&stamped.proposal.command, reply) {
             (Command::LeaseItem { item, node, ttl_ms }, Reply::Leased { epoch }) => {
                 if *epoch != after.index {
-                    return Err(format!("item {item}: epoch {epoch} at entry {}", after.index));
+                    return Err(format!(
+                        "item {item}: epoch {epoch} at entry {}",
+                        after.index
+                    ));
                 }
                 let until = after.now.plus_ms(*ttl_ms);
                 let before = self.held.insert(*item, (*node, *epoch, until));

@@ -63,9 +63,7 @@ impl Invariant for OrderKept {
                 }
             }
             Seen::Burnt { node } => self.lines.retain(|(it, _), _| it != node),
-            Seen::Agreed {
-                stamped, after, ..
-            } => {
+            Seen::Agreed { stamped, after, .. } => {
                 let proposal = &stamped.proposal;
                 let (id, origin) = (proposal.id, proposal.origin);
                 let Some(conversation) = proposal.command.conversation() else {
@@ -97,7 +95,11 @@ impl OrderKept {
         conversation: ConversationId,
     ) -> Result<(), String> {
         let once = |it: &ClientId| self.times.get(it) == Some(&1);
-        let Some(line) = self.lines.get(&(origin, conversation)).filter(|_| once(&id)) else {
+        let Some(line) = self
+            .lines
+            .get(&(origin, conversation))
+            .filter(|_| once(&id))
+        else {
             return Ok(());
         };
         let earlier = line.iter().take_while(|it| it.id != id);

@@ -2,8 +2,9 @@
 //! that refuses is no reason to give up. At rest everything was passed on.
 
 use lifeboat::model::{
-    State, limits,
+    State,
     conversation::{Author, Message},
+    limits,
     outbox::ItemKind,
     words::ConversationId,
 };

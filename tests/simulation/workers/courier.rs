@@ -169,7 +169,9 @@ impl World {
         }
         let (broken, arrived) = (self.unlucky(8), self.dice.percent(50));
         if !broken || arrived {
-            self.tell(format_args!("item {item} goes out by {node}, epoch {epoch}, support {for_support}"));
+            self.tell(format_args!(
+                "item {item} goes out by {node}, epoch {epoch}, support {for_support}"
+            ));
             let agreed = self.agreed.clone();
             self.show(&Seen::HandedOver {
                 node,
@@ -250,7 +252,10 @@ impl World {
     }
 
     fn errands(&mut self, node: NodeId) -> &mut BTreeMap<u64, Errand> {
-        let it = self.nodes.get_mut(&node).expect("the node that acts is there");
+        let it = self
+            .nodes
+            .get_mut(&node)
+            .expect("the node that acts is there");
         &mut it.errands.at_work
     }
 

@@ -63,7 +63,12 @@ impl World {
         let hashes: Vec<BlobHash> = self.nodes[&node].blobs.iter().copied().collect();
         // The last good copy is left alone: what nobody has, nobody can promise.
         if let Some(hash) = self.dice.pick(&hashes).copied()
-            && self.nodes.values().filter(|it| it.blobs.contains(&hash)).count() > 3
+            && self
+                .nodes
+                .values()
+                .filter(|it| it.blobs.contains(&hash))
+                .count()
+                > 3
         {
             self.tell(format_args!("{node}: bundle-{} is damaged", hash.0[0]));
             self.blobs(node).remove(&hash);
@@ -76,7 +81,10 @@ impl World {
         };
         let there = self.connected(holder) && self.connected(node) && !self.unlucky(20);
         if there && self.nodes[&holder].blobs.contains(&hash) {
-            self.tell(format_args!("{node}: bundle-{} comes from {holder}", hash.0[0]));
+            self.tell(format_args!(
+                "{node}: bundle-{} comes from {holder}",
+                hash.0[0]
+            ));
             self.blobs(node).insert(hash);
         }
     }
@@ -105,7 +113,10 @@ impl World {
     }
 
     pub fn blobs(&mut self, node: NodeId) -> &mut std::collections::BTreeSet<BlobHash> {
-        let it = self.nodes.get_mut(&node).expect("the node that acts is there");
+        let it = self
+            .nodes
+            .get_mut(&node)
+            .expect("the node that acts is there");
         &mut it.blobs
     }
 }

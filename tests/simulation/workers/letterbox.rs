@@ -97,13 +97,17 @@ impl World {
             let Some(conversation) = proposal.command.conversation() else {
                 continue;
             };
-            queues.entry(conversation).or_default().items.push_back(Item {
-                stamp: *stamp,
-                proposal: proposal.clone(),
-                kept: Kept::Stored,
-                refused: *refused,
-                posts: Vec::new(),
-            });
+            queues
+                .entry(conversation)
+                .or_default()
+                .items
+                .push_back(Item {
+                    stamp: *stamp,
+                    proposal: proposal.clone(),
+                    kept: Kept::Stored,
+                    refused: *refused,
+                    posts: Vec::new(),
+                });
         }
         it.letterbox = Box {
             incarnation,

@@ -68,7 +68,13 @@ impl World {
 
     /// An operator does something on that node.
     pub fn operator_acts(&mut self, node: NodeId) {
-        let versions: Vec<SiteVersion> = self.nodes[&node].state.sites.versions.keys().copied().collect();
+        let versions: Vec<SiteVersion> = self.nodes[&node]
+            .state
+            .sites
+            .versions
+            .keys()
+            .copied()
+            .collect();
         let tokens: Vec<TokenId> = self.nodes[&node].state.tokens.keys().copied().collect();
         let known: Vec<NodeId> = self.nodes[&node].state.nodes.keys().copied().collect();
         match self.dice.below(16) {
@@ -116,7 +122,9 @@ impl World {
         let number = u8::try_from(self.dice.below(BUNDLES)).unwrap();
         let bundle = BlobHash([number; 32]);
         self.blobs(node).insert(bundle);
-        self.tell(format_args!("bundle-{number} is put on {node} and published"));
+        self.tell(format_args!(
+            "bundle-{number} is put on {node} and published"
+        ));
         let command = Command::PublishSite {
             bundle,
             size: 1_000,
@@ -183,9 +191,10 @@ impl World {
             0..4 if !listening.is_empty() => {
                 let id = *self.dice.pick(&listening).unwrap();
                 // Promoted once it has caught up.
-                let behind = self.nodes.get(&id).map_or(u64::MAX, |it| {
-                    self.agreed.index - it.state.index
-                });
+                let behind = self
+                    .nodes
+                    .get(&id)
+                    .map_or(u64::MAX, |it| self.agreed.index - it.state.index);
                 if behind < 50 && voters.len() < 5 {
                     self.promote(id);
                 }
@@ -208,7 +217,10 @@ impl World {
         if voters.contains(&id) && voters.len() <= 3 {
             return;
         }
-        let drained = self.nodes.get(&id).is_some_and(|it| it.up && it.letterbox.is_empty());
+        let drained = self
+            .nodes
+            .get(&id)
+            .is_some_and(|it| it.up && it.letterbox.is_empty());
         let burns = !drained && self.dice.percent(30);
         if !drained && !burns {
             return;

@@ -2,9 +2,7 @@
 
 use lifeboat::model::{
     Actor, Command,
-    words::{
-        ConversationId, KeyedHash, Label, Lang, NodeId, Sealed, TicketCode,
-    },
+    words::{ConversationId, KeyedHash, Label, Lang, NodeId, Sealed, TicketCode},
 };
 
 use super::by;
