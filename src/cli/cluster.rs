@@ -255,7 +255,7 @@ pub fn member_rows(members: &[Member]) -> Vec<Vec<String>> {
 /// Whether a deed that cannot be undone was confirmed.
 enum Sure {
     Yes,
-    Not(Member, Vec<Member>),
+    Not(Box<Member>, Vec<Member>),
 }
 
 /// A node is let go only when its name was typed twice, once as the confirmation.
@@ -272,7 +272,7 @@ async fn sure(node: &Node, who: &str, confirm: Option<&str>) -> Result<Sure, Fai
     };
     let member = members.swap_remove(place);
     match confirm {
-        None => Ok(Sure::Not(member, members)),
+        None => Ok(Sure::Not(Box::new(member), members)),
         Some(name) if name == member.name => Ok(Sure::Yes),
         Some(name) => Err(Failure::new(
             Exit::Usage,

@@ -257,7 +257,13 @@ fn socket(named: Option<PathBuf>, config: Option<PathBuf>) -> Result<PathBuf, Fa
     match config {
         Some(config) => Config::load(&config)
             .map(|it| it.node.socket)
-            .map_err(|problems| check::bad_config(&problems)),
+            .map_err(|problems| {
+                // A mistake in the file must not keep anybody from a node that runs.
+                let mut failure = check::bad_config(&problems);
+                failure.advice =
+                    "correct the file, or name the node's socket with --socket".to_owned();
+                failure
+            }),
         // Nobody named a configuration: the usual one counts if this user may read it.
         None => {
             Ok(Config::load(CONFIG.as_ref()).map_or_else(|_| SOCKET.into(), |it| it.node.socket))

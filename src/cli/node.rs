@@ -2,7 +2,7 @@
 //!
 //! Every write carries the key of this run, so that it can be repeated safely when its outcome is not known.
 
-use std::{convert::Infallible, path::PathBuf, time::Duration};
+use std::{convert::Infallible, io::ErrorKind, path::PathBuf, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited, StreamBody, combinators::BoxBody};
@@ -176,16 +176,28 @@ impl Node {
 
     async fn connect(&self) -> Result<UnixStream, Failure> {
         UnixStream::connect(&self.socket).await.map_err(|error| {
-            let advice = match error.kind() {
-                std::io::ErrorKind::PermissionDenied => {
-                    "run it as a user who may open the socket, such as with sudo"
-                }
-                _ => "start the node with 'lifeboat run', or name its socket with --socket",
+            let (why, advice) = match error.kind() {
+                ErrorKind::NotFound => (
+                    "there is no such socket, so no node runs with it".to_owned(),
+                    "start the node with 'lifeboat run', or name its socket with --socket",
+                ),
+                ErrorKind::ConnectionRefused => (
+                    "the node that made this socket has ended".to_owned(),
+                    "look at the node's log, then start it with 'lifeboat run'",
+                ),
+                ErrorKind::PermissionDenied => (
+                    "this user may not open it".to_owned(),
+                    "ask as its owner or as a member of its group, for example with sudo",
+                ),
+                _ => (
+                    error.to_string(),
+                    "start the node with 'lifeboat run', or name its socket with --socket",
+                ),
             };
             Failure::new(
                 Exit::Unreachable,
                 format!("no node answers on {}", self.socket.display()),
-                error.to_string(),
+                why,
                 advice,
             )
         })

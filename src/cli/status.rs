@@ -324,11 +324,11 @@ fn disk(status: &Status, paper: Paper) -> String {
             known.unwrap_or_else(|| "does not say how much room it has".to_owned())
         }
     };
-    let write = format!(
-        "last write {}.{} ms",
-        disk.last_write_us / 1_000,
-        disk.last_write_us % 1_000 / 100
-    );
+    let write = match disk.last_write_us {
+        // Nothing was written since the start.
+        0 => String::new(),
+        us => format!("; last write {}.{} ms", us / 1_000, us % 1_000 / 100),
+    };
     let stalled = if disk.stalled_ms > 1_000 {
         paper.tone(
             Tone::Bad,
@@ -344,7 +344,7 @@ fn disk(status: &Status, paper: Paper) -> String {
         0 => String::new(),
         entries => format!("; {entries} entries not applied yet"),
     };
-    format!("{room}; {write}{stalled}{poisoned}{behind}")
+    format!("{room}{write}{stalled}{poisoned}{behind}")
 }
 
 fn conversations(status: &Status) -> String {

@@ -73,6 +73,41 @@ fn every_verb_and_argument_has_a_help_that_reads_well() {
 }
 
 #[test]
+fn the_reference_names_every_verb_and_exit_status() {
+    fn each(command: &clap::Command, path: &str, reference: &str) {
+        for below in command
+            .get_subcommands()
+            .filter(|it| !it.is_hide_set() && it.get_name() != "help")
+        {
+            let path = format!("{path} {}", below.get_name());
+            let has_verbs = below.get_subcommands().any(|it| it.get_name() != "help");
+            let named = reference.contains(&format!("`{path}`"))
+                || reference.contains(&format!("`{path} "));
+            assert!(
+                has_verbs || named,
+                "docs/reference/cli.md does not name {path}"
+            );
+            each(below, &path, reference);
+        }
+    }
+    let reference = include_str!("../../docs/reference/cli.md");
+    each(&Line::command(), "lifeboat", reference);
+    for exit in [
+        Exit::Failed,
+        Exit::Usage,
+        Exit::Refused,
+        Exit::Unknown,
+        Exit::Unreachable,
+        Exit::Config,
+    ] {
+        assert!(
+            reference.contains(&format!("| {} |", exit as u8)),
+            "{exit:?}"
+        );
+    }
+}
+
+#[test]
 fn the_command_line_is_whole() {
     Line::command().debug_assert();
 }
@@ -327,7 +362,7 @@ async fn p3_conversations_are_read_and_answered_on_a_node_that_is_alone() {
     let shown = text(&boat, &["conversations", "show", &ticket]).await;
     assert!(shown.contains("contact    jana@example.com"), "{shown}");
     assert!(
-        shown.contains("held on this node, not agreed on yet\n  Is my data safe?[2J"),
+        shown.contains("held on this node, not agreed on yet\n  Is my data safe??[2J"),
         "{shown}"
     );
     let said = text(

@@ -13,7 +13,11 @@ use utoipa::{
     openapi::{RefOr, Schema},
 };
 
-use super::{Desk, audit, conversations, members, problem::Problem, site, status, tokens};
+use super::{
+    Desk, audit, conversations, members,
+    problem::{Problem, Words},
+    site, status, tokens,
+};
 use crate::model::limits;
 
 /// Where the API begins.
@@ -127,7 +131,7 @@ fn table() -> Vec<Route> {
 /// The API for a node. Whoever serves it puts a [`Caller`](super::Caller) into each request.
 pub fn router(desk: Desk) -> Router {
     let table = table();
-    let document = openapi(&table, &desk.version);
+    let document = openapi(&table, desk.version);
     let mut router = Router::new().route("/openapi.json", get(move || async { Json(document) }));
     for route in table {
         router = router.route(route.path, route.works);
@@ -142,7 +146,7 @@ pub fn router(desk: Desk) -> Router {
 
 /// The OpenAPI 3.1 document of the table.
 fn openapi(table: &[Route], version: &str) -> Value {
-    let problem = Content::json::<Problem>();
+    let problem = Content::json::<Words>();
     let mut schemas = Map::new();
     let mut paths = Map::new();
     let contents = table

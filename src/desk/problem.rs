@@ -41,9 +41,14 @@ pub(super) enum Kind {
     Failed,
 }
 
+/// A problem. Its words are apart, as it is carried through many results and seldom there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Problem(Box<Words>);
+
 /// A problem as it is sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub(super) struct Problem {
+#[schema(as = Problem)]
+pub(super) struct Words {
     /// The kind, for programs.
     #[serde(rename = "type")]
     kind: Kind,
@@ -68,7 +73,7 @@ pub(super) struct Problem {
 
 impl Problem {
     fn new(kind: Kind, status: StatusCode, title: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Words {
             kind,
             status: status.as_u16(),
             title: title.into(),
@@ -77,12 +82,12 @@ impl Problem {
             field: None,
             found: None,
             wanted: None,
-        }
+        }))
     }
 
     fn because(mut self, detail: impl Into<String>, advice: impl Into<String>) -> Self {
-        self.detail = detail.into();
-        self.advice = advice.into();
+        self.0.detail = detail.into();
+        self.0.advice = advice.into();
         self
     }
 
@@ -98,9 +103,9 @@ impl Problem {
             format!("found {found}; wanted {wanted}"),
             format!("give {wanted}"),
         );
-        problem.field = Some(field.to_owned());
-        problem.found = Some(found);
-        problem.wanted = Some(wanted.to_owned());
+        problem.0.field = Some(field.to_owned());
+        problem.0.found = Some(found);
+        problem.0.wanted = Some(wanted.to_owned());
         problem
     }
 
@@ -202,7 +207,7 @@ impl Problem {
     pub(super) fn too_large(most: u64) -> Self {
         let mut problem =
             Self::invalid("the body", "a larger one", &format!("at most {most} bytes"));
-        problem.status = StatusCode::PAYLOAD_TOO_LARGE.as_u16();
+        problem.0.status = StatusCode::PAYLOAD_TOO_LARGE.as_u16();
         problem
     }
 
@@ -230,7 +235,7 @@ impl Problem {
             ChangeError::Unreachable(error) => Self::proposing(what, error),
             ChangeError::Unknown => {
                 let mut problem = Self::unknown(what, "no majority agreed on it in time");
-                problem.advice = "look at 'lifeboat nodes' before trying again".to_owned();
+                problem.0.advice = "look at 'lifeboat nodes' before trying again".to_owned();
                 problem
             }
             ChangeError::Failed(_) => Self::failed(
@@ -244,8 +249,9 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut response = (status, Json(self)).into_response();
+        let status =
+            StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, Json(*self.0)).into_response();
         response.headers_mut().insert(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),
