@@ -6,7 +6,10 @@
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -18,7 +21,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::{
     Cluster, ProposeError, Request,
-    answers::RaftAnswers,
+    answers::{RaftAnswers, Usable},
     disk::Disk,
     encoding::{
         decode, encode,
@@ -37,7 +40,7 @@ use super::{
     propose::{self, Proposer},
     raft::{Timing, Types, config, timing},
     serve::{Inbound, Range, Server},
-    snapshots::SnapshotError,
+    snapshots::{self, SnapshotError},
     stamp,
     transport::{Peer, Transport},
     vigil::{self, Vigil},
@@ -47,7 +50,7 @@ use crate::{
     model::{
         State, limits,
         nodes::Profile,
-        words::{BlobHash, NodeId, Timestamp},
+        words::{BlobHash, ClusterId, NodeId, Timestamp},
     },
     seal::Keyring,
     tasks::{Outcome, Stop},
@@ -118,8 +121,11 @@ pub(super) struct Core<R: AsyncRuntime, N: Net, D: Disk> {
     pub(super) transport: Transport<N>,
     pub(super) published: Published,
     pub(super) damage: watch::Receiver<Option<Damage>>,
+    /// The leader that knows of the damage and is ready to send again what was lost. Zero: none yet.
+    pub(super) repaired_by: AtomicU64,
     pub(super) disk: D,
     pub(super) neighbours: Neighbours,
+    seeds: BTreeMap<NodeId, SocketAddr>,
     pub(super) timing: Timing,
     pub(super) profile: Profile,
     pub(super) clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
@@ -181,8 +187,10 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Agreement<R, N, D> {
                 transport,
                 published,
                 damage,
+                repaired_by: AtomicU64::new(0),
                 disk: parts.disk,
                 neighbours,
+                seeds: parts.seeds,
                 timing,
                 profile: parts.profile,
                 clock: parts.clock,
@@ -231,7 +239,7 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Agreement<R, N, D> {
             clock::now,
         );
         let inbound = Arc::new(Door {
-            raft: RaftAnswers::new(core.raft.clone()),
+            raft: RaftAnswers::new(core.raft.clone(), usable(core.us.cluster)),
             core: core.clone(),
             blobs,
             admission: admission.clone(),
@@ -288,26 +296,25 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Agreement<R, N, D> {
         self.core.published.state.clone()
     }
 
-    /// What renews this node's certificate with the others' help.
-    pub fn admission(
-        &self,
-    ) -> (
-        Arc<Admission<R, N, Machine<D>>>,
-        Transport<N>,
-        Arc<dyn Fn() -> Vec<Peer> + Send + Sync>,
-    ) {
+    /// Signs certificates: for newcomers, for members, and for this node when it has no peer.
+    pub fn admission(&self) -> Arc<Admission<R, N, Machine<D>>> {
+        self.admission.clone()
+    }
+
+    /// The way to the other nodes.
+    pub fn transport(&self) -> Transport<N> {
+        self.core.transport.clone()
+    }
+
+    /// The other members that an address is known of, each time it is asked.
+    pub fn peers(&self) -> Arc<dyn Fn() -> Vec<Peer> + Send + Sync> {
         let core = self.core.clone();
-        let peers = move || {
+        Arc::new(move || {
             core.others()
                 .into_iter()
                 .filter_map(|it| core.peer(it))
                 .collect()
-        };
-        (
-            self.admission.clone(),
-            self.core.transport.clone(),
-            Arc::new(peers),
-        )
+        })
     }
 
     /// Hands leadership over if this node leads, before a planned stop.
@@ -344,8 +351,26 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Core<R, N, D> {
             .map(|(id, _)| NodeId(*id))
             .filter(|it| *it != self.us.node)
             .collect();
+        if others.is_empty() && self.damage.borrow().is_some() {
+            // A log that starts over does not say who the members are; the state or those who admitted us do.
+            let state = self.published.state.load();
+            others.extend(
+                state
+                    .nodes
+                    .keys()
+                    .chain(self.seeds.keys())
+                    .filter(|it| **it != self.us.node),
+            );
+        }
         others.sort_unstable();
+        others.dedup();
         others
+    }
+
+    /// Whether this node lost entries and `leader` does not know of it yet. A leader that is not prepared to send
+    /// again what was acknowledged once takes the second acknowledgement for a contradiction.
+    pub(super) fn must_wait_for(&self, leader: NodeId) -> bool {
+        self.damage.borrow().is_some() && self.repaired_by.load(Ordering::Acquire) != leader.0
     }
 
     /// Whether this node leads and a majority acknowledged that within the last two leases.
@@ -526,7 +551,7 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Inbound for Door<R, N, D> {
             }),
             PING_PATH => Box::pin(async move {
                 let Ping { condition } = decode(&body).map_err(|_| Refused::Malformed)?;
-                answered(&vigil::pong(&core, from, &condition))
+                answered(&vigil::pong(&core, from, &condition).await)
             }),
             membership::PATH => Box::pin(async move {
                 let Change { change, force } = decode(&body).map_err(|_| Refused::Malformed)?;
@@ -544,6 +569,7 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Inbound for Door<R, N, D> {
             paths::VOTE if core.damage.borrow().is_some() => {
                 Box::pin(async { Err(Refused::Failed) })
             }
+            paths::APPEND if core.must_wait_for(from) => Box::pin(async { Err(Refused::Failed) }),
             _ => self
                 .raft
                 .call(from, path, body)
@@ -558,6 +584,9 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Inbound for Door<R, N, D> {
         source: FrameSource,
         sink: FrameSink,
     ) -> Result<BoxFuture<'static, ()>, Refused> {
+        if self.core.must_wait_for(from) {
+            return Err(Refused::Failed);
+        }
         self.raft
             .stream(from, path, source, sink)
             .map_err(|_| Refused::UnknownPath)
@@ -582,6 +611,17 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Inbound for Door<R, N, D> {
     fn join(&self, binding: [u8; 32], request: Bytes) -> BoxFuture<'static, Bytes> {
         (self.admission.answerer())(binding, request)
     }
+}
+
+/// Checks a snapshot before Raft is given it: one that cannot be used would stop Raft for good.
+fn usable(cluster: ClusterId) -> Arc<Usable> {
+    Arc::new(move |announced, file| {
+        let checked = snapshots::verify(cluster, file).and_then(|it| Ok(it.meta()? == *announced));
+        checked.unwrap_or_else(|error| {
+            tracing::warn!(%error, "a snapshot that a peer sent cannot be used");
+            false
+        })
+    })
 }
 
 fn answered<T: super::encoding::Record>(record: &T) -> Result<Bytes, Refused> {

@@ -491,3 +491,6 @@ pub async fn hash_of(file: &[u8]) -> [u8; 32] {
     }
     hash.finalize().into()
 }
+
+#[cfg(test)]
+mod tests;

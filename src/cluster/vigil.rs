@@ -3,7 +3,10 @@
 //! Unfit is: a disk that does not answer, a log that is being repaired, a state that differs from the others', a
 //! cluster that went on without us. The node then stops leading and standing for election; it never ends for it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use openraft::{AsyncRuntime, ServerState, async_runtime::WatchReceiver};
 use tokio::{
@@ -42,16 +45,25 @@ fn condition<R: AsyncRuntime, N: Net, D: Disk>(core: &Core<R, N, D>) -> Conditio
 }
 
 /// Answers a ping, and learns from it.
-pub(super) fn pong<R: AsyncRuntime, N: Net, D: Disk>(
+pub(super) async fn pong<R: AsyncRuntime, N: Net, D: Disk>(
     core: &Core<R, N, D>,
     from: NodeId,
     theirs: &Condition,
 ) -> Pong {
     compare(core, from, theirs.applied, theirs.chain);
     let chain_at = core.published.hashes().at(theirs.applied).map(KeyedHash);
+    // It lost acknowledged entries and waits for this before it takes them again; without it Raft would refuse to go
+    // back for it.
+    let will_repair = theirs.damaged
+        && core.leads()
+        && matches!(
+            core.raft.trigger().allow_next_revert(&from.0, true).await,
+            Ok(Ok(()))
+        );
     Pong {
         condition: condition(core),
         chain_at,
+        will_repair,
     }
 }
 
@@ -118,9 +130,8 @@ async fn ping_one<R: AsyncRuntime, N: Net, D: Disk>(
     if let (Some(ours), Some(theirs)) = (asked.1, pong.chain_at) {
         core.neighbours.compared(node, asked.0, ours == theirs);
     }
-    if pong.condition.damaged && core.leads() {
-        // It lost acknowledged entries and is asking for them again; without this Raft would refuse to go back for it.
-        let _ = core.raft.trigger().allow_next_revert(&node.0, true).await;
+    if pong.will_repair {
+        core.repaired_by.store(node.0, Ordering::Release);
     }
 }
 
@@ -192,10 +203,11 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Vigil<R, N, D> {
                 }
                 None => tracing::info!("this node may lead again"),
             }
-            if stand_back.is_some() && health.role == RaftRole::Leader {
-                if let Err(error) = self.core.membership.hand_over(&self.core.neighbours).await {
-                    tracing::warn!(%error, "leadership could not be handed over");
-                }
+            if stand_back.is_some()
+                && health.role == RaftRole::Leader
+                && let Err(error) = self.core.membership.hand_over(&self.core.neighbours).await
+            {
+                tracing::warn!(%error, "leadership could not be handed over");
             }
         }
         self.health.send_if_modified(|old| {

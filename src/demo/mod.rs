@@ -31,7 +31,7 @@ use child::Child;
 use facts::{Facts, PrimaryFacts, SinkFacts};
 use node::Node;
 use places::{Folder, Ports};
-use timeline::spoken;
+use timeline::{say, spoken};
 
 /// How long a node may take until it answers: a debug build on a busy machine is slow.
 const NODE_STARTS_WITHIN: Duration = Duration::from_secs(60);
@@ -86,30 +86,33 @@ pub async fn run(wanted: Wanted) -> anyhow::Result<bool> {
     let mut ended = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
     let mut stage = Stage::take(&wanted)?;
     let played = tokio::select! {
-        played = stage.play(&wanted) => played,
-        _ = interrupted.recv() => Ok(true),
-        _ = ended.recv() => Ok(true),
+        played = stage.play(&wanted) => Some(played),
+        _ = interrupted.recv() => None,
+        _ = ended.recv() => None,
     };
-    let went_well = matches!(played, Ok(true));
-    stage.strike(went_well).await;
-    played
+    stage.strike(matches!(played, None | Some(Ok(true)))).await;
+    match played {
+        Some(played) => played,
+        None if wanted.scenario.is_none() => Ok(true),
+        None => anyhow::bail!("the story was interrupted, so nothing is proven"),
+    }
 }
 
 impl Stage {
     fn take(wanted: &Wanted) -> anyhow::Result<Stage> {
         let ports = Ports::find(wanted.port_base, wanted.nodes)?;
         let folder = Folder::take(wanted.dir.as_deref())?;
-        println!(
+        say(&format!(
             "Lifeboat demo: {} nodes on this machine, in {}",
             wanted.nodes,
             folder.path.display()
-        );
+        ));
         let asked = wanted.port_base.unwrap_or(PORT_BASE);
         if ports.base != asked {
-            println!(
+            say(&format!(
                 "  ports from {asked} on are in use; taking those from {} on",
                 ports.base
-            );
+            ));
         }
         Ok(Stage {
             ca: folder.file("ca.pem"),
@@ -128,7 +131,7 @@ impl Stage {
         match wanted.scenario {
             Some(Scenario::Outage) => Ok(scenario::outage(self).await),
             None => {
-                println!("\n  Ctrl-C stops everything and cleans up.");
+                say("\n  Ctrl-C stops everything and cleans up.");
                 self.watch().await
             }
         }
@@ -273,30 +276,34 @@ impl Stage {
     }
 
     fn show(&self) {
-        println!();
+        say("");
         for node in &self.nodes {
-            println!("  {:<22} {}/", node.name, node.url());
+            say(&format!("  {:<22} {}/", node.name, node.url()));
         }
-        println!(
+        say(&format!(
             "  {:<22} http://{}/",
             "the company's website",
             self.ports.primary()
-        );
-        println!("  {:<22} http://{}/", "mailbox", self.ports.sink_web());
-        println!(
+        ));
+        say(&format!(
+            "  {:<22} http://{}/",
+            "mailbox",
+            self.ports.sink_web()
+        ));
+        say(&format!(
             "  {:<22} {}",
             "for scripts",
             self.folder.file("demo.json").display()
-        );
-        println!(
+        ));
+        say(&format!(
             "  Browsers warn about the certificate, which vouches for itself: {}",
             self.ca.display()
-        );
+        ));
         if let Some(node) = self.nodes.first() {
-            println!(
+            say(&format!(
                 "  Look around:  lifeboat status --config {}",
                 node.config.display()
-            );
+            ));
         }
     }
 
@@ -312,7 +319,10 @@ impl Stage {
                 else {
                     continue;
                 };
-                println!("  {} has ended ({status}); the others go on", child.name);
+                say(&format!(
+                    "  {} has ended ({status}); the others go on",
+                    child.name
+                ));
                 *slot = None;
             }
         }
@@ -320,11 +330,11 @@ impl Stage {
 
     /// Stops everything in reverse and cleans up. After a failure the files stay, to be looked at.
     async fn strike(mut self, went_well: bool) {
-        println!("\n  stopping");
+        say("\n  stopping");
         let began = clock::monotonic();
         while let Some(mut node) = self.nodes.pop() {
             if !node.stop().await {
-                println!("  {} did not stop and was killed", node.name);
+                say(&format!("  {} did not stop and was killed", node.name));
             }
         }
         for child in [self.primary.take(), self.sink.take()]
@@ -340,7 +350,10 @@ impl Stage {
         } else {
             drop(std::fs::remove_file(self.folder.file("demo.json")));
             tell("stopped", began.elapsed());
-            println!("  What was written stays in {}", self.folder.path.display());
+            say(&format!(
+                "  What was written stays in {}",
+                self.folder.path.display()
+            ));
         }
     }
 }
@@ -351,5 +364,5 @@ fn number(id: &str) -> Option<u64> {
 }
 
 fn tell(what: &str, took: Duration) {
-    println!("  {what:<60} {}", spoken(took));
+    say(&format!("  {what:<60} {}", spoken(took)));
 }

@@ -85,7 +85,7 @@ socket = {socket}
 
 [cluster]
 listen = "{peers}"
-profile = "lan"
+profile = "near"
 
 [web]
 names = ["localhost"]

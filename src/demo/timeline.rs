@@ -1,6 +1,7 @@
 //! What the demo tells while it plays: when each thing happened, how long it took, and which promises held.
 
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -9,6 +10,12 @@ use crate::clock;
 
 /// The width that a line's words are padded to, so that durations stand below each other.
 const WORDS: usize = 66;
+
+/// Prints a line. A reader who closed the pipe is nobody to tell, and no reason to leave processes behind.
+pub(super) fn say(line: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
 
 /// The story so far.
 pub(super) struct Timeline {
@@ -20,7 +27,7 @@ pub(super) struct Timeline {
 impl Timeline {
     /// Begins now.
     pub fn begin() -> Timeline {
-        println!("\n  since start");
+        say("\n  since start");
         Timeline {
             began: clock::monotonic(),
             broken: Vec::new(),
@@ -30,12 +37,12 @@ impl Timeline {
 
     /// Something happened.
     pub fn event(&self, words: &str) {
-        println!("{}", line(self.began.elapsed(), words, None));
+        say(&line(self.began.elapsed(), words, None));
     }
 
     /// Something happened that took so long.
     pub fn measured(&self, words: &str, took: Duration) {
-        println!("{}", line(self.began.elapsed(), words, Some(took)));
+        say(&line(self.began.elapsed(), words, Some(took)));
     }
 
     /// A promise was put to the test. A broken one is told at once and again at the end.
@@ -51,6 +58,16 @@ impl Timeline {
         }
     }
 
+    /// A promise that every living node must keep; `lacking` are those that do not.
+    pub fn promise_everywhere(&mut self, promise: &'static str, words: &str, lacking: &[&str]) {
+        if lacking.is_empty() {
+            self.promise(promise, words, true);
+        } else {
+            let words = format!("{words}, but not on {}", lacking.join(" and "));
+            self.promise(promise, &words, false);
+        }
+    }
+
     /// The story could not go on.
     pub fn stuck(&mut self, error: &anyhow::Error) {
         self.event(&format!("the story stops here: {error:#}"));
@@ -61,12 +78,13 @@ impl Timeline {
     /// Says how it came out; `true` when every promise touched held.
     pub fn end(self) -> bool {
         if self.broken.is_empty() {
-            println!("\n  Every promise touched held: {}.", self.held.join(", "));
+            let held = self.held.join(", ");
+            say(&format!("\n  Every promise touched held: {held}."));
             return true;
         }
-        println!("\n  Not everything held:");
+        say("\n  Not everything held:");
         for what in &self.broken {
-            println!("    {what}");
+            say(&format!("    {what}"));
         }
         false
     }

@@ -33,6 +33,9 @@ pub struct Seen {
     pub metrics: Metrics,
 }
 
+/// Name, what it says, and how much.
+type Figure = (&'static str, &'static str, u64);
+
 /// `/healthz`: the process answers. `/readyz`: it can keep what customers write, agreed on or held.
 pub fn checks(cluster: Cluster, letterbox: Letterbox) -> Router {
     Router::new()
@@ -86,104 +89,121 @@ async fn figures(State(seen): State<Seen>) -> impl IntoResponse {
 impl Seen {
     /// Takes the figures of this moment over into the metrics.
     fn note(&self) {
-        self.note_agreement();
-        self.note_work();
-        for (name, help, value) in self.counters.figures() {
-            self.set(name, help, value);
+        for (name, help, value) in self
+            .agreement()
+            .into_iter()
+            .chain(self.messages())
+            .chain(self.counters.figures())
+        {
+            self.metrics.gauge(name, help).set(signed(value));
+        }
+        for peer in &self.cluster.health().peers {
+            let (help, id) = ("Round trip of the last ping.", peer.id.to_string());
+            let round_trip =
+                self.metrics
+                    .gauge_of("lifeboat_peer_round_trip_us", help, &[("peer", &id)]);
+            round_trip.set(signed(peer.round_trip_us.unwrap_or_default()));
         }
     }
 
-    fn note_agreement(&self) {
+    /// How this node takes part.
+    fn agreement(&self) -> Vec<Figure> {
         let health = self.cluster.health();
-        let leads = u64::from(health.role == RaftRole::Leader);
-        self.set("lifeboat_raft_leader", "1 where this node leads.", leads);
-        self.set("lifeboat_raft_term", "Raft's term.", health.term);
-        let last = health.last_log;
-        self.set(
-            "lifeboat_raft_last_log_index",
-            "The last entry of the log.",
-            last,
-        );
-        let applied = health.applied;
-        self.set(
-            "lifeboat_raft_applied_index",
-            "The last entry applied.",
-            applied,
-        );
-        let help = "The last entry that the newest snapshot holds.";
-        self.set("lifeboat_raft_snapshot_index", help, health.snapshot);
-        let held = u64::from(!health.alone());
-        self.set(
-            "lifeboat_quorum_held",
-            "1 while a majority can be reached.",
-            held,
-        );
-        let halted = u64::from(health.halted.is_some());
-        self.set(
-            "lifeboat_halted",
-            "1 when Raft cannot run on this node.",
-            halted,
-        );
-        let alarms = health.alarms.len() as u64;
-        self.set("lifeboat_alarms", "What somebody should look at.", alarms);
-        let reached = health.peers.iter().filter(|it| it.reachable).count() as u64;
-        self.set(
-            "lifeboat_peers_reachable",
-            "Other members that answer.",
-            reached,
-        );
-        let help = "How long the log's oldest write has waited.";
-        self.set("lifeboat_disk_stalled_ms", help, health.disk.stalled_ms);
-        for peer in &health.peers {
-            let id = peer.id.to_string();
-            let us = peer.round_trip_us.unwrap_or_default();
-            let help = "Round trip of the last ping.";
-            self.metrics
-                .gauge_of("lifeboat_peer_round_trip_us", help, &[("peer", &id)])
-                .set(signed(us));
-        }
+        let reachable = health.peers.iter().filter(|it| it.reachable).count();
+        vec![
+            (
+                "lifeboat_raft_leader",
+                "1 where this node leads.",
+                u64::from(health.role == RaftRole::Leader),
+            ),
+            ("lifeboat_raft_term", "Raft's term.", health.term),
+            (
+                "lifeboat_raft_last_log_index",
+                "The last entry of the log.",
+                health.last_log,
+            ),
+            (
+                "lifeboat_raft_applied_index",
+                "The last entry applied.",
+                health.applied,
+            ),
+            (
+                "lifeboat_raft_snapshot_index",
+                "How far the newest snapshot reaches.",
+                health.snapshot,
+            ),
+            (
+                "lifeboat_quorum_held",
+                "1 while a majority answers.",
+                u64::from(!health.alone()),
+            ),
+            (
+                "lifeboat_halted",
+                "1 when Raft cannot run here.",
+                u64::from(health.halted.is_some()),
+            ),
+            (
+                "lifeboat_alarms",
+                "What somebody should look at.",
+                health.alarms.len() as u64,
+            ),
+            (
+                "lifeboat_peers_reachable",
+                "Other members that answer.",
+                reachable as u64,
+            ),
+            (
+                "lifeboat_disk_stalled_ms",
+                "How long the log's disk is at it.",
+                health.disk.stalled_ms,
+            ),
+        ]
     }
 
-    fn note_work(&self) {
+    /// How messages and mail stand.
+    fn messages(&self) -> Vec<Figure> {
         let (letters, state) = (self.letterbox.health(), self.cluster.state());
-        let help = "Messages held here and not agreed on.";
-        self.set("lifeboat_letterbox_held", help, letters.held);
-        let help = "Held messages that the cluster refused.";
-        self.set("lifeboat_letterbox_refused", help, letters.refused);
-        let help = "How long the letterbox's oldest write has waited.";
-        self.set("lifeboat_letterbox_stalled_ms", help, letters.stalled_ms);
-        let conversations = state.conversations.len() as u64;
-        self.set(
-            "lifeboat_conversations",
-            "Conversations in the state.",
-            conversations,
-        );
-        let waiting = state.outbox.len() as u64;
-        self.set(
-            "lifeboat_outbox_waiting",
-            "Mail that waits to leave.",
-            waiting,
-        );
-        let given_up = state.outbox_given_up;
-        self.set(
-            "lifeboat_outbox_given_up",
-            "Mail that was given up.",
-            given_up,
-        );
-        let help = "How long the oldest due mail has been due.";
-        self.set("lifeboat_outbox_due_ms", help, oldest_due_ms(&state));
-    }
-
-    fn set(&self, name: &'static str, help: &'static str, value: u64) {
-        self.metrics.gauge(name, help).set(signed(value));
+        let oldest_due_ms = outbox::next_due(&state).map_or(0, |it| state.now.ms_since(it));
+        vec![
+            (
+                "lifeboat_letterbox_held",
+                "Held here, not agreed on.",
+                letters.held,
+            ),
+            (
+                "lifeboat_letterbox_refused",
+                "Held, then refused for good.",
+                letters.refused,
+            ),
+            (
+                "lifeboat_letterbox_stalled_ms",
+                "How long its disk is at it.",
+                letters.stalled_ms,
+            ),
+            (
+                "lifeboat_conversations",
+                "Conversations.",
+                state.conversations.len() as u64,
+            ),
+            (
+                "lifeboat_outbox_waiting",
+                "Mail that waits to leave.",
+                state.outbox.len() as u64,
+            ),
+            (
+                "lifeboat_outbox_given_up",
+                "Mail that was given up.",
+                state.outbox_given_up,
+            ),
+            (
+                "lifeboat_outbox_due_ms",
+                "How long the oldest has been due.",
+                oldest_due_ms,
+            ),
+        ]
     }
 }
 
-/// Prometheus' numbers here are signed; what is larger than they hold is shown as the largest.
 fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
-}
-
-fn oldest_due_ms(state: &crate::model::State) -> u64 {
-    outbox::next_due(state).map_or(0, |it| state.now.ms_since(it))
 }

@@ -304,6 +304,10 @@ const _: () = assert!(LEASE_MS_MAX < ACKNOWLEDGEMENT_MAIL_MS);
 const _: () =
     assert!(HOLD_AFTER_MS < LETTERBOX_PROPOSE_MS && LETTERBOX_BATCH_MAX <= LETTERBOX_JOBS_MAX);
 
+/// Bytes of the company's logo: it stands in every page, and a page must load on a bad line (12 kB).
+pub const LOGO_BYTES_MAX: usize = 4_096;
+/// Languages of a browser's Accept-Language that are looked at: real ones send fewer than ten.
+pub const LANGUAGE_WISHES_MAX: usize = 20;
 /// Bytes of a public form's body: four fields at their bounds, four bytes a character, each byte as `%xx`, and names.
 pub const FORM_BYTES_MAX: usize = 64 * 1024;
 /// Milliseconds below which a form came back faster than a person writes; it is kept apart, not refused.
@@ -312,6 +316,8 @@ pub const FORM_AGE_MS_MIN: u64 = 2_000;
 pub const FORM_AGE_MS_MAX: u64 = 24 * 3_600_000;
 /// Milliseconds by which the clock of the node that made a form may be ahead of the one that takes it.
 pub const FORM_CLOCK_AHEAD_MS: u64 = 5 * 60_000;
+/// Seconds after which a message that a node could not take is worth another try.
+pub const FORM_RETRY_S: u64 = 60;
 /// How long a customer waits, after a quorum has the message, for this node to have it too: the next page is read here.
 pub const CATCH_UP_MS: u64 = 1_000;
 /// Final digits of a telephone number that are compared: people leave the country code out.

@@ -86,7 +86,10 @@ pub(super) fn publish(
         holders: OrdMap::new(),
         released: None,
     });
-    blob.released = None;
+    if blob.released.take().is_some() {
+        // Some may have deleted it by now and not been able to say so; whoever still has it says it again.
+        blob.holders = OrdMap::new();
+    }
     let at = state.now;
     state.sites.versions.insert(
         version,

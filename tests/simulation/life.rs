@@ -4,7 +4,7 @@ use lifeboat::model::{outbox, words::NodeId};
 
 use crate::{
     planted::Planted,
-    world::{World, Wrong},
+    world::{SKEW_MS, World, Wrong},
 };
 
 /// Steps of one run with faults.
@@ -38,7 +38,7 @@ impl World {
     /// Anybody does anything.
     pub fn step(&mut self) {
         self.time_passes();
-        if !self.connected(self.leader) || self.dice.percent(1) {
+        if !self.connected(self.leader) || self.dice.percent(4) {
             self.elect();
         }
         let up = self.up();
@@ -53,10 +53,10 @@ impl World {
             65..70 => self.somebody_writes(node),
             70..82 => self.courier_works(node),
             82..88 => self.keeper_works(node),
-            88..91 => self.answer_the_patient(),
-            91..93 => self.operator_acts(node),
-            93..95 => self.roster_changes(),
-            95..97 => self.take_snapshot(node),
+            88..90 => self.answer_the_patient(),
+            90..93 => self.operator_acts(node),
+            93..96 => self.roster_changes(),
+            96..97 => self.take_snapshot(node),
             _ => self.misfortune(),
         }
     }
@@ -123,7 +123,7 @@ impl World {
                 let others_sound = self
                     .nodes
                     .values()
-                    .all(|it| it.id == id || it.skew_ms.abs() <= 2_000);
+                    .all(|it| it.id == id || it.skew_ms.unsigned_abs() <= SKEW_MS);
                 let wild = self.dice.percent(25) && others_sound;
                 let skew_ms = match (wild, self.dice.percent(50)) {
                     (false, _) => sound,

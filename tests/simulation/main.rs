@@ -11,6 +11,7 @@ mod dice;
 mod invariants;
 mod life;
 mod planted;
+mod scenarios;
 mod story;
 mod workers;
 mod world;

@@ -51,8 +51,8 @@ pub enum Planted {
     IncarnationReused,
     /// The letterbox proposes whatever it likes first.
     NextBeforeFirst,
-    /// The courier uses its lease to the last moment.
-    NoMargin,
+    /// The courier counts its lease from the answer instead of from the question, and uses it to the last moment.
+    LeaseFromAnswer,
     /// A leader whose clock is far off stamps one millisecond an entry.
     TimeStandsStill,
 }
@@ -79,7 +79,7 @@ impl Planted {
         (Self::HeldBeforeStored, &["held is stored"]),
         (Self::IncarnationReused, &["box marks"]),
         (Self::NextBeforeFirst, &["order kept"]),
-        (Self::NoMargin, &["sent under lease"]),
+        (Self::LeaseFromAnswer, &["sent under lease"]),
         (Self::TimeStandsStill, &["sent under lease"]),
     ];
 
@@ -193,7 +193,7 @@ impl Planted {
                     outcome: Outcome::RefusedForGood(_),
                     ..
                 },
-            ) => {
+            ) if !refused => {
                 let support = |it: &lifeboat::model::outbox::Item| {
                     matches!(it.kind, ItemKind::ForwardToSupport { .. })
                 };

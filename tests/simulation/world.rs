@@ -27,6 +27,8 @@ use crate::{
 
 /// When every run begins, in milliseconds since the Unix epoch.
 const BEGINNING_MS: u64 = 1_790_000_000_000;
+/// How far a clock that is looked after may be from the truth.
+pub const SKEW_MS: u64 = 4_000;
 /// A leader stamps by its own clock only within this of the voters' median; otherwise time goes on by the watch.
 const STAMP_WITHIN_MS: u64 = 5_000;
 
@@ -80,6 +82,8 @@ pub struct Node {
     pub letterbox: Box,
     /// The bundles on its disk.
     pub blobs: BTreeSet<BlobHash>,
+    /// Bundles it had until a flipped bit was found in them.
+    pub damaged: BTreeSet<BlobHash>,
     pub keeper: Keeper,
     pub errands: Errands,
 }
@@ -157,6 +161,7 @@ impl World {
             snapshot: postcard::to_allocvec(&State::default()).unwrap(),
             letterbox: Box::default(),
             blobs: BTreeSet::new(),
+            damaged: BTreeSet::new(),
             keeper: Keeper::default(),
             errands: Errands::default(),
         };
@@ -166,7 +171,7 @@ impl World {
 
     /// How far a clock that is looked after is from the truth.
     pub fn sound_skew(&mut self) -> i64 {
-        i64::try_from(self.dice.below(4_001)).unwrap() - 2_000
+        i64::try_from(self.dice.below(2 * SKEW_MS + 1)).unwrap() - SKEW_MS.cast_signed()
     }
 
     /// An id nobody had before. Its last bytes count, so that the story can name it.
@@ -211,7 +216,8 @@ impl World {
     pub fn fault(&mut self, invariant: &'static str, what: String) {
         let mut subjects: Vec<String> = what
             .split([' ', ',', ':', '(', ')', ';'])
-            .filter(|word| word.contains(|it: char| it.is_ascii_digit()))
+            .filter(|word| word.starts_with(['#', 'n']) || word.contains(['.', '-']))
+            .filter(|word| word.ends_with(|it: char| it.is_ascii_digit()))
             .map(str::to_owned)
             .collect();
         // A node is part of nearly every line: it is a subject only where nothing else is.
@@ -245,13 +251,8 @@ impl World {
 
     /// The time that the leader gives an entry.
     fn stamp(&self) -> Timestamp {
-        let mut clocks: Vec<u64> = self
-            .agreed
-            .voters
-            .iter()
-            .filter(|it| self.connected(**it))
-            .map(|it| self.clock_of(*it).0)
-            .collect();
+        let voters = self.agreed.voters.iter();
+        let mut clocks: Vec<u64> = voters.map(|it| self.clock_of(*it).0).collect();
         clocks.sort_unstable();
         let median = clocks.get(clocks.len() / 2).copied();
         let own = self.clock_of(self.leader).0;

@@ -98,7 +98,15 @@ impl Form {
         }
     }
 
-    /// The form as it was typed, under a new token, with one sentence about why it was not taken.
+    /// A form with something in it already, about which nothing is wrong.
+    pub fn showing(typed: Typed) -> Form {
+        Form {
+            typed,
+            ..Form::default()
+        }
+    }
+
+    /// The form as it was typed, under a token to send it with, with one sentence about why it was not taken.
     pub fn again(typed: Typed, token: String, heading: String, said: String) -> Form {
         Form {
             typed,
@@ -111,7 +119,7 @@ impl Form {
         }
     }
 
-    /// The form as it was typed, under a new token, with the fields to blame.
+    /// The form as it was typed, under a token to send it with, with the fields to blame.
     pub fn blaming(typed: Typed, token: String, heading: String, wrongs: Vec<Wrong>) -> Form {
         Form {
             typed,

@@ -9,9 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
 use crate::config::Company;
-
-/// The largest logo, in bytes: it is on every page, and a page must fit into 12 kB.
-const LOGO_BYTES_MAX: usize = 4096;
+use crate::model::limits::LOGO_BYTES_MAX;
 
 /// Why the pages cannot be made.
 #[derive(Debug, thiserror::Error)]

@@ -8,6 +8,7 @@ mod form;
 mod look;
 mod pace;
 mod pages;
+mod sent;
 mod talk;
 mod texts;
 mod ticket;
@@ -19,10 +20,10 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, Method, Response, StatusCode, header};
+use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::routing::get;
 
 use crate::clock;
@@ -30,7 +31,6 @@ use crate::cluster::Cluster;
 use crate::cluster::health::Quorum;
 use crate::config::Company;
 use crate::letterbox::Letterbox;
-use crate::model::limits;
 use crate::model::words::{Lang, Timestamp};
 use crate::seal::Keyring;
 
@@ -294,23 +294,6 @@ impl<'a> Asked<'a> {
         }
         sent
     }
-
-    fn too_large(&self) -> Response<Body> {
-        self.plain(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "too-large-heading",
-            &["too-large-body"],
-        )
-    }
-}
-
-/// The body of a form, `None` where it is too large or the visitor left. How slowly it may come is the listener's
-/// to limit.
-async fn form_body(method: &Method, body: Body) -> Option<Bytes> {
-    debug_assert_eq!(method, Method::POST);
-    axum::body::to_bytes(body, limits::FORM_BYTES_MAX)
-        .await
-        .ok()
 }
 
 #[cfg(test)]

@@ -230,9 +230,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_unhurried_network_counts_only_with_everybody() {
-        let paces = Paces::new(Vec::from([
-            Network::read("198.51.100.0/24").unwrap()
-        ]));
+        let paces = Paces::new(Vec::from([Network::read("198.51.100.0/24").unwrap()]));
         let ordinary =
             (0..limits::PACE_EVERYBODY.soft).all(|_| paces.open(address(9)) == Pace::Ordinary);
         assert!(ordinary);

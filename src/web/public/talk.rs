@@ -5,20 +5,21 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
+use axum::http::request::Parts;
 use axum::http::{Response, StatusCode};
 
 use crate::letterbox::HeldItem;
 use crate::model::conversation::{Author, Conversation};
-use crate::model::words::{ClientId, Contact, ConversationId, Lang, Sealed};
+use crate::model::words::{ClientId, Contact, ConversationId, Lang, MessageText, Sealed};
 use crate::model::{Actor, Command, limits};
 use crate::seal::conversation_context;
 
-use super::form::{Form, Typed, contact_in_short, message};
-use super::pace::Pace;
+use super::form::{Form, contact_in_short, message};
 use super::pages::{Line, Talk, TalkPage, answer};
-use super::token::{self, Age, Judged, Purpose};
-use super::write::{Taken, first_half, waiting};
-use super::{Asked, Public, form_body};
+use super::sent::{NotTaken, Sent};
+use super::token::Purpose;
+use super::write::first_half;
+use super::{Asked, Public};
 
 /// What of a conversation is known here.
 pub(super) struct Known {
@@ -42,11 +43,7 @@ pub(super) async fn show(
 ) -> Response<Body> {
     let parts = request.into_parts().0;
     let Some(id) = public.parts.keyring.open_link(&link) else {
-        return public.asked(&parts, None).plain(
-            StatusCode::NOT_FOUND,
-            "not-found-heading",
-            &["not-found-body"],
-        );
+        return no_such_link(&public, &parts);
     };
     let known = public.known(id);
     let asked = public.asked(&parts, known.lang());
@@ -59,85 +56,67 @@ pub(super) async fn add(
     Path(link): Path<String>,
     request: Request,
 ) -> Response<Body> {
-    let (parts, body) = request.into_parts();
     let Some(id) = public.parts.keyring.open_link(&link) else {
-        return public.asked(&parts, None).plain(
-            StatusCode::NOT_FOUND,
-            "not-found-heading",
-            &["not-found-body"],
-        );
+        return no_such_link(&public, &request.into_parts().0);
     };
-    let Some(body) = form_body(&parts.method, body).await else {
-        return public.asked(&parts, None).too_large();
+    let sent = match Sent::read(&public, request, Purpose::Add(&link)).await {
+        Ok(sent) => sent,
+        Err(answer) => return answer,
     };
-    let typed = Typed::read(&body);
-    let asked = public.asked(&parts, typed.lang);
+    let asked = &sent.asked;
     let known = public.known(id);
-    let purpose = Purpose::Add(&link);
-    let judged = token::judge(|said| public.sign(said), purpose, &typed.token, asked.now);
-    let token = match judged {
-        Judged::Ours {
-            age: Age::Hasty | Age::Right,
-            ..
-        } => typed.token.clone(),
-        Judged::Ours { age: Age::Old, .. } | Judged::Unknown => asked.token(purpose),
-    };
-    let heading = asked.say.it("problem-heading");
-    let text = match message(&typed.text, asked.say) {
+    let text = match message(&sent.typed.text, asked.say) {
         Ok(text) => text,
         Err(wrong) => {
-            return asked.talk(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                &known,
-                Form::blaming(typed, token, heading, vec![wrong]),
-            );
+            let form = sent.blaming(vec![wrong]);
+            return asked.talk(StatusCode::UNPROCESSABLE_ENTITY, &known, form);
         }
     };
-    let again = |status: StatusCode, said: String| {
-        asked.talk(
-            status,
-            &known,
-            Form::again(typed.clone(), token.clone(), heading.clone(), said),
-        )
-    };
-    let Judged::Ours { nonce, age } = judged else {
-        return again(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            asked.say.it("form-unknown"),
-        );
-    };
-    let said = [&id.0[..], &nonce.0, text.as_str().as_bytes()].concat();
-    let message = ClientId(first_half(public.parts.keyring.mac("added message", &said)));
-    let there = asked.path_of(id, known.lang());
+    match add_to(&public, &sent, &known, &text).await {
+        Ok(()) => {
+            let there = asked.path_of(id, known.lang());
+            asked.send_on(StatusCode::SEE_OTHER, &there)
+        }
+        Err(why) => why.on(asked.talk(why.status, &known, sent.again(&why))),
+    }
+}
+
+async fn add_to(
+    public: &Public,
+    sent: &Sent<'_>,
+    known: &Known,
+    text: &MessageText,
+) -> Result<(), NotTaken> {
+    let (asked, keyring) = (&sent.asked, &public.parts.keyring);
+    let said = [&known.id.0[..], &sent.nonce()?.0, text.as_str().as_bytes()].concat();
+    let message = ClientId(first_half(keyring.mac("added message", &said)));
     if known.has(message) {
-        return asked.send_on(StatusCode::SEE_OTHER, &there);
+        return Ok(());
     }
-    if age == Age::Old {
-        return again(StatusCode::UNPROCESSABLE_ENTITY, asked.say.it("form-old"));
-    }
-    if let Pace::Wait(seconds) = public.paces.add(asked.visitor.address, id) {
-        let said = asked.say.with("form-busy", [("seconds", seconds.into())]);
-        return waiting(again(StatusCode::TOO_MANY_REQUESTS, said), seconds);
-    }
+    sent.in_time()?;
+    let pace = public.paces.add(asked.visitor.address, known.id);
+    NotTaken::if_too_fast(pace, asked.say, "form-busy")?;
     if known.is_full() {
-        return again(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            asked.say.it("conversation-full"),
-        );
+        return Err(NotTaken::because(asked.say, "conversation-full"));
     }
-    let body = public
-        .parts
-        .keyring
-        .seal(&conversation_context(&id), text.as_str().as_bytes());
+    let context = conversation_context(&known.id);
     let command = Command::AddMessage {
-        conversation: id,
-        body,
+        conversation: known.id,
+        body: keyring.seal(&context, text.as_str().as_bytes()),
         taken: asked.now,
     };
-    match public.take(public.proposal(message, command)).await {
-        Taken::Kept => asked.send_on(StatusCode::SEE_OTHER, &there),
-        Taken::Not(status, key) => again(status, asked.say.it(key)),
-    }
+    public
+        .take(public.proposal(message, command), asked.say)
+        .await
+}
+
+fn no_such_link(public: &Public, parts: &Parts) -> Response<Body> {
+    let asked = public.asked(parts, None);
+    asked.plain(
+        StatusCode::NOT_FOUND,
+        "not-found-heading",
+        &["not-found-body"],
+    )
 }
 
 impl Public {

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use fluent_templates::fluent_bundle::FluentValue;
 use fluent_templates::{LanguageIdentifier, Loader};
 
+use crate::model::limits::LANGUAGE_WISHES_MAX;
 use crate::model::words::Lang;
 
 fluent_templates::static_loader! {
@@ -64,7 +65,7 @@ pub fn preferred(accepts: Option<&str>, spoken: &[Lang]) -> Lang {
     let mut wishes: Vec<(u16, Lang)> = accepts
         .unwrap_or_default()
         .split(',')
-        .take(WISHES_MAX)
+        .take(LANGUAGE_WISHES_MAX)
         .filter_map(|wish| {
             let mut parts = wish.split(';').map(str::trim);
             let lang = Lang::of_tag(parts.next()?)?;
@@ -79,9 +80,6 @@ pub fn preferred(accepts: Option<&str>, spoken: &[Lang]) -> Lang {
     let first = spoken.first().copied().unwrap_or_default();
     wishes.first().map_or(first, |(_, lang)| *lang)
 }
-
-/// How many of a browser's wishes are looked at: real ones send fewer than ten.
-const WISHES_MAX: usize = 20;
 
 /// A quality value such as "0.8", in thousandths.
 fn thousandths(text: &str) -> Option<u16> {
@@ -107,7 +105,7 @@ mod tests {
         ("en", include_str!("locales/en.ftl")),
     ];
 
-    const USERS: [&str; 15] = [
+    const USERS: [&str; 16] = [
         include_str!("templates/base.html"),
         include_str!("templates/front.html"),
         include_str!("templates/write_form.html"),
@@ -120,6 +118,7 @@ mod tests {
         include_str!("pages.rs"),
         include_str!("times.rs"),
         include_str!("form.rs"),
+        include_str!("sent.rs"),
         include_str!("write.rs"),
         include_str!("talk.rs"),
         include_str!("ticket.rs"),

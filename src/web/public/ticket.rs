@@ -11,11 +11,11 @@ use crate::model::Command;
 use crate::model::words::{ConversationId, KeyedHash, TicketCode};
 use crate::seal;
 
-use super::form::{self, Form, Typed};
-use super::pace::Pace;
+use super::form::{self, Form, Wrong};
 use super::pages::{TicketPage, answer};
-use super::write::waiting;
-use super::{Asked, Public, form_body};
+use super::sent::{NotTaken, Sent};
+use super::token::Purpose;
+use super::{Asked, Public};
 
 pub(super) async fn show(State(public): State<Arc<Public>>, request: Request) -> Response<Body> {
     let asked = public.asked(&request.into_parts().0, None);
@@ -23,40 +23,26 @@ pub(super) async fn show(State(public): State<Arc<Public>>, request: Request) ->
 }
 
 pub(super) async fn open(State(public): State<Arc<Public>>, request: Request) -> Response<Body> {
-    let (parts, body) = request.into_parts();
-    let Some(body) = form_body(&parts.method, body).await else {
-        return public.asked(&parts, None).too_large();
+    let sent = match Sent::read(&public, request, Purpose::Open).await {
+        Ok(sent) => sent,
+        Err(answer) => return answer,
     };
-    let typed = Typed::read(&body);
-    let asked = public.asked(&parts, typed.lang);
-    let heading = asked.say.it("ticket-problem");
+    let (asked, typed) = (&sent.asked, &sent.typed);
     if !typed.asked {
         // From the box at the foot of a page, which has the code only: the next page asks for the rest.
-        return match form::code(&typed, asked.say) {
-            Ok(_) => asked.ticket(
-                StatusCode::OK,
-                Form {
-                    typed,
-                    ..Form::default()
-                },
-            ),
-            Err(wrong) => {
-                let form = Form::blaming(typed, String::new(), heading, vec![wrong]);
-                asked.ticket(StatusCode::UNPROCESSABLE_ENTITY, form)
-            }
+        return match form::code(typed, asked.say) {
+            Ok(_) => asked.ticket(StatusCode::OK, Form::showing(typed.clone())),
+            Err(wrong) => asked.ticket_wrong(&sent, vec![wrong]),
         };
     }
-    let (code, contact) = match form::claim(&typed, asked.say) {
+    let (code, contact) = match form::claim(typed, asked.say) {
         Ok(claim) => claim,
-        Err(wrongs) => {
-            let form = Form::blaming(typed, String::new(), heading, wrongs);
-            return asked.ticket(StatusCode::UNPROCESSABLE_ENTITY, form);
-        }
+        Err(wrongs) => return asked.ticket_wrong(&sent, wrongs),
     };
-    if let Pace::Wait(seconds) = public.paces.try_ticket(asked.visitor.address, &code) {
-        let said = asked.say.with("ticket-busy", [("seconds", seconds.into())]);
-        let form = Form::again(typed, String::new(), heading, said);
-        return waiting(asked.ticket(StatusCode::TOO_MANY_REQUESTS, form), seconds);
+    let pace = public.paces.try_ticket(asked.visitor.address, &code);
+    if let Err(why) = NotTaken::if_too_fast(pace, asked.say, "ticket-busy") {
+        let form = asked.ticket_again(&sent, why.said.clone());
+        return why.on(asked.ticket(why.status, form));
     }
     match public.find(&code, &public.contact_hash(&contact)) {
         Some(id) => {
@@ -64,12 +50,7 @@ pub(super) async fn open(State(public): State<Arc<Public>>, request: Request) ->
             asked.send_on(StatusCode::SEE_OTHER, &asked.path_of(id, lang))
         }
         None => {
-            let mut form = Form::again(
-                typed,
-                String::new(),
-                heading,
-                asked.say.it("ticket-unknown"),
-            );
+            let mut form = asked.ticket_again(&sent, asked.say.it("ticket-unknown"));
             if asked.alone().is_some()
                 && let Some(problem) = &mut form.problem
             {
@@ -81,6 +62,17 @@ pub(super) async fn open(State(public): State<Arc<Public>>, request: Request) ->
 }
 
 impl Asked<'_> {
+    fn ticket_wrong(&self, sent: &Sent<'_>, wrongs: Vec<Wrong>) -> Response<Body> {
+        let heading = self.say.it("ticket-problem");
+        let form = Form::blaming(sent.typed.clone(), String::new(), heading, wrongs);
+        self.ticket(StatusCode::UNPROCESSABLE_ENTITY, form)
+    }
+
+    fn ticket_again(&self, sent: &Sent<'_>, said: String) -> Form {
+        let heading = self.say.it("ticket-problem");
+        Form::again(sent.typed.clone(), String::new(), heading, said)
+    }
+
     fn ticket(&self, status: StatusCode, form: Form) -> Response<Body> {
         let frame = self.frame(|lang| format!("/ticket?lang={}", lang.tag()));
         answer(

@@ -9,110 +9,55 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, Response, StatusCode, header};
+use axum::http::{Response, StatusCode};
 
 use crate::letterbox::Posted;
 use crate::model::conversation::Door;
 use crate::model::limits;
 use crate::model::words::{ClientId, Contact, ConversationId, KeyedHash};
-use crate::model::{Actor, Command, Proposal, Reply, Source};
+use crate::model::{Actor, Command, Proposal, Source};
 use crate::seal::conversation_context;
 
-use super::form::{Form, Letter, Typed, contact_for_finding};
+use super::form::{Letter, contact_for_finding};
 use super::pace::Pace;
-use super::token::{self, Age, Judged, Nonce, Purpose};
-use super::{Asked, Public, form_body};
-
-/// Whether a message was taken.
-pub(super) enum Taken {
-    /// It is kept, here or by a quorum.
-    Kept,
-    /// It is not kept, and why: a status and the key of a sentence.
-    Not(StatusCode, &'static str),
-}
+use super::sent::{NotTaken, Sent};
+use super::texts::Say;
+use super::token::{Nonce, Purpose};
+use super::{Asked, Public};
 
 pub(super) async fn post(State(public): State<Arc<Public>>, request: Request) -> Response<Body> {
-    let (parts, body) = request.into_parts();
-    let Some(body) = form_body(&parts.method, body).await else {
-        return public.asked(&parts, None).too_large();
+    let sent = match Sent::read(&public, request, Purpose::Open).await {
+        Ok(sent) => sent,
+        Err(answer) => return answer,
     };
-    let typed = Typed::read(&body);
-    let asked = public.asked(&parts, typed.lang);
-    let judged = token::judge(
-        |said| public.sign(said),
-        Purpose::Open,
-        &typed.token,
-        asked.now,
-    );
-    // A form that is still good keeps its token, so that pressing Send again is the same write.
-    let token = match judged {
-        Judged::Ours {
-            age: Age::Hasty | Age::Right,
-            ..
-        } => typed.token.clone(),
-        Judged::Ours { age: Age::Old, .. } | Judged::Unknown => asked.token(Purpose::Open),
-    };
-    let letter = match Letter::read(&typed, asked.say) {
+    let asked = &sent.asked;
+    let letter = match Letter::read(&sent.typed, asked.say) {
         Ok(letter) => letter,
         Err(wrongs) => {
-            let heading = asked.say.it("problem-heading");
-            return asked.front(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                Form::blaming(typed, token, heading, wrongs),
-            );
+            return asked.front(StatusCode::UNPROCESSABLE_ENTITY, sent.blaming(wrongs));
         }
     };
-    let again = |status: StatusCode, said: String| {
-        asked.front(
-            status,
-            Form::again(
-                typed.clone(),
-                token.clone(),
-                asked.say.it("problem-heading"),
-                said,
-            ),
-        )
-    };
-    let Judged::Ours { nonce, age } = judged else {
-        return again(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            asked.say.it("form-unknown"),
-        );
-    };
-    let conversation = conversation_id(&public, nonce, &letter);
-    let there = asked.path_of(conversation, None);
-    if public.knows(&conversation) {
-        return asked.send_on(StatusCode::SEE_OTHER, &there);
-    }
-    if age == Age::Old {
-        return again(StatusCode::UNPROCESSABLE_ENTITY, asked.say.it("form-old"));
-    }
-    let pace = public.paces.open(asked.visitor.address);
-    if let Pace::Wait(seconds) = pace {
-        return waiting(
-            again(
-                StatusCode::TOO_MANY_REQUESTS,
-                asked.say.with("form-busy", [("seconds", seconds.into())]),
-            ),
-            seconds,
-        );
-    }
-    let quarantined = age == Age::Hasty || !typed.trap.is_empty() || pace == Pace::Crowded;
-    match public
-        .take(asked.opening(conversation, &letter, quarantined))
-        .await
-    {
-        Taken::Kept => asked.send_on(StatusCode::SEE_OTHER, &there),
-        Taken::Not(status, key) => again(status, asked.say.it(key)),
+    match open(&public, &sent, &letter).await {
+        Ok(there) => asked.send_on(StatusCode::SEE_OTHER, &there),
+        Err(why) => why.on(asked.front(why.status, sent.again(&why))),
     }
 }
 
-/// The answer, with how long to wait.
-pub(super) fn waiting(mut answer: Response<Body>, seconds: u64) -> Response<Body> {
-    answer
-        .headers_mut()
-        .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-    answer
+/// Opens the conversation, and says where it is.
+async fn open(public: &Public, sent: &Sent<'_>, letter: &Letter) -> Result<String, NotTaken> {
+    let asked = &sent.asked;
+    let conversation = conversation_id(public, sent.nonce()?, letter);
+    let there = asked.path_of(conversation, None);
+    if public.knows(&conversation) {
+        return Ok(there);
+    }
+    sent.in_time()?;
+    let pace = public.paces.open(asked.visitor.address);
+    NotTaken::if_too_fast(pace, asked.say, "form-busy")?;
+    let quarantined = sent.is_suspect() || pace == Pace::Crowded;
+    let proposal = asked.opening(conversation, letter, quarantined);
+    public.take(proposal, asked.say).await?;
+    Ok(there)
 }
 
 /// The id of the conversation that this form with this content opens.
@@ -130,16 +75,10 @@ fn conversation_id(public: &Public, nonce: Nonce, letter: &Letter) -> Conversati
 }
 
 /// 128 bits of a keyed hash, which is what an id holds.
-pub(super) fn first_half(hash: KeyedHash) -> [u8; 16] {
-    let [half, _] = halves(hash.0);
+pub(super) fn first_half(KeyedHash(hash): KeyedHash) -> [u8; 16] {
+    let mut half = [0; 16];
+    half.copy_from_slice(&hash[..16]);
     half
-}
-
-fn halves(bytes: [u8; 32]) -> [[u8; 16]; 2] {
-    let mut halves = [[0; 16]; 2];
-    halves[0].copy_from_slice(&bytes[..16]);
-    halves[1].copy_from_slice(&bytes[16..]);
-    halves
 }
 
 impl Asked<'_> {
@@ -210,22 +149,15 @@ impl Public {
     }
 
     /// Posts a proposal and waits until this node's own pages show what became of it.
-    pub(super) async fn take(&self, proposal: Proposal) -> Taken {
+    pub(super) async fn take(&self, proposal: Proposal, say: &Say) -> Result<(), NotTaken> {
         match self.parts.letterbox.post(proposal).await {
-            Posted::Agreed(committed) => match committed.reply {
-                Reply::Refused(_) => Taken::Not(StatusCode::SERVICE_UNAVAILABLE, "form-refused"),
-                Reply::Done
-                | Reply::Admitted(_)
-                | Reply::Wanted(_)
-                | Reply::Kept { .. }
-                | Reply::Leased { .. } => {
-                    self.caught_up(committed.index).await;
-                    Taken::Kept
-                }
-            },
-            Posted::Held => Taken::Kept,
-            Posted::Refused(_) => Taken::Not(StatusCode::SERVICE_UNAVAILABLE, "form-refused"),
-            Posted::Unsure(_) => Taken::Not(StatusCode::SERVICE_UNAVAILABLE, "form-unsure"),
+            Posted::Agreed(committed) => {
+                self.caught_up(committed.index).await;
+                Ok(())
+            }
+            Posted::Held => Ok(()),
+            Posted::Refused(_) => Err(NotTaken::for_now(say, "form-refused")),
+            Posted::Unsure(_) => Err(NotTaken::for_now(say, "form-unsure")),
         }
     }
 

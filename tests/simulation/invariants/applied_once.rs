@@ -43,7 +43,10 @@ impl Invariant for AppliedOnce {
         let kind = proposal.command.kind();
         let expired =
             |it: &First| !it.lasting && it.at.plus_ms(limits::ANSWER_KEPT_MS) <= after.now;
-        if let Some(first) = self.first.get(&proposal.id).filter(|it| !expired(it)) {
+        if let Some(first) = self.first.get(&proposal.id) {
+            if expired(first) {
+                return Ok(());
+            }
             if first.reply != **reply {
                 return Err(format!(
                     "{kind} {id} was answered {:?} and its repeat {reply:?}",

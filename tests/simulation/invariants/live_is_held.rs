@@ -31,13 +31,11 @@ impl Invariant for LiveIsHeld {
                 after,
                 ..
             } => {
-                self.count(stamped, reply, before);
+                self.count(stamped, reply, before, after);
                 (before, after)
             }
             Seen::Members { before, after, .. } => {
-                for holders in self.holders.values_mut() {
-                    holders.retain(|it| after.members().contains(it));
-                }
+                self.members_only(after);
                 (before, after)
             }
             _ => return Ok(()),
@@ -48,18 +46,39 @@ impl Invariant for LiveIsHeld {
 }
 
 impl LiveIsHeld {
-    fn count(&mut self, stamped: &Stamped, reply: &Reply, before: &State) {
-        if *reply != Reply::Done || !self.repeats.insert(stamped.proposal.id.0) {
+    fn count(&mut self, stamped: &Stamped, reply: &Reply, before: &State, after: &State) {
+        if matches!(reply, Reply::Refused(_)) || !self.repeats.insert(stamped.proposal.id.0) {
             return;
         }
         match &stamped.proposal.command {
-            Command::BlobHeld { hash, node, .. } if before.members().contains(node) => {
+            Command::BlobHeld { hash, node, .. } => {
                 self.holders.entry(*hash).or_default().insert(*node);
             }
             Command::BlobDropped { hash, node } => {
                 self.holders.entry(*hash).or_default().remove(node);
+                self.members_only(after);
             }
+            Command::PublishSite { bundle, .. } => {
+                // What was released may have been deleted by now: everybody has to say again that they hold it.
+                if before
+                    .blobs
+                    .get(bundle)
+                    .is_some_and(|it| it.released.is_some())
+                {
+                    self.holders.remove(bundle);
+                }
+                self.members_only(after);
+            }
+            Command::ForgetNode { .. } => self.members_only(after),
             _ => {}
+        }
+    }
+
+    /// What those said who are no members is cleared away whenever something is; a new node may say it again.
+    fn members_only(&mut self, after: &State) {
+        let members = after.members();
+        for holders in self.holders.values_mut() {
+            holders.retain(|it| members.contains(it));
         }
     }
 

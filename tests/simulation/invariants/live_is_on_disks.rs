@@ -1,4 +1,5 @@
-//! When a version goes live, a majority of voters really has its bundle on disk, not only said so once.
+//! When a version goes live, a majority of voters really has its bundle on disk, not only said so once. A copy that was
+//! damaged or burnt since counts: saying so takes a moment.
 
 use super::{Invariant, Seen};
 
@@ -31,18 +32,20 @@ impl Invariant for LiveIsOnDisks {
             return Ok(());
         }
         let having = after.voters.iter().filter(|it| {
-            nodes
-                .get(*it)
-                .is_some_and(|it| it.blobs.contains(&site.bundle))
+            nodes.get(*it).is_none_or(|it| {
+                it.blobs.contains(&site.bundle) || it.damaged.contains(&site.bundle)
+            })
         });
         let having = having.count();
         if having * 2 > after.voters.len() {
             return Ok(());
         }
         Err(format!(
-            "{:?} went live and {having} of {} voters have its bundle",
+            "{:?} went live and {having} of {} voters have its bundle-{}, though {:?} say so",
             after.sites.live,
-            after.voters.len()
+            after.voters.len(),
+            site.bundle.0[0],
+            after.blobs.get(&site.bundle).map(|it| &it.holders)
         ))
     }
 }

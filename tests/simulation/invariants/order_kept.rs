@@ -102,8 +102,10 @@ impl OrderKept {
         else {
             return Ok(());
         };
-        let earlier = line.iter().take_while(|it| it.id != id);
-        for item in earlier.filter(|it| once(&it.id)) {
+        let Some(place) = line.iter().position(|it| it.id == id) else {
+            return Ok(());
+        };
+        for item in line[..place].iter().filter(|it| once(&it.id)) {
             if !self.agreed.contains(&item.id) {
                 return Err(format!(
                     "conversation {}: {} was agreed on before {}, which {origin} took earlier",

@@ -31,7 +31,11 @@ impl Invariant for SentUnderLease {
         if !self.sent.insert((*item, *epoch)) {
             return Err(format!("item {item} went out twice under epoch {epoch}"));
         }
-        let lease = agreed.outbox.get(item).and_then(|it| it.lease);
+        let Some(there) = agreed.outbox.get(item) else {
+            // Another one's acceptance was reported late, after its lease had run out and ours had begun.
+            return Ok(());
+        };
+        let lease = there.lease;
         match lease {
             Some(lease) if lease.node == *node && lease.until > agreed.now => Ok(()),
             Some(lease) => Err(format!(

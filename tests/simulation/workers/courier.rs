@@ -12,16 +12,16 @@ use super::by_node;
 use crate::{
     invariants::Seen,
     planted::Planted,
-    world::{Waits, World},
+    world::{SKEW_MS, Waits, World},
 };
 
 /// Errands of one node at a time.
 const ERRANDS: usize = 2;
 /// How long a lease is asked for.
 const LEASE_MS: u64 = 30_000;
-/// How much of the lease must be left when a mail is let go of: two leaders' clocks, each 5 s from a median that may
-/// itself be 2 s off, can make the cluster's time jump by so much.
-const MARGIN_MS: u64 = 14_000;
+/// How much of the lease must be left when a mail is let go of: two leaders' clocks, each at most 5 s from a median,
+/// can make the cluster's time jump by so much, and the median may move by as much as sound clocks differ.
+const MARGIN_MS: u64 = 2 * 5_000 + SKEW_MS;
 
 enum Step {
     /// Waits to be told whether the lease was granted.
@@ -104,7 +104,7 @@ impl World {
     }
 
     fn go_on(&mut self, node: NodeId, number: u64) {
-        let (now_ms, no_margin) = (self.now_ms, self.planted == Planted::NoMargin);
+        let (now_ms, no_margin) = (self.now_ms, self.planted == Planted::LeaseFromAnswer);
         let margin_ms = if no_margin { 0 } else { MARGIN_MS };
         let Some(errand) = self.errands(node).get_mut(&number) else {
             return;
@@ -130,6 +130,10 @@ impl World {
                         errand.renewing_ms = Some(now_ms);
                     }
                     return self.ask_lease(node, item, id, Waits::Renewal(number));
+                }
+                if self.unlucky(60) {
+                    // The mail server takes its time.
+                    return;
                 }
                 let outcome = self.let_go(node, item, epoch);
                 if let Some(errand) = self.errands(node).get_mut(&number) {
@@ -197,15 +201,17 @@ impl World {
 
     pub fn lease_answered(&mut self, node: NodeId, number: u64, reply: Option<Reply>) {
         let report_id = self.fresh();
+        let (now_ms, late) = (self.now_ms, self.planted == Planted::LeaseFromAnswer);
         let Some(errand) = self.errands(node).get_mut(&number) else {
             return;
         };
+        let since_ms = if late { now_ms } else { errand.asked_ms };
         match reply {
             Some(Reply::Leased { epoch }) => {
                 errand.id = report_id;
                 errand.step = Step::Holding {
                     epoch,
-                    until_ms: errand.asked_ms + LEASE_MS,
+                    until_ms: since_ms + LEASE_MS,
                 };
             }
             // It may be ours already; asking again with the same id tells.

@@ -72,6 +72,9 @@ impl World {
         {
             self.tell(format_args!("{node}: bundle-{} is damaged", hash.0[0]));
             self.blobs(node).remove(&hash);
+            if let Some(it) = self.nodes.get_mut(&node) {
+                it.damaged.insert(hash);
+            }
         }
     }
 
@@ -86,6 +89,9 @@ impl World {
                 hash.0[0]
             ));
             self.blobs(node).insert(hash);
+            if let Some(it) = self.nodes.get_mut(&node) {
+                it.damaged.remove(&hash);
+            }
         }
     }
 

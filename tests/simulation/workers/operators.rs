@@ -221,7 +221,11 @@ impl World {
             .nodes
             .get(&id)
             .is_some_and(|it| it.up && it.letterbox.is_empty());
-        let burns = !drained && self.dice.percent(30);
+        let left = voters
+            .iter()
+            .filter(|it| **it != id && self.nodes.contains_key(*it))
+            .count();
+        let burns = !drained && left * 2 > voters.len() && self.dice.percent(30);
         if !drained && !burns {
             return;
         }
