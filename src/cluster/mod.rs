@@ -18,6 +18,7 @@ pub mod neighbours;
 pub mod net;
 pub mod network;
 pub mod propose;
+mod questions;
 pub mod raft;
 pub mod renewal;
 mod scan;

@@ -128,6 +128,12 @@ pub const CLOCK_SKEW_MS_MAX: i64 = 5_000;
 /// How long the log's disk may take for one write before a leader hands over: longer than any honest hiccup, and
 /// shorter than a customer's patience.
 pub const DISK_STALL_MS: u64 = 2_000;
+/// Learners that are weighed at once for promotion: every set of them is looked at, and two to this is still little.
+pub const CANDIDATES_MAX: usize = 8;
+/// Bytes of the record of who lives in a data folder: a few hundred, and some for each peer.
+pub const RESIDENT_BYTES_MAX: u64 = 64 << 10;
+/// Bytes of the note of which website was served last: a hash.
+pub const SITE_NOTE_BYTES_MAX: u64 = 256;
 /// Proposals and questions that wait for the Raft runtime on one node.
 pub const CLUSTER_REQUESTS_MAX: usize = 8_192;
 
