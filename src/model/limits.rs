@@ -37,6 +37,8 @@ pub const NODES_MAX: usize = 32;
 pub const TOKENS_MAX: usize = 64;
 /// How long after its admission a node is let in by itself; later one that is no member has left, and stays out.
 pub const ADMITTED_LATELY_MS: u64 = 3_600_000;
+/// Learners that are weighed for promotion at once: every set of them is looked at, and two to this is still little.
+pub const PROMOTION_CANDIDATES_MAX: usize = 8;
 /// Entries that a learner may lack and still count as caught up: a moment's worth under load.
 pub const CAUGHT_UP_ENTRIES: u64 = 1_000;
 /// The longest a join token may live: a day, as it opens the cluster.
