@@ -296,26 +296,25 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Agreement<R, N, D> {
         self.core.published.state.clone()
     }
 
-    /// What renews this node's certificate with the others' help.
-    pub fn admission(
-        &self,
-    ) -> (
-        Arc<Admission<R, N, Machine<D>>>,
-        Transport<N>,
-        Arc<dyn Fn() -> Vec<Peer> + Send + Sync>,
-    ) {
+    /// Signs certificates: for newcomers, for members, and for this node when it has no peer.
+    pub fn admission(&self) -> Arc<Admission<R, N, Machine<D>>> {
+        self.admission.clone()
+    }
+
+    /// The way to the other nodes.
+    pub fn transport(&self) -> Transport<N> {
+        self.core.transport.clone()
+    }
+
+    /// The other members that an address is known of, each time it is asked.
+    pub fn peers(&self) -> Arc<dyn Fn() -> Vec<Peer> + Send + Sync> {
         let core = self.core.clone();
-        let peers = move || {
+        Arc::new(move || {
             core.others()
                 .into_iter()
                 .filter_map(|it| core.peer(it))
                 .collect()
-        };
-        (
-            self.admission.clone(),
-            self.core.transport.clone(),
-            Arc::new(peers),
-        )
+        })
     }
 
     /// Hands leadership over if this node leads, before a planned stop.

@@ -203,10 +203,11 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Vigil<R, N, D> {
                 }
                 None => tracing::info!("this node may lead again"),
             }
-            if stand_back.is_some() && health.role == RaftRole::Leader {
-                if let Err(error) = self.core.membership.hand_over(&self.core.neighbours).await {
-                    tracing::warn!(%error, "leadership could not be handed over");
-                }
+            if stand_back.is_some()
+                && health.role == RaftRole::Leader
+                && let Err(error) = self.core.membership.hand_over(&self.core.neighbours).await
+            {
+                tracing::warn!(%error, "leadership could not be handed over");
             }
         }
         self.health.send_if_modified(|old| {

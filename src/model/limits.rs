@@ -224,6 +224,8 @@ pub const DESK_REQUEST_MS: u64 = 15 * 60_000;
 pub const DESK_STOP_MS: u64 = 5_000;
 /// Bytes of a request's JSON: the longest message, each character escaped, with its fields.
 pub const DESK_BODY_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of an answer that the command line reads: a list of the longest conversations, or a file of the site.
+pub const DESK_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// How long an operator waits for a majority: longer than two leader changes of the wide profile.
 pub const DESK_PROPOSE_MS: u64 = 10_000;
 /// How long an answer waits until this node itself has applied what was agreed on.
