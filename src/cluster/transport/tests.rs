@@ -513,31 +513,6 @@ async fn a_call_without_an_answer_may_have_been_done() {
 }
 
 #[tokio::test]
-async fn a_dial_outlives_the_patience_of_who_began_it() {
-    let (one, two) = Maker::new().pair().await;
-    let impatient = || {
-        one.transport.call(
-            two.peer,
-            Channel::Control,
-            "echo",
-            Bytes::new(),
-            Duration::ZERO,
-        )
-    };
-    assert!(
-        !impatient().await.unwrap_err().may_have_been_done(),
-        "there was no connection yet"
-    );
-    let deadline = clock::monotonic() + SOON;
-    // Nobody who waits dials here, so the first request that is sent has found a connection that was begun before.
-    while !impatient().await.unwrap_err().may_have_been_done() {
-        assert!(clock::monotonic() < deadline);
-        // waits because the dial goes on meanwhile, up to the deadline
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-}
-
-#[tokio::test]
 async fn an_interrupted_file_resumes_and_a_wrong_one_is_thrown_away() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("blob");
