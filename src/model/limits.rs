@@ -37,6 +37,8 @@ pub const NODES_MAX: usize = 32;
 pub const TOKENS_MAX: usize = 64;
 /// How long after its admission a node is let in by itself; later one that is no member has left, and stays out.
 pub const ADMITTED_LATELY_MS: u64 = 3_600_000;
+/// Entries between two snapshots: each costs a full write of the state, and 20,000 are some minutes of the heaviest use.
+pub const SNAPSHOT_EVERY: u64 = 20_000;
 /// Entries that a learner may lack and still count as caught up: a moment's worth under load.
 pub const CAUGHT_UP_ENTRIES: u64 = 1_000;
 /// The longest a join token may live: a day, as it opens the cluster.
