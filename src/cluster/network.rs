@@ -317,6 +317,13 @@ impl<R: AsyncRuntime, N: Net> RaftNetworkV2<Types<R>> for Line<R, N> {
             // A heartbeat is a stream of one: a call is cheaper than a stream.
             Channel::Control => stream_append_sequential(self, input, option),
             Channel::Log | Channel::Bulk => Box::pin(async move {
+                let mut input = input;
+                // openraft waits between attempts before it gives out the first request. Asked for a connection first,
+                // a peer that is down would be tried again at once, for ever, and the leader would do nothing else.
+                let Some(first) = input.next().await else {
+                    return Ok(futures_util::stream::empty().boxed());
+                };
+                let input = futures_util::stream::iter([first]).chain(input);
                 let pipeline = self.pipeline(input).await?;
                 Ok(futures_util::stream::unfold(Some(pipeline), Pipeline::step).boxed())
             }),

@@ -39,6 +39,8 @@ pub const TOKENS_MAX: usize = 64;
 pub const ADMITTED_LATELY_MS: u64 = 3_600_000;
 /// Learners that are weighed for promotion at once: every set of them is looked at, and two to this is still little.
 pub const PROMOTION_CANDIDATES_MAX: usize = 8;
+/// Entries between two snapshots: each costs a full write of the state, and 20,000 are some minutes of the heaviest use.
+pub const SNAPSHOT_EVERY: u64 = 20_000;
 /// Entries that a learner may lack and still count as caught up: a moment's worth under load.
 pub const CAUGHT_UP_ENTRIES: u64 = 1_000;
 /// The longest a join token may live: a day, as it opens the cluster.

@@ -11,6 +11,7 @@
     reason = "in a simulation a broken assumption is a failed test"
 )]
 
+mod cluster;
 mod dice;
 mod invariants;
 mod life;
