@@ -230,9 +230,15 @@ async fn node(doors: &Doors, id: u64) -> Node {
         addresses(),
         Arc::new(move || gate.load(Ordering::Relaxed)),
     );
-    let raft = Raft::new(id, config(Profile::Near, "test"), network, journal, machine)
-        .await
-        .unwrap();
+    let raft = Raft::new(
+        id,
+        config(Profile::Near, "test", 20_000),
+        network,
+        journal,
+        machine,
+    )
+    .await
+    .unwrap();
     let heartbeats = Arc::new(AtomicUsize::new(0));
     let inbound = ToRaft {
         answers: Some(RaftAnswers::new(raft.clone(), Arc::new(|_, _| true))),
