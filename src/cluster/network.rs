@@ -203,21 +203,20 @@ impl<R: AsyncRuntime, N: Net> Line<R, N> {
     }
 
     /// Opens the stream of appends and answers it as long as there are requests.
-    async fn pipeline<S>(&self, input: S) -> Result<Pipeline<R>, RPCError<Types<R>>>
+    async fn pipeline<S>(&self, mut input: S) -> Result<Pipeline<R>, RPCError<Types<R>>>
     where
         S: Stream<Item = AppendEntriesRequest<Types<R>>> + OptionalSend + Unpin + 'static,
     {
-        if !(self.may_lead)() {
-            return Err(unreachable(&Why::NoMajority));
-        }
-        let peer = self.peer()?;
-        let opening = Duration::from_millis(limits::PEER_DIAL_MS);
-        let opened = self
-            .transport
-            .open_stream(peer, self.channel, paths::APPEND_STREAM, opening)
-            .await;
-        let (sink, source) =
-            opened.map_err(|error| self.failed(error, RPCTypes::AppendEntries, opening))?;
+        let (sink, source) = match self.open_pipeline().await {
+            Ok(ends) => ends,
+            Err(error) => {
+                // openraft waits out its backoff inside this stream and nowhere else: an error that comes before the
+                // first request is asked for is tried again at once, thousands of times a second.
+                let (_, longest) = limits::PEER_BACKOFF_MS;
+                let _ = tokio::time::timeout(Duration::from_millis(longest), input.next()).await;
+                return Err(error);
+            }
+        };
         let sent = Arc::new(AtomicU64::new(0));
         let feeding = feed(input, sink, self.may_lead.clone(), sent.clone());
         let timed_out = Timeout {
@@ -233,6 +232,19 @@ impl<R: AsyncRuntime, N: Net> Line<R, N> {
             answered: 0,
             timed_out,
         })
+    }
+
+    async fn open_pipeline(&self) -> Result<(FrameSink, FrameSource), RPCError<Types<R>>> {
+        if !(self.may_lead)() {
+            return Err(unreachable(&Why::NoMajority));
+        }
+        let peer = self.peer()?;
+        let opening = Duration::from_millis(limits::PEER_DIAL_MS);
+        let opened = self
+            .transport
+            .open_stream(peer, self.channel, paths::APPEND_STREAM, opening)
+            .await;
+        opened.map_err(|error| self.failed(error, RPCTypes::AppendEntries, opening))
     }
 
     async fn send_snapshot(
