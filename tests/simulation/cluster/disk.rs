@@ -31,14 +31,11 @@ pub struct Platter {
     unsynced: VecDeque<Write>,
     /// Whether the next write fails. One that failed goes on failing until the node is started again.
     pub fails: bool,
+    /// Whether it says that a write is synced before it is: the bug that the oracle must find.
+    pub lies: bool,
 }
 
 impl Platter {
-    /// Whether anything was ever written.
-    pub fn is_blank(&self) -> bool {
-        self.marks.is_empty() && self.rows.is_empty()
-    }
-
     fn apply(&mut self, write: Write) {
         match write {
             Write::Append(rows) => {
@@ -72,7 +69,10 @@ impl Platter {
 
     /// What a start finds: of what was not synced, some may have got through, in order.
     fn settle(&mut self, dice: &mut Dice) {
-        let through = dice.below(self.unsynced.len() as u64 + 1);
+        let through = match self.lies {
+            true => 0,
+            false => dice.below(self.unsynced.len() as u64 + 1),
+        };
         for _ in 0..through {
             if let Some(write) = self.unsynced.pop_front() {
                 self.apply(write);
@@ -166,6 +166,15 @@ impl SimDisk {
                 path: PathBuf::from("platter"),
                 source: Arc::from(Box::from("the sync failed")),
             });
+        }
+        if platter.lies {
+            // Late by this many writes: gone, if the power goes.
+            while platter.unsynced.len() > 8
+                && let Some(late) = platter.unsynced.pop_front()
+            {
+                platter.apply(late);
+            }
+            return Ok(());
         }
         platter.unsynced.pop_front();
         platter.apply(write);

@@ -4,14 +4,14 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use lifeboat::{
     cluster::{
-        Cluster,
+        ChangeError, Cluster, MemberChange,
         agreement::{Agreement, Parts},
         disk::Disk,
         frames::Allegiance,
         health::Quorum,
     },
     model::{
-        Actor, Command, Proposal, Reply, Source,
+        Actor, Command, Proposal, Refusal, Reply, Source,
         command::FORMAT,
         conversation::Door,
         nodes::{CaRecord, NodeFacts, Profile, Role},
@@ -256,19 +256,33 @@ async fn fulfil(host: Host, cluster: Cluster, square: Square) {
             // One operator is enough; the founder's has the first word.
             Some(_) if host != "a" && square.town().views.contains_key("a") => false,
             Some(Wish::Admit(newcomer)) => admit(&cluster, newcomer, &square).await,
-            Some(Wish::Change(change)) => {
-                let told = cluster
-                    .change_members(change.clone(), false, Duration::from_secs(20))
-                    .await;
-                square.tell(format_args!("{host} asked for {change:?}: {told:?}"));
-                told.is_ok()
-            }
+            Some(Wish::Replace { old, new }) => replace(&cluster, old, new, &square).await,
             None => false,
         };
         if done {
             square.town().wishes.pop_front();
         }
     }
+}
+
+/// A newcomer is admitted and takes another one's place.
+async fn replace(cluster: &Cluster, old: Host, new: Host, square: &Square) -> bool {
+    let (leaving, coming) = {
+        let town = square.town();
+        let id = |host| town.residents.get(host).copied();
+        (id(old), id(new))
+    };
+    let (Some(leaving), Some(coming)) = (leaving, coming) else {
+        admit(cluster, new, square).await;
+        return false;
+    };
+    let change = MemberChange::Replace(leaving, coming);
+    let patience = Duration::from_secs(20);
+    let told = cluster.change_members(change, false, patience).await;
+    square.tell(format_args!("{new} in place of {old}: {told:?}"));
+    // Done before, and the answer was lost: the one to be replaced is no voter any more.
+    let before = matches!(told, Err(ChangeError::Refused(Refusal::Unknown { .. })));
+    told.is_ok() || before
 }
 
 async fn admit(cluster: &Cluster, newcomer: Host, square: &Square) -> bool {

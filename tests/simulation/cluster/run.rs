@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use lifeboat::{cluster::MemberChange, model::words::NodeId};
+use lifeboat::model::words::NodeId;
 use turmoil::{Builder, Sim};
 
 use super::{
@@ -223,20 +223,8 @@ impl Run<'_> {
 
     /// Another node takes one's place.
     pub fn wish_for_replacement(&mut self, old: Host, new: Host) {
-        let mut town = self.square.town();
-        town.wishes.push_back(Wish::Admit(new));
-        drop(town);
-        let old = self.square.town().residents.get(old).copied();
-        let square = self.square.clone();
-        // The newcomer's id is known once it is admitted.
-        let admitted = self.until(HEALED_WITHIN, "the newcomer is admitted", |it| {
-            it.town().residents.contains_key(new)
-        });
-        let new = square.town().residents.get(new).copied();
-        if let (Ok(_), Some(old), Some(new)) = (admitted, old, new) {
-            let change = MemberChange::Replace(old, new);
-            square.town().wishes.push_back(Wish::Change(change));
-        }
+        let wish = Wish::Replace { old, new };
+        self.square.town().wishes.push_back(wish);
     }
 }
 

@@ -48,11 +48,15 @@ impl AsyncRuntime for Seeded {
         Inner::spawn(future)
     }
 
+    // It waits because openraft says so.
     fn sleep(duration: Duration) -> Self::Sleep {
+        // waits because openraft says so
         Inner::sleep(duration)
     }
 
+    // It waits because openraft says so.
     fn sleep_until(deadline: Self::Instant) -> Self::Sleep {
+        // waits because openraft says so
         Inner::sleep_until(deadline)
     }
 

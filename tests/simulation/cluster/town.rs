@@ -1,7 +1,7 @@
 //! What outlives the nodes of a run: their disks, who lives where, what customers posted, and the record of it all.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     fmt,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard},
@@ -9,7 +9,7 @@ use std::{
 };
 
 use lifeboat::{
-    cluster::{MemberChange, health::RaftRole},
+    cluster::health::RaftRole,
     model::{
         Proposal, Reply, State,
         words::{ClientId, ConversationId, KeyedHash, NodeId, Timestamp},
@@ -38,7 +38,7 @@ pub struct View {
 #[derive(Clone, Debug)]
 pub enum Wish {
     Admit(Host),
-    Change(MemberChange),
+    Replace { old: Host, new: Host },
 }
 
 #[derive(Default)]
@@ -63,7 +63,6 @@ pub struct Town {
     pub sent: Vec<Proposal>,
     /// The digest of the state at each index that any node published.
     pub digests: BTreeMap<u64, KeyedHash>,
-    pub leaders: BTreeSet<(u64, Host)>,
     pub wishes: VecDeque<Wish>,
     /// Customers write.
     pub open: bool,
@@ -127,18 +126,15 @@ impl Town {
 
     /// Judges what all nodes ended with.
     pub fn judge(&self) -> Result<(), String> {
-        let members: Vec<(&Host, &View)> = self
-            .views
-            .iter()
-            .filter(|(host, view)| {
-                let node = self.residents.get(*host);
-                node.is_some_and(|it| view.state.members().contains(it))
-            })
-            .collect();
-        let Some((_, first)) = members.first() else {
-            return Err("nobody is a member".to_owned());
+        let furthest = self.views.values().max_by_key(|it| it.state.index);
+        let Some(first) = furthest else {
+            return Err("nobody says anything".to_owned());
         };
-        for (host, view) in &members {
+        let members = self.views.iter().filter(|(host, _)| {
+            let node = self.residents.get(*host);
+            node.is_some_and(|it| first.state.members().contains(it))
+        });
+        for (host, view) in members {
             if view.state != first.state {
                 return Err(format!("{host} ended with another state"));
             }
