@@ -22,7 +22,7 @@ async fn p3_a_node_that_is_alone_serves_takes_and_says_so_and_hands_over_when_re
         let ready = stage.nodes[0].verb(&["ready"]).await?;
         anyhow::ensure!(ready.code != Some(0), "it calls itself ready: {}", ready.out);
         let status = stage.nodes[0].done(&["status"]).await?;
-        anyhow::ensure!(status.contains("alone"), "status does not say it: {status}");
+        anyhow::ensure!(status.contains("ALONE since"), "status does not say it: {status}");
         let front = browser.read(lone, "/").await?;
         anyhow::ensure!(front.contains("cannot reach the others"), "the page does not say it");
 

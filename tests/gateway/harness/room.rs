@@ -125,7 +125,7 @@ impl Switch {
             .hub
             .run("ip link add hub type bridge && ip link set hub up")
             .await?;
-        let (ours, address) = (switch.ours(), switch.address(254));
+        let (ours, address) = (switch.ours(), switch.address(253));
         switch
             .hub
             .run(&format!(

@@ -231,8 +231,9 @@ impl Stage {
 ///
 /// # Errors
 /// When it is not agreed on.
-pub async fn small_write(node: &Node, key: &str) -> Result<Value> {
-    socket::post(&node.socket, "/tokens", key, &json!({ "ttl_s": 1 })).await
+pub async fn small_write(node: &Node, words: &str) -> Result<Value> {
+    let key = words.replace(' ', "-");
+    socket::post(&node.socket, "/tokens", &key, &json!({ "ttl_s": 1 })).await
 }
 
 /// Waits until this node says that it is alone.
