@@ -13,6 +13,7 @@ use serde_json::Value;
 use tokio::net::UnixStream;
 
 use super::failure::{Exit, Failure, chain};
+use crate::model::limits;
 
 /// How long a question may take.
 const ASK: Duration = Duration::from_secs(30);
@@ -20,8 +21,6 @@ const ASK: Duration = Duration::from_secs(30);
 const WRITE: Duration = Duration::from_secs(90);
 /// How long publishing may take: longer than the node gives it.
 const PUBLISH: Duration = Duration::from_secs(16 * 60);
-/// Bytes of an answer that are read: the longest list that the node gives.
-const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Bytes of an upload that are handed on at a time, so that progress can be shown.
 const CHUNK_BYTES: usize = 256 * 1024;
 
@@ -260,7 +259,7 @@ async fn exchange(
     let answer = async {
         let response = sender.send_request(request).await?;
         let status = response.status();
-        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX);
+        let body = Limited::new(response.into_body(), limits::DESK_ANSWER_BYTES_MAX);
         Ok::<_, Broken>((status, body.collect().await?.to_bytes()))
     };
     // The connection moves bytes only while it is polled, so both go side by side; the answer's end is the end.

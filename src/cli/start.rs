@@ -19,7 +19,10 @@ use super::{
 use crate::{
     config::{Config, LogFormat, Secret},
     demo,
-    model::{limits, words::Label},
+    model::{
+        limits,
+        words::{Label, Wrong},
+    },
     run as node,
     telemetry::{Format, Metrics, start_logging},
     tls::token::JoinToken,
@@ -96,8 +99,8 @@ pub struct Sink {
     pub stand_in: StandIn,
 }
 
-fn label(text: &str) -> Result<Label, String> {
-    Label::new(text).map_err(|wrong| wrong.to_string())
+fn label(text: &str) -> Result<Label, Wrong> {
+    Label::new(text)
 }
 
 /// Runs the demo. Exits with 0 only if every promise that its story touched held.

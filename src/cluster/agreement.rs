@@ -6,12 +6,14 @@
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use openraft::{AsyncRuntime, Raft, async_runtime::WatchReceiver};
 use tokio::sync::{mpsc, watch};
@@ -20,23 +22,20 @@ use super::{
     Cluster, ProposeError, Request,
     answers::RaftAnswers,
     disk::Disk,
-    encoding::{
-        decode, encode,
-        talk::{Change, Changed, Forward, Ping},
-    },
     fetch::fetch_file,
-    frames::{Allegiance, FrameSink, FrameSource, Refused},
+    frames::Allegiance,
     health::Health,
-    joining::{Admission, RENEW_PATH},
+    joining::Admission,
     journal::{Damage, Journal, JournalError, KeepFrom},
     machine::{Machine, Published},
-    membership::{self, Membership},
+    membership::Membership,
     neighbours::Neighbours,
     net::Net,
-    network::{AddressOf, MayLead, Network, paths},
-    propose::{self, Proposer},
+    network::{AddressOf, MayLead, Network},
+    propose::Proposer,
+    questions::{Questions, usable},
     raft::{Timing, Types, config, timing},
-    serve::{Inbound, Range, Server},
+    serve::{Range, Server},
     snapshots::SnapshotError,
     stamp,
     transport::{Peer, Transport},
@@ -107,19 +106,22 @@ pub struct Agreement<R: AsyncRuntime, N: Net, D: Disk> {
     pub cluster: Cluster,
     /// What must run, in the order in which it should start.
     pub work: Vec<Work>,
-    core: Arc<Core<R, N, D>>,
+    seat: Arc<Seat<R, N, D>>,
     admission: Arc<Admission<R, N, Machine<D>>>,
 }
 
 /// What the pieces of work share.
-pub(super) struct Core<R: AsyncRuntime, N: Net, D: Disk> {
+pub(super) struct Seat<R: AsyncRuntime, N: Net, D: Disk> {
     pub(super) us: Allegiance,
     pub(super) raft: Raft<Types<R>, Machine<D>>,
     pub(super) transport: Transport<N>,
     pub(super) published: Published,
     pub(super) damage: watch::Receiver<Option<Damage>>,
+    /// The leader that knows of the damage and is ready to send again what was lost. Zero: none yet.
+    pub(super) repaired_by: AtomicU64,
     pub(super) disk: D,
     pub(super) neighbours: Neighbours,
+    seeds: BTreeMap<NodeId, SocketAddr>,
     pub(super) timing: Timing,
     pub(super) profile: Profile,
     pub(super) clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
@@ -163,26 +165,28 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Agreement<R, N, D> {
             raft.runtime_config().elect(false);
         }
         let neighbours = Neighbours::new(Duration::from_millis(timing.election_max_ms * 2));
-        let core = Arc::new_cyclic(|core| {
+        let seat = Arc::new_cyclic(|seat| {
             let proposer = Proposer {
                 raft: raft.clone(),
                 transport: transport.clone(),
                 address: address.clone(),
-                stamp: stamper(core.clone()),
+                stamp: stamper(seat.clone()),
             };
             let membership = Arc::new(Membership::new(
                 raft.clone(),
                 published.state.clone(),
                 proposer.clone(),
             ));
-            Core {
+            Seat {
                 us: parts.us,
                 raft,
                 transport,
                 published,
                 damage,
+                repaired_by: AtomicU64::new(0),
                 disk: parts.disk,
                 neighbours,
+                seeds: parts.seeds,
                 timing,
                 profile: parts.profile,
                 clock: parts.clock,
@@ -192,7 +196,7 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Agreement<R, N, D> {
             }
         });
         Ok(Self::assemble(
-            core,
+            seat,
             parts.net,
             fence,
             parts.blobs,
@@ -201,7 +205,7 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Agreement<R, N, D> {
     }
 
     fn assemble(
-        core: Arc<Core<R, N, D>>,
+        seat: Arc<Seat<R, N, D>>,
         net: Arc<N>,
         fence: Arc<watch::Sender<Option<u32>>>,
         blobs: Arc<BlobReader>,
@@ -209,39 +213,39 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Agreement<R, N, D> {
     ) -> Self {
         let (requests, queue) = mpsc::channel(limits::CLUSTER_REQUESTS_MAX);
         let (health, health_read) = watch::channel(Arc::new(Health {
-            id: core.us.node,
+            id: seat.us.node,
             ..Health::default()
         }));
         let cluster = Cluster::new(
-            core.us.node,
-            core.published.state.clone(),
-            core.published.applied.clone(),
+            seat.us.node,
+            seat.published.state.clone(),
+            seat.published.applied.clone(),
             health_read,
             requests,
-            fetcher(core.clone()),
+            fetcher(seat.clone()),
         );
         let is_member = {
-            let core = core.clone();
-            Arc::new(move |node: NodeId| core.is_member(node))
+            let seat = seat.clone();
+            Arc::new(move |node: NodeId| seat.is_member(node))
         };
         let admission = Admission::new(
-            core.published.state.clone(),
-            core.proposer.clone(),
+            seat.published.state.clone(),
+            seat.proposer.clone(),
             keyring,
             clock::now,
         );
-        let inbound = Arc::new(Door {
-            raft: RaftAnswers::new(core.raft.clone()),
-            core: core.clone(),
+        let inbound = Arc::new(Questions {
+            raft: RaftAnswers::new(seat.raft.clone(), usable(seat.us.cluster)),
+            seat: seat.clone(),
             blobs,
             admission: admission.clone(),
         });
-        let server = Server::new(net, core.us, is_member, fence, inbound);
+        let server = Server::new(net, seat.us, is_member, fence, inbound);
         let (watching, asking, changing, tending) = (
-            core.clone(),
-            core.clone(),
-            core.clone(),
-            core.membership.clone(),
+            seat.clone(),
+            seat.clone(),
+            seat.clone(),
+            seat.membership.clone(),
         );
         let work: Vec<Work> = vec![
             ("peers", Box::new(move |stop| Box::pin(server.run(stop)))),
@@ -265,7 +269,7 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Agreement<R, N, D> {
         Self {
             cluster,
             work,
-            core,
+            seat,
             admission,
         }
     }
@@ -275,8 +279,8 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Agreement<R, N, D> {
     /// # Errors
     /// When it is a member of a cluster already.
     pub async fn found(&self) -> Result<(), OpenError> {
-        let only = BTreeMap::from([(self.core.us.node.0, openraft::EmptyNode {})]);
-        self.core
+        let only = BTreeMap::from([(self.seat.us.node.0, openraft::EmptyNode {})]);
+        self.seat
             .raft
             .initialize(only)
             .await
@@ -285,47 +289,46 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Agreement<R, N, D> {
 
     /// The agreed state, for those who must know members before anything else runs.
     pub fn state(&self) -> Arc<ArcSwap<State>> {
-        self.core.published.state.clone()
+        self.seat.published.state.clone()
     }
 
-    /// What renews this node's certificate with the others' help.
-    pub fn admission(
-        &self,
-    ) -> (
-        Arc<Admission<R, N, Machine<D>>>,
-        Transport<N>,
-        Arc<dyn Fn() -> Vec<Peer> + Send + Sync>,
-    ) {
-        let core = self.core.clone();
-        let peers = move || {
-            core.others()
+    /// Signs certificates: for newcomers, for members, and for this node when it has no peer.
+    pub fn admission(&self) -> Arc<Admission<R, N, Machine<D>>> {
+        self.admission.clone()
+    }
+
+    /// The way to the other nodes.
+    pub fn transport(&self) -> Transport<N> {
+        self.seat.transport.clone()
+    }
+
+    /// The other members that an address is known of, each time it is asked.
+    pub fn peers(&self) -> Arc<dyn Fn() -> Vec<Peer> + Send + Sync> {
+        let seat = self.seat.clone();
+        Arc::new(move || {
+            seat.others()
                 .into_iter()
-                .filter_map(|it| core.peer(it))
+                .filter_map(|it| seat.peer(it))
                 .collect()
-        };
-        (
-            self.admission.clone(),
-            self.core.transport.clone(),
-            Arc::new(peers),
-        )
+        })
     }
 
     /// Hands leadership over if this node leads, before a planned stop.
     pub async fn hand_over(&self) {
-        if let Err(error) = self.core.membership.hand_over(&self.core.neighbours).await {
+        if let Err(error) = self.seat.membership.hand_over(&self.seat.neighbours).await {
             tracing::info!(%error, "leadership was not handed over; the others will elect");
         }
     }
 
     /// Stops Raft. The last thing to do before the process ends.
     pub async fn stop(self) {
-        if let Err(error) = self.core.raft.shutdown().await {
+        if let Err(error) = self.seat.raft.shutdown().await {
             tracing::warn!(%error, "Raft did not stop cleanly");
         }
     }
 }
 
-impl<R: AsyncRuntime, N: Net, D: Disk> Core<R, N, D> {
+impl<R: AsyncRuntime, N: Net, D: Disk> Seat<R, N, D> {
     /// Where a node listens: as the state says, else as we were told when we joined.
     pub(super) fn peer(&self, node: NodeId) -> Option<Peer> {
         (self.proposer.address)(node)
@@ -344,8 +347,26 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Core<R, N, D> {
             .map(|(id, _)| NodeId(*id))
             .filter(|it| *it != self.us.node)
             .collect();
+        if others.is_empty() && self.damage.borrow().is_some() {
+            // A log that starts over does not say who the members are; the state or those who admitted us do.
+            let state = self.published.state.load();
+            others.extend(
+                state
+                    .nodes
+                    .keys()
+                    .chain(self.seeds.keys())
+                    .filter(|it| **it != self.us.node),
+            );
+        }
         others.sort_unstable();
+        others.dedup();
         others
+    }
+
+    /// Whether this node lost entries and `leader` does not know of it yet. A leader that is not prepared to send
+    /// again what was acknowledged once takes the second acknowledgement for a contradiction.
+    pub(super) fn must_wait_for(&self, leader: NodeId) -> bool {
+        self.damage.borrow().is_some() && self.repaired_by.load(Ordering::Acquire) != leader.0
     }
 
     /// Whether this node leads and a majority acknowledged that within the last two leases.
@@ -409,29 +430,29 @@ fn leading_gate<R: AsyncRuntime, D: Disk>(
 }
 
 fn stamper<R: AsyncRuntime, N: Net, D: Disk>(
-    core: std::sync::Weak<Core<R, N, D>>,
+    seat: std::sync::Weak<Seat<R, N, D>>,
 ) -> Arc<dyn Fn() -> Timestamp + Send + Sync> {
     Arc::new(move || {
-        let Some(core) = core.upgrade() else {
+        let Some(seat) = seat.upgrade() else {
             return Timestamp::default();
         };
-        let state = core.published.state.load();
-        let ahead = core
+        let state = seat.published.state.load();
+        let ahead = seat
             .neighbours
             .clocks_ahead_ms(|it| state.voters.contains(it));
-        stamp::next((core.clock)(), &ahead, state.now).at
+        stamp::next((seat.clock)(), &ahead, state.now).at
     })
 }
 
-fn fetcher<R: AsyncRuntime, N: Net, D: Disk>(core: Arc<Core<R, N, D>>) -> Arc<super::FetchBlob> {
+fn fetcher<R: AsyncRuntime, N: Net, D: Disk>(seat: Arc<Seat<R, N, D>>) -> Arc<super::FetchBlob> {
     Arc::new(move |node, hash, most, path| {
-        let core = core.clone();
+        let seat = seat.clone();
         Box::pin(async move {
-            let peer = core
+            let peer = seat
                 .peer(node)
                 .ok_or(super::fetch::FetchError::NoAddress { node })?;
             fetch_file(
-                &core.transport,
+                &seat.transport,
                 peer,
                 &format!("{BLOB_PATH}{hash}"),
                 hash,
@@ -444,13 +465,13 @@ fn fetcher<R: AsyncRuntime, N: Net, D: Disk>(core: Arc<Core<R, N, D>>) -> Arc<su
 }
 
 /// Where a blob is asked for; its hash follows.
-const BLOB_PATH: &str = "blob/";
+pub(super) const BLOB_PATH: &str = "blob/";
 /// Where nodes ask how the other one is.
 pub(super) const PING_PATH: &str = "ping";
 
 /// Takes what the handle asks for; each request is its own task, so that none waits for another.
 async fn answer<R: AsyncRuntime, N: Net, D: Disk>(
-    core: Arc<Core<R, N, D>>,
+    seat: Arc<Seat<R, N, D>>,
     mut queue: mpsc::Receiver<Request>,
     stop: Stop,
 ) -> Outcome {
@@ -459,7 +480,7 @@ async fn answer<R: AsyncRuntime, N: Net, D: Disk>(
             () = stop.cancelled() => return Ok(()),
             request = queue.recv() => match request { Some(request) => request, None => return Ok(()) },
         };
-        let core = core.clone();
+        let seat = seat.clone();
         // A request: it ends at its own deadline. Whoever asked may have gone; what was asked is done all the same.
         drop(R::spawn(async move {
             match request {
@@ -468,7 +489,7 @@ async fn answer<R: AsyncRuntime, N: Net, D: Disk>(
                     deadline,
                     answer,
                 } => {
-                    let _ = answer.send(core.propose(*proposal, deadline).await);
+                    let _ = answer.send(seat.propose(*proposal, deadline).await);
                 }
                 Request::Change {
                     change,
@@ -476,8 +497,8 @@ async fn answer<R: AsyncRuntime, N: Net, D: Disk>(
                     answer,
                 } => {
                     let _ = answer.send(
-                        core.membership
-                            .change(change, force, &core.neighbours)
+                        seat.membership
+                            .change(change, force, &seat.neighbours)
                             .await,
                     );
                 }
@@ -486,7 +507,7 @@ async fn answer<R: AsyncRuntime, N: Net, D: Disk>(
     }
 }
 
-impl<R: AsyncRuntime, N: Net, D: Disk> Core<R, N, D> {
+impl<R: AsyncRuntime, N: Net, D: Disk> Seat<R, N, D> {
     async fn propose(
         &self,
         proposal: crate::model::Proposal,
@@ -497,93 +518,4 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Core<R, N, D> {
             None => self.proposer.propose(proposal, deadline).await,
         }
     }
-}
-
-/// What peers may ask of this node.
-struct Door<R: AsyncRuntime, N: Net, D: Disk> {
-    raft: RaftAnswers<R, Machine<D>>,
-    core: Arc<Core<R, N, D>>,
-    blobs: Arc<BlobReader>,
-    admission: Arc<Admission<R, N, Machine<D>>>,
-}
-
-impl<R: AsyncRuntime, N: Net, D: Disk> Inbound for Door<R, N, D> {
-    fn call(
-        &self,
-        from: NodeId,
-        path: &str,
-        body: Bytes,
-    ) -> BoxFuture<'static, Result<Bytes, Refused>> {
-        let core = self.core.clone();
-        match path {
-            propose::PATH => Box::pin(async move {
-                let Forward {
-                    deadline_ms,
-                    proposal,
-                } = decode(&body).map_err(|_| Refused::Malformed)?;
-                let within = Duration::from_millis(deadline_ms.min(limits::LETTERBOX_PROPOSE_MS));
-                answered(&core.proposer.propose_here(&proposal, within).await)
-            }),
-            PING_PATH => Box::pin(async move {
-                let Ping { condition } = decode(&body).map_err(|_| Refused::Malformed)?;
-                answered(&vigil::pong(&core, from, &condition))
-            }),
-            membership::PATH => Box::pin(async move {
-                let Change { change, force } = decode(&body).map_err(|_| Refused::Malformed)?;
-                answered(&Changed(
-                    core.membership
-                        .change_here(change, force, &core.neighbours)
-                        .await,
-                ))
-            }),
-            RENEW_PATH => {
-                let renewed = self.admission.renew(from, &body);
-                Box::pin(async move { renewed })
-            }
-            // A node that lost acknowledged entries could help elect a leader without them.
-            paths::VOTE if core.damage.borrow().is_some() => {
-                Box::pin(async { Err(Refused::Failed) })
-            }
-            _ => self
-                .raft
-                .call(from, path, body)
-                .unwrap_or_else(|| Box::pin(async { Err(Refused::UnknownPath) })),
-        }
-    }
-
-    fn stream(
-        &self,
-        from: NodeId,
-        path: &str,
-        source: FrameSource,
-        sink: FrameSink,
-    ) -> Result<BoxFuture<'static, ()>, Refused> {
-        self.raft
-            .stream(from, path, source, sink)
-            .map_err(|_| Refused::UnknownPath)
-    }
-
-    fn range(
-        &self,
-        _from: NodeId,
-        path: &str,
-        offset: u64,
-    ) -> BoxFuture<'static, Result<Range, Refused>> {
-        let Some(hash) = path.strip_prefix(BLOB_PATH) else {
-            return Box::pin(async { Err(Refused::UnknownPath) });
-        };
-        let Ok(hash) = hash.parse::<BlobHash>() else {
-            return Box::pin(async { Err(Refused::Malformed) });
-        };
-        let range = (self.blobs)(hash, offset);
-        Box::pin(async move { range.await.ok_or(Refused::Absent) })
-    }
-
-    fn join(&self, binding: [u8; 32], request: Bytes) -> BoxFuture<'static, Bytes> {
-        (self.admission.answerer())(binding, request)
-    }
-}
-
-fn answered<T: super::encoding::Record>(record: &T) -> Result<Bytes, Refused> {
-    encode(record).map(Bytes::from).map_err(|_| Refused::Failed)
 }

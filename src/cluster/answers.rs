@@ -19,7 +19,7 @@ use super::{
     encoding::{Record, decode, encode, wire},
     frames::{FrameError, FrameSink, FrameSource, Refused},
     network::{hash_of, paths},
-    raft::{Snapshot, Types},
+    raft::{Snapshot, SnapshotMeta, Types},
 };
 
 /// Bytes after which a receiver of a snapshot says how far it is.
@@ -27,9 +27,13 @@ const SAY_EVERY: u64 = 1_024 * 1_024;
 /// How often it says so while it installs.
 const SAY_AGAIN: Duration = Duration::from_secs(2);
 
+/// Whether a whole snapshot can be installed here and is what it was announced as.
+pub type Usable = dyn Fn(&SnapshotMeta, &[u8]) -> bool + Send + Sync;
+
 /// Answers what peers ask of this node's Raft. Cheap to clone.
 pub struct RaftAnswers<R: AsyncRuntime, SM: RaftStateMachine<Types<R>, SnapshotData = Bytes>> {
     raft: Raft<Types<R>, SM>,
+    usable: Arc<Usable>,
     unfinished: Arc<Mutex<Option<Unfinished>>>,
 }
 
@@ -39,6 +43,7 @@ impl<R: AsyncRuntime, SM: RaftStateMachine<Types<R>, SnapshotData = Bytes>> Clon
     fn clone(&self) -> Self {
         Self {
             raft: self.raft.clone(),
+            usable: self.usable.clone(),
             unfinished: self.unfinished.clone(),
         }
     }
@@ -57,6 +62,8 @@ enum Untaken {
     Frames(#[from] FrameError),
     #[error("its offer or its answer cannot be read or written")]
     Encoding(#[from] super::encoding::EncodingError),
+    #[error("it cannot be used here")]
+    Unusable,
     #[error("it comes from another node than the leader it names")]
     Impostor,
     #[error("it has {bytes} bytes, more than a state can have")]
@@ -71,9 +78,10 @@ enum Untaken {
 
 impl<R: AsyncRuntime, SM: RaftStateMachine<Types<R>, SnapshotData = Bytes>> RaftAnswers<R, SM> {
     /// Answers for `raft`.
-    pub fn new(raft: Raft<Types<R>, SM>) -> Self {
+    pub fn new(raft: Raft<Types<R>, SM>, usable: Arc<Usable>) -> Self {
         Self {
             raft,
+            usable,
             unfinished: Arc::default(),
         }
     }
@@ -151,6 +159,10 @@ impl<R: AsyncRuntime, SM: RaftStateMachine<Types<R>, SnapshotData = Bytes>> Raft
         let file = have.freeze();
         if file.len() as u64 != offer.bytes || hash_of(&file).await != offer.sha256 {
             return Err(Untaken::Damaged);
+        }
+        // What Raft is given it must be able to install: a file that it cannot use would stop it for good.
+        if !(self.usable)(&meta, &file) {
+            return Err(Untaken::Unusable);
         }
         let length = file.len();
         let mut installing = std::pin::pin!(self.raft.install_full_snapshot(

@@ -273,7 +273,7 @@ impl<D: Disk> Journal<D> {
                 let to = to.min(after(log.last));
                 let tail_start = log.tail_start();
                 if from >= to || from >= tail_start {
-                    return Ok(log.from_memory(from, to, max_bytes));
+                    return Ok(log.in_memory(from, to, max_bytes));
                 }
                 (from, to.min(tail_start))
             };

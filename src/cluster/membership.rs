@@ -55,8 +55,6 @@ const TEND_EVERY: Duration = Duration::from_secs(1);
 const JOINT_AT_MOST: Duration = Duration::from_secs(10);
 /// The pause before a leader is looked for again.
 const PAUSE: Duration = Duration::from_millis(50);
-/// Learners that are weighed at once: every set of them is looked at, and two to this is still little.
-const CANDIDATES_MAX: usize = 8;
 
 /// Changes the membership of one cluster.
 pub struct Membership<R: AsyncRuntime, N: Net, SM: RaftStateMachine<Types<R>>> {
@@ -489,7 +487,7 @@ impl<R: AsyncRuntime, N: Net, SM: RaftStateMachine<Types<R>>> Membership<R, N, S
             })
             .filter(|id| near(matched.get(id).copied().flatten(), metrics.last_log_index))
             .map(NodeId)
-            .take(CANDIDATES_MAX)
+            .take(limits::CANDIDATES_MAX)
             .collect()
     }
 
@@ -531,7 +529,7 @@ fn best_voters(
     candidates: &[NodeId],
     must: Option<NodeId>,
 ) -> Option<BTreeSet<NodeId>> {
-    let candidates = &candidates[..candidates.len().min(CANDIDATES_MAX)];
+    let candidates = &candidates[..candidates.len().min(limits::CANDIDATES_MAX)];
     (1..1u32 << candidates.len())
         .map(|chosen| {
             let added = candidates

@@ -18,6 +18,7 @@ pub mod neighbours;
 pub mod net;
 pub mod network;
 pub mod propose;
+mod questions;
 pub mod raft;
 pub mod renewal;
 mod scan;
@@ -128,6 +129,12 @@ pub(crate) type FetchBlob = dyn Fn(NodeId, BlobHash, u64, PathBuf) -> BoxFuture<
     + Send
     + Sync;
 
+/// The publishing ends of a handle on which nothing is published.
+struct Silent {
+    _applied: watch::Sender<u64>,
+    _health: watch::Sender<Arc<Health>>,
+}
+
 /// A handle on the cluster. Cheap to clone; holds no lock and never waits to read.
 #[derive(Clone)]
 pub struct Cluster {
@@ -137,6 +144,8 @@ pub struct Cluster {
     health: watch::Receiver<Arc<Health>>,
     requests: mpsc::Sender<Request>,
     fetch: Arc<FetchBlob>,
+    /// Nobody publishes any more, yet whoever waits for news must go on waiting rather than end.
+    kept_open: Option<Arc<Silent>>,
 }
 
 impl Cluster {
@@ -156,6 +165,7 @@ impl Cluster {
             health,
             requests,
             fetch,
+            kept_open: None,
         }
     }
 
@@ -167,20 +177,25 @@ impl Cluster {
             halted: Some(why),
             ..Health::default()
         };
-        let (_, applied) = watch::channel(0);
-        let (_, health) = watch::channel(Arc::new(health));
+        let (applied, applied_read) = watch::channel(0);
+        let (health, health_read) = watch::channel(Arc::new(health));
         let (requests, _) = mpsc::channel(1);
         let fetch = |node, _, _, _| -> BoxFuture<'static, _> {
             Box::pin(async move { Err(FetchError::NoAddress { node }) })
         };
-        Self::new(
+        let mut cluster = Self::new(
             id,
             Arc::default(),
-            applied,
-            health,
+            applied_read,
+            health_read,
             requests,
             Arc::new(fetch),
-        )
+        );
+        cluster.kept_open = Some(Arc::new(Silent {
+            _applied: applied,
+            _health: health,
+        }));
+        cluster
     }
 
     /// This node.
@@ -217,6 +232,9 @@ impl Cluster {
         proposal: Proposal,
         deadline: Duration,
     ) -> Result<Committed, ProposeError> {
+        if let Some(why) = &self.health.borrow().halted {
+            return Err(ProposeError::Halted(why.clone()));
+        }
         let (answer, answered) = oneshot::channel();
         let request = Request::Propose {
             proposal: Box::new(proposal),

@@ -23,7 +23,7 @@ use super::{
     transport::{Peer, Transport},
 };
 use crate::model::{
-    Proposal, Stamped,
+    Proposal, Refusal, Reply, Stamped, limits,
     words::{NodeId, Timestamp},
 };
 
@@ -139,6 +139,17 @@ impl<R: AsyncRuntime, N: Net, SM: RaftStateMachine<Types<R>>> Proposer<R, N, SM>
                 return Attempt::Halted(format!("the proposal cannot be encoded: {error}"));
             }
         };
+        if packed.proposal.len() > limits::PROPOSAL_BYTES_MAX {
+            let refusal = Refusal::TooLarge {
+                field: proposal.command.kind().to_owned(),
+                found: packed.proposal.len() as u64,
+                most: limits::PROPOSAL_BYTES_MAX as u64,
+            };
+            return Attempt::Done(Committed {
+                index: 0,
+                reply: Reply::Refused(refusal),
+            });
+        }
         match timeout_at(deadline, self.raft.client_write(packed)).await {
             Ok(Ok(response)) => Attempt::Done(Committed {
                 index: response.log_id.index,

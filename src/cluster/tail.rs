@@ -65,7 +65,7 @@ impl Log {
         self.tail = kept;
     }
 
-    pub(super) fn from_memory(&self, from: u64, to: u64, max_bytes: usize) -> Vec<Entry> {
+    pub(super) fn in_memory(&self, from: u64, to: u64, max_bytes: usize) -> Vec<Entry> {
         let mut entries = Vec::new();
         let mut bytes = 0;
         for (_, (entry, size)) in self.tail.range(from..to.max(from)) {

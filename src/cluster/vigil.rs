@@ -3,7 +3,10 @@
 //! Unfit is: a disk that does not answer, a log that is being repaired, a state that differs from the others', a
 //! cluster that went on without us. The node then stops leading and standing for election; it never ends for it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use openraft::{AsyncRuntime, ServerState, async_runtime::WatchReceiver};
 use tokio::{
@@ -12,7 +15,7 @@ use tokio::{
 };
 
 use super::{
-    agreement::{Core, PING_PATH},
+    agreement::{PING_PATH, Seat},
     disk::Disk,
     encoding::{
         encode,
@@ -30,79 +33,88 @@ use crate::{
 };
 
 /// How this node is, as told to others.
-fn condition<R: AsyncRuntime, N: Net, D: Disk>(core: &Core<R, N, D>) -> Condition {
-    let last = core.published.hashes().last();
+fn condition<R: AsyncRuntime, N: Net, D: Disk>(seat: &Seat<R, N, D>) -> Condition {
+    let last = seat.published.hashes().last();
     Condition {
-        now: (core.clock)(),
+        now: (seat.clock)(),
         applied: last.map_or(0, |it| it.0),
         chain: last.map(|it| KeyedHash(it.1)),
-        leads: core.leads() && halted(core).is_none(),
-        damaged: core.damage.borrow().is_some(),
+        leads: seat.leads() && halted(seat).is_none(),
+        damaged: seat.damage.borrow().is_some(),
     }
 }
 
 /// Answers a ping, and learns from it.
-pub(super) fn pong<R: AsyncRuntime, N: Net, D: Disk>(
-    core: &Core<R, N, D>,
+pub(super) async fn pong<R: AsyncRuntime, N: Net, D: Disk>(
+    seat: &Seat<R, N, D>,
     from: NodeId,
     theirs: &Condition,
 ) -> Pong {
-    compare(core, from, theirs.applied, theirs.chain);
-    let chain_at = core.published.hashes().at(theirs.applied).map(KeyedHash);
+    compare(seat, from, theirs.applied, theirs.chain);
+    let chain_at = seat.published.hashes().at(theirs.applied).map(KeyedHash);
+    // It lost acknowledged entries and waits for this before it takes them again; without it Raft would refuse to go
+    // back for it.
+    let will_repair = theirs.damaged
+        && seat.leads()
+        && matches!(
+            seat.raft.trigger().allow_next_revert(&from.0, true).await,
+            Ok(Ok(()))
+        );
     Pong {
-        condition: condition(core),
+        condition: condition(seat),
         chain_at,
+        will_repair,
     }
 }
 
 /// Compares a peer's running hash with ours at the same index, if we still know it.
 fn compare<R: AsyncRuntime, N: Net, D: Disk>(
-    core: &Core<R, N, D>,
+    seat: &Seat<R, N, D>,
     peer: NodeId,
     index: u64,
     theirs: Option<KeyedHash>,
 ) {
-    let ours = core.published.hashes().at(index).map(KeyedHash);
+    let ours = seat.published.hashes().at(index).map(KeyedHash);
     if let (Some(ours), Some(theirs)) = (ours, theirs) {
-        core.neighbours.compared(peer, index, ours == theirs);
+        seat.neighbours.compared(peer, index, ours == theirs);
     }
 }
 
 /// Asks every other member how it is, a few times a lease, each for itself.
 pub(super) async fn ping<R: AsyncRuntime, N: Net, D: Disk>(
-    core: Arc<Core<R, N, D>>,
+    seat: Arc<Seat<R, N, D>>,
     stop: Stop,
 ) -> Outcome {
-    let patience = Duration::from_millis(core.timing.election_max_ms);
-    let mut ticks = interval(Duration::from_millis(core.timing.heartbeat_ms * 2));
+    let patience = Duration::from_millis(seat.timing.election_max_ms);
+    let mut ticks = interval(Duration::from_millis(seat.timing.heartbeat_ms * 2));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             _ = ticks.tick() => {}
         }
-        let others = core.others();
-        core.neighbours.keep(|it| others.contains(it));
+        let others = seat.others();
+        seat.neighbours.keep(|it| others.contains(it));
         for peer in others {
             // A ping: it ends at its deadline, which is before its node counts as silent.
-            drop(R::spawn(ping_one(core.clone(), peer, patience)));
+            drop(R::spawn(ping_one(seat.clone(), peer, patience)));
         }
     }
 }
 
 async fn ping_one<R: AsyncRuntime, N: Net, D: Disk>(
-    core: Arc<Core<R, N, D>>,
+    seat: Arc<Seat<R, N, D>>,
     node: NodeId,
     patience: Duration,
 ) {
-    let Some(peer) = core.peer(node) else { return };
-    let condition = condition(&core);
+    let Some(peer) = seat.peer(node) else { return };
+    let condition = condition(&seat);
     let (own, asked) = (condition.now, (condition.applied, condition.chain));
     let Ok(request) = encode(&Ping { condition }) else {
         return;
     };
     let sent = Instant::now();
-    let answer = core
+    let answer = seat
         .transport
         .call(peer, Channel::Control, PING_PATH, request.into(), patience)
         .await;
@@ -113,49 +125,48 @@ async fn ping_one<R: AsyncRuntime, N: Net, D: Disk>(
     else {
         return;
     };
-    core.neighbours.answered(node, sent, own, &pong.condition);
-    compare(&core, node, pong.condition.applied, pong.condition.chain);
+    seat.neighbours.answered(node, sent, own, &pong.condition);
+    compare(&seat, node, pong.condition.applied, pong.condition.chain);
     if let (Some(ours), Some(theirs)) = (asked.1, pong.chain_at) {
-        core.neighbours.compared(node, asked.0, ours == theirs);
+        seat.neighbours.compared(node, asked.0, ours == theirs);
     }
-    if pong.condition.damaged && core.leads() {
-        // It lost acknowledged entries and is asking for them again; without this Raft would refuse to go back for it.
-        let _ = core.raft.trigger().allow_next_revert(&node.0, true).await;
+    if pong.will_repair {
+        seat.repaired_by.store(node.0, Ordering::Release);
     }
 }
 
 /// Why Raft does not run on this node, in words; `None` while it does.
-pub(super) fn halted<R: AsyncRuntime, N: Net, D: Disk>(core: &Core<R, N, D>) -> Option<String> {
-    if let Some(generation) = *core.fenced.borrow() {
+pub(super) fn halted<R: AsyncRuntime, N: Net, D: Disk>(seat: &Seat<R, N, D>) -> Option<String> {
+    if let Some(generation) = *seat.fenced.borrow() {
         return Some(format!(
             "the cluster was recovered without this node and is now generation {generation}; it must join again"
         ));
     }
-    if let Some(halt) = core.published.halted.borrow().as_ref() {
+    if let Some(halt) = seat.published.halted.borrow().as_ref() {
         return Some(halt.to_string());
     }
-    if let Some(why) = core.disk.poisoned() {
+    if let Some(why) = seat.disk.poisoned() {
         return Some(format!(
             "the log's disk failed and is not trusted any more: {why}"
         ));
     }
-    let running = core.raft.metrics().borrow_watched().running_state.clone();
+    let running = seat.raft.metrics().borrow_watched().running_state.clone();
     running.err().map(|it| it.to_string())
 }
 
 /// Watches over one node's part in the agreement.
 pub(super) struct Vigil<R: AsyncRuntime, N: Net, D: Disk> {
-    core: Arc<Core<R, N, D>>,
+    seat: Arc<Seat<R, N, D>>,
     health: watch::Sender<Arc<Health>>,
     lost_since: Timestamp,
     may_stand: bool,
 }
 
 impl<R: AsyncRuntime, N: Net, D: Disk> Vigil<R, N, D> {
-    pub(super) fn new(core: Arc<Core<R, N, D>>, health: watch::Sender<Arc<Health>>) -> Self {
-        let lost_since = (core.clock)();
+    pub(super) fn new(seat: Arc<Seat<R, N, D>>, health: watch::Sender<Arc<Health>>) -> Self {
+        let lost_since = (seat.clock)();
         Self {
-            core,
+            seat,
             health,
             lost_since,
             may_stand: true,
@@ -163,8 +174,8 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Vigil<R, N, D> {
     }
 
     pub(super) async fn run(mut self, stop: Stop) -> Outcome {
-        let mut metrics = self.core.raft.metrics();
-        let mut ticks = interval(Duration::from_millis(self.core.timing.heartbeat_ms));
+        let mut metrics = self.seat.raft.metrics();
+        let mut ticks = interval(Duration::from_millis(self.seat.timing.heartbeat_ms));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
@@ -180,22 +191,23 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Vigil<R, N, D> {
     }
 
     async fn look(&mut self) {
-        let now = (self.core.clock)();
+        let now = (self.seat.clock)();
         let health = self.examine(now);
         let stand_back = self.unfit(&health);
         if stand_back.is_some() == self.may_stand {
             self.may_stand = stand_back.is_none();
-            self.core.raft.runtime_config().elect(self.may_stand);
+            self.seat.raft.runtime_config().elect(self.may_stand);
             match &stand_back {
                 Some(why) => {
                     tracing::warn!(reason = %why, "this node stops leading until that is over")
                 }
                 None => tracing::info!("this node may lead again"),
             }
-            if stand_back.is_some() && health.role == RaftRole::Leader {
-                if let Err(error) = self.core.membership.hand_over(&self.core.neighbours).await {
-                    tracing::warn!(%error, "leadership could not be handed over");
-                }
+            if stand_back.is_some()
+                && health.role == RaftRole::Leader
+                && let Err(error) = self.seat.membership.hand_over(&self.seat.neighbours).await
+            {
+                tracing::warn!(%error, "leadership could not be handed over");
             }
         }
         self.health.send_if_modified(|old| {
@@ -218,7 +230,7 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Vigil<R, N, D> {
                 health.disk.stalled_ms
             ));
         }
-        if let Some(damage) = *self.core.damage.borrow() {
+        if let Some(damage) = *self.seat.damage.borrow() {
             return Some(format!(
                 "log entries {} to {} were lost and are fetched again",
                 damage.from, damage.upto
@@ -230,9 +242,9 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Vigil<R, N, D> {
 
     /// The entry since which more voters differ from this node than agree with it.
     fn odd_one_out(&self) -> Option<u64> {
-        let voters = self.core.published.state.load().voters.clone();
+        let voters = self.seat.published.state.load().voters.clone();
         let differing: Vec<u64> = self
-            .core
+            .seat
             .neighbours
             .differing()
             .into_iter()
@@ -246,9 +258,9 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Vigil<R, N, D> {
     }
 
     fn examine(&mut self, now: Timestamp) -> Health {
-        let core = &self.core;
-        let metrics = core.raft.metrics().borrow_watched().clone();
-        let halted = halted(core);
+        let seat = &self.seat;
+        let metrics = seat.raft.metrics().borrow_watched().clone();
+        let halted = halted(seat);
         let leader = metrics.current_leader.map(NodeId);
         let role = match metrics.state {
             _ if halted.is_some() => RaftRole::Halted,
@@ -260,24 +272,24 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Vigil<R, N, D> {
         };
         let held = halted.is_none()
             && match leader {
-                Some(leader) if leader == core.us.node => core.leads(),
-                Some(leader) => core.neighbours.leads(leader),
+                Some(leader) if leader == seat.us.node => seat.leads(),
+                Some(leader) => seat.neighbours.leads(leader),
                 None => false,
             };
         if held {
             self.lost_since = now;
         }
         let matched = metrics.replication.unwrap_or_default();
-        let mut peers = core.neighbours.view(core.others().into_iter());
+        let mut peers = seat.neighbours.view(seat.others().into_iter());
         for peer in &mut peers {
             peer.matched = matched
                 .get(&peer.id.0)
                 .and_then(|it| it.as_ref())
                 .map(|it| it.index);
         }
-        let stalled = core.disk.stalled().unwrap_or_default();
+        let stalled = seat.disk.stalled().unwrap_or_default();
         let mut health = Health {
-            id: core.us.node,
+            id: seat.us.node,
             role,
             term: metrics.current_term,
             leader: leader.filter(|_| held),
@@ -288,12 +300,12 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Vigil<R, N, D> {
             },
             halted,
             last_log: metrics.last_log_index.unwrap_or_default(),
-            applied: *core.published.applied.borrow(),
-            snapshot: *core.published.snapshot.borrow(),
+            applied: *seat.published.applied.borrow(),
+            snapshot: *seat.published.snapshot.borrow(),
             peers,
             disk: DiskHealth {
                 stalled_ms: u64::try_from(stalled.as_millis()).unwrap_or(u64::MAX),
-                poisoned: core.disk.poisoned().map(|it| it.to_string()),
+                poisoned: seat.disk.poisoned().map(|it| it.to_string()),
                 ..DiskHealth::default()
             },
             alarms: Vec::new(),
@@ -303,14 +315,14 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Vigil<R, N, D> {
     }
 
     fn alarms(&self, health: &Health) -> Vec<String> {
-        let core = &self.core;
+        let seat = &self.seat;
         let mut alarms: Vec<String> = self.unfit(health).into_iter().collect();
-        for (node, index) in core.neighbours.differing() {
+        for (node, index) in seat.neighbours.differing() {
             alarms.push(format!(
                 "the state of node {node} differs from this node's since entry {index}"
             ));
         }
-        let faults = &core.published.faults;
+        let faults = &seat.published.faults;
         for (count, what) in [
             (
                 faults.panics(),
@@ -327,16 +339,16 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Vigil<R, N, D> {
             }
         }
         if health.role == RaftRole::Leader {
-            let ahead = core.neighbours.clocks_ahead_ms(|_| true);
-            if super::stamp::next((core.clock)(), &ahead, Timestamp::default()).clock_is_off {
+            let ahead = seat.neighbours.clocks_ahead_ms(|_| true);
+            if super::stamp::next((seat.clock)(), &ahead, Timestamp::default()).clock_is_off {
                 alarms.push(
                     "this leader's clock is off the others' by more than 5 s and is overruled"
                         .to_owned(),
                 );
             }
         }
-        let most = Duration::from_millis(core.profile.round_trip_ms_max());
-        if let Some(longest) = core
+        let most = Duration::from_millis(seat.profile.round_trip_ms_max());
+        if let Some(longest) = seat
             .neighbours
             .longest_round_trip()
             .filter(|it| *it > most * 3)
@@ -344,7 +356,7 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Vigil<R, N, D> {
             alarms.push(format!(
                 "a round trip takes {} ms; profile {} is made for {} ms: choose a slower one",
                 longest.as_millis(),
-                core.profile.name(),
+                seat.profile.name(),
                 most.as_millis(),
             ));
         }

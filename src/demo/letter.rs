@@ -64,7 +64,7 @@ fn decoded(value: &str) -> String {
     while let Some(start) = rest.find("=?") {
         let (before, word) = rest.split_at(start);
         // White space between two encoded words is not part of the text.
-        if !(before.trim().is_empty() && !out.is_empty()) {
+        if !before.trim().is_empty() || out.is_empty() {
             out.push_str(before);
         }
         let Some((text, after)) = encoded_word(word) else {

@@ -33,6 +33,9 @@ pub struct Seen {
     pub metrics: Metrics,
 }
 
+/// Name, what it says, and how much.
+type Figure = (&'static str, &'static str, u64);
+
 /// `/healthz`: the process answers. `/readyz`: it can keep what customers write, agreed on or held.
 pub fn checks(cluster: Cluster, letterbox: Letterbox) -> Router {
     Router::new()
@@ -86,12 +89,28 @@ async fn figures(State(seen): State<Seen>) -> impl IntoResponse {
 impl Seen {
     /// Takes the figures of this moment over into the metrics.
     fn note(&self) {
-        let (health, letters, state) = (
-            self.cluster.health(),
-            self.letterbox.health(),
-            self.cluster.state(),
-        );
-        let gauges: [(&'static str, &'static str, u64); 17] = [
+        for (name, help, value) in self
+            .agreement()
+            .into_iter()
+            .chain(self.messages())
+            .chain(self.counters.figures())
+        {
+            self.metrics.gauge(name, help).set(signed(value));
+        }
+        for peer in &self.cluster.health().peers {
+            let (help, id) = ("Round trip of the last ping.", peer.id.to_string());
+            let round_trip =
+                self.metrics
+                    .gauge_of("lifeboat_peer_round_trip_us", help, &[("peer", &id)]);
+            round_trip.set(signed(peer.round_trip_us.unwrap_or_default()));
+        }
+    }
+
+    /// How this node takes part.
+    fn agreement(&self) -> Vec<Figure> {
+        let health = self.cluster.health();
+        let reachable = health.peers.iter().filter(|it| it.reachable).count();
+        vec![
             (
                 "lifeboat_raft_leader",
                 "1 where this node leads.",
@@ -110,17 +129,17 @@ impl Seen {
             ),
             (
                 "lifeboat_raft_snapshot_index",
-                "The last entry that the newest snapshot holds.",
+                "How far the newest snapshot reaches.",
                 health.snapshot,
             ),
             (
                 "lifeboat_quorum_held",
-                "1 while a majority can be reached.",
+                "1 while a majority answers.",
                 u64::from(!health.alone()),
             ),
             (
                 "lifeboat_halted",
-                "1 when Raft cannot run on this node.",
+                "1 when Raft cannot run here.",
                 u64::from(health.halted.is_some()),
             ),
             (
@@ -131,31 +150,39 @@ impl Seen {
             (
                 "lifeboat_peers_reachable",
                 "Other members that answer.",
-                health.peers.iter().filter(|it| it.reachable).count() as u64,
+                reachable as u64,
             ),
             (
                 "lifeboat_disk_stalled_ms",
-                "How long the log's oldest write has waited.",
+                "How long the log's disk is at it.",
                 health.disk.stalled_ms,
             ),
+        ]
+    }
+
+    /// How messages and mail stand.
+    fn messages(&self) -> Vec<Figure> {
+        let (letters, state) = (self.letterbox.health(), self.cluster.state());
+        let oldest_due_ms = outbox::next_due(&state).map_or(0, |it| state.now.ms_since(it));
+        vec![
             (
                 "lifeboat_letterbox_held",
-                "Messages held here and not agreed on.",
+                "Held here, not agreed on.",
                 letters.held,
             ),
             (
                 "lifeboat_letterbox_refused",
-                "Held messages that the cluster refused.",
+                "Held, then refused for good.",
                 letters.refused,
             ),
             (
                 "lifeboat_letterbox_stalled_ms",
-                "How long the letterbox's oldest write has waited.",
+                "How long its disk is at it.",
                 letters.stalled_ms,
             ),
             (
                 "lifeboat_conversations",
-                "Conversations in the state.",
+                "Conversations.",
                 state.conversations.len() as u64,
             ),
             (
@@ -170,39 +197,13 @@ impl Seen {
             ),
             (
                 "lifeboat_outbox_due_ms",
-                "How long the oldest due mail has been due.",
-                oldest_due_ms(&state),
+                "How long the oldest has been due.",
+                oldest_due_ms,
             ),
-        ];
-        for (name, help, value) in gauges {
-            self.metrics
-                .gauge(name, help)
-                .set(i64::try_from(value).unwrap_or(i64::MAX));
-        }
-        for peer in &health.peers {
-            let labels = [("peer", peer.id.to_string())];
-            let labels: Vec<(&str, &str)> = labels
-                .iter()
-                .map(|(name, value)| (*name, value.as_str()))
-                .collect();
-            let round_trip =
-                i64::try_from(peer.round_trip_us.unwrap_or_default()).unwrap_or(i64::MAX);
-            self.metrics
-                .gauge_of(
-                    "lifeboat_peer_round_trip_us",
-                    "Round trip of the last ping.",
-                    &labels,
-                )
-                .set(round_trip);
-        }
-        for (name, help, value) in self.counters.figures() {
-            self.metrics
-                .gauge(name, help)
-                .set(i64::try_from(value).unwrap_or(i64::MAX));
-        }
+        ]
     }
 }
 
-fn oldest_due_ms(state: &crate::model::State) -> u64 {
-    outbox::next_due(state).map_or(0, |it| state.now.ms_since(it))
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
 }

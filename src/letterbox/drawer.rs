@@ -4,6 +4,7 @@
 //! file can be trusted after a failed fsync. Items that were in it stay readable from memory and go on being proposed.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -52,6 +53,15 @@ pub enum OpenError {
         #[source]
         source: rusqlite::Error,
     },
+    /// A file that cannot be read could not be set aside either.
+    #[error("cannot set the unreadable letterbox aside as {path}")]
+    SetAside {
+        /// Its new name.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// The thread could not be started.
     #[error("cannot start the letterbox's thread")]
     Thread(#[source] std::io::Error),
@@ -97,8 +107,35 @@ pub(super) struct Drawer {
 }
 
 impl Drawer {
-    /// Opens the file, fsyncs the new incarnation, and reads what is in it.
+    /// Opens the file. One that is no database any more is set aside, never deleted, and a new one is begun: a node
+    /// that takes nothing helps nobody, and what the old one held may yet be read by hand.
     pub(super) fn open(path: &Path) -> Result<(Self, Contents), OpenError> {
+        match Self::open_as_it_is(path) {
+            Err(OpenError::Database { source, .. }) if beyond_repair(&source) => {
+                let aside = path.with_extension(format!("aside-{}", clock::now().0));
+                tracing::error!(
+                    aside = %aside.display(), error = %source,
+                    "the letterbox cannot be read; it is set aside and a new one is begun"
+                );
+                fs::rename(path, &aside).map_err(|source| OpenError::SetAside {
+                    path: aside,
+                    source,
+                })?;
+                let (drawer, contents) = Self::open_as_it_is(path)?;
+                Ok((
+                    drawer,
+                    Contents {
+                        damaged: 1,
+                        ..contents
+                    },
+                ))
+            }
+            opened => opened,
+        }
+    }
+
+    /// Opens the file, fsyncs the new incarnation, and reads what is in it.
+    fn open_as_it_is(path: &Path) -> Result<(Self, Contents), OpenError> {
         let database = |source| OpenError::Database {
             path: path.to_owned(),
             source,
@@ -164,6 +201,13 @@ impl Drawer {
             since => clock::now().0.saturating_sub(since),
         }
     }
+}
+
+fn beyond_repair(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt)
+    )
 }
 
 fn encode(proposal: &Proposal) -> Result<Vec<u8>, postcard::Error> {

@@ -318,3 +318,22 @@ async fn what_the_cluster_never_takes_is_refused_to_its_sender_and_not_kept() {
     ));
     assert!(letterbox.held().is_empty());
 }
+
+#[tokio::test]
+async fn p3_a_letterbox_that_is_no_database_any_more_is_set_aside_and_a_new_one_takes_messages() {
+    let (path, mut tasks) = (file("aside"), Tasks::new());
+    let (_, cluster) = Majority::new(&mut tasks);
+    std::fs::write(&path, vec![7; 8_192]).unwrap();
+    let letterbox = open(&path, &cluster, &mut tasks);
+    assert_eq!(letterbox.health().damaged, 1);
+    assert!(matches!(
+        letterbox.post(opening(7, 7)).await,
+        Posted::Agreed(_)
+    ));
+    let kept = std::fs::read_dir(path.parent().unwrap()).unwrap().flatten();
+    assert_eq!(
+        kept.filter(|it| it.file_name().to_string_lossy().contains("aside"))
+            .count(),
+        1
+    );
+}

@@ -128,6 +128,12 @@ pub const CLOCK_SKEW_MS_MAX: i64 = 5_000;
 /// How long the log's disk may take for one write before a leader hands over: longer than any honest hiccup, and
 /// shorter than a customer's patience.
 pub const DISK_STALL_MS: u64 = 2_000;
+/// Learners that are weighed at once for promotion: every set of them is looked at, and two to this is still little.
+pub const CANDIDATES_MAX: usize = 8;
+/// Bytes of the record of who lives in a data folder: a few hundred, and some for each peer.
+pub const RESIDENT_BYTES_MAX: u64 = 64 << 10;
+/// Bytes of the note of which website was served last: a hash.
+pub const SITE_NOTE_BYTES_MAX: u64 = 256;
 /// Proposals and questions that wait for the Raft runtime on one node.
 pub const CLUSTER_REQUESTS_MAX: usize = 8_192;
 
@@ -222,6 +228,8 @@ pub const DESK_REQUEST_MS: u64 = 15 * 60_000;
 pub const DESK_STOP_MS: u64 = 5_000;
 /// Bytes of a request's JSON: the longest message, each character escaped, with its fields.
 pub const DESK_BODY_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of an answer that the command line reads: a list of the longest conversations, or a file of the site.
+pub const DESK_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// How long an operator waits for a majority: longer than two leader changes of the wide profile.
 pub const DESK_PROPOSE_MS: u64 = 10_000;
 /// How long an answer waits until this node itself has applied what was agreed on.

@@ -22,11 +22,12 @@ use tokio::{
 use crate::{
     blobs::{BlobError, Blobs},
     clock,
-    cluster::Cluster,
+    cluster::{Cluster, NodeAgreement},
     config::Config,
     desk::{self, DeskParts, figures},
     letterbox::{self, Letterbox},
     mail::out::{self as mail_out},
+    model::words::{NodeId, Timestamp},
     seal::{KeyError, Keyring},
     tasks::{Outcome, Stop, Tasks},
     telemetry::Metrics,
@@ -128,32 +129,11 @@ pub fn run(config: &Config, metrics: Metrics, until: UntilStopped) -> Result<(),
     let runtimes = Runtimes::start().map_err(RunError::Threads)?;
     let mut tasks = Tasks::new();
 
-    // Raft first, so that everything else can propose; when it cannot run, a handle that says why.
-    let taking_part = part::take_part(
-        &place,
-        &resident,
-        config.cluster.listen,
-        blobs.clone(),
-        keyring.clone(),
-    );
-    let (cluster, agreement) = match runtimes.raft.block_on(taking_part) {
-        Ok(Peers {
-            mut agreement,
-            renewal: (name, renewal),
-        }) => {
-            tasks.start(runtimes.raft.handle(), name, renewal);
-            for (name, work) in agreement.work.drain(..) {
-                tasks.start(runtimes.raft.handle(), name, work);
-            }
-            (agreement.cluster.clone(), Some(agreement))
-        }
-        Err(error) => {
-            let why = chain(&error);
-            tracing::error!(reason = %why, "this node cannot take part; it serves what it last knew and takes messages");
-            (Cluster::halted(resident.node, why), None)
-        }
-    };
-
+    // Raft first, so that everything else can propose.
+    let listen = config.cluster.listen;
+    let taking_part = part::take_part(&place, &resident, listen, blobs.clone(), keyring.clone());
+    let taking_part = runtimes.raft.block_on(taking_part);
+    let (cluster, agreement) = start_agreement(&mut tasks, &runtimes, resident.node, taking_part);
     let (letterbox, postman) = Letterbox::open(&place.letterbox(), cluster.clone())?;
     let incarnation = letterbox.health().incarnation;
     tasks.start(runtimes.raft.handle(), "letterbox", postman);
@@ -168,56 +148,63 @@ pub fn run(config: &Config, metrics: Metrics, until: UntilStopped) -> Result<(),
 
     let open = runtimes.people.block_on(node.open_to_the_public())?;
     node.start_background(&mut tasks, &runtimes, incarnation, &open)?;
-    let watching = open.counters.clone();
+    let counters = open.counters.clone();
     tasks.start(runtimes.people.handle(), "public", move |stop| async move {
         web::serve(open.front, open.sockets, open.tls, open.bounds, stop).await;
         Outcome::Ok(())
     });
-    let desk = DeskParts {
-        cluster: cluster.clone(),
-        letterbox: letterbox.clone(),
-        blobs,
-        keyring,
-        node: config.node.clone(),
-        started,
-        version: env!("CARGO_PKG_VERSION"),
-    };
-    let socket = config.node.socket.clone();
-    tasks.start(
-        runtimes.console.handle(),
-        "console",
-        move |stop| async move { desk::serve(desk, &socket, stop).await },
-    );
-    let listener = runtimes
-        .console
-        .block_on(bind(config.telemetry.metrics_listen, "metrics"))?;
-    let seen = figures::Seen {
-        cluster: cluster.clone(),
-        letterbox,
-        counters: watching,
-        metrics,
-    };
-    tasks.start(runtimes.console.handle(), "metrics", move |stop| {
-        figures::serve(listener, seen, stop)
-    });
+    node.start_console(&mut tasks, &runtimes, started, counters, metrics);
 
     tracing::info!(node = %cluster.id(), name = %config.node.name, "started");
-    runtimes.console.block_on(async {
-        tokio::select! {
-            () = until => tracing::info!("asked to stop"),
-            ended = tasks.first_end() => tracing::error!(task = ended.name, how = %ended.how, "a task that must not end did; stopping"),
-        }
-        // Leadership goes to another node while everything still works, so that nobody has to wait for an election.
-        if let Some(agreement) = agreement.as_ref() {
-            agreement.hand_over().await;
-        }
-        tasks.stop(STOP_WITHIN).await;
-        if let Some(agreement) = agreement {
-            agreement.stop().await;
-        }
-    });
+    runtimes
+        .console
+        .block_on(until_the_end(until, tasks, agreement));
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Starts what taking part needs; when it cannot be, gives a handle that says why (P3).
+fn start_agreement(
+    tasks: &mut Tasks,
+    runtimes: &Runtimes,
+    node: NodeId,
+    taking_part: Result<Peers, NoPart>,
+) -> (Cluster, Option<NodeAgreement>) {
+    match taking_part {
+        Ok(Peers {
+            mut agreement,
+            renewal: (name, renewal),
+        }) => {
+            tasks.start(runtimes.raft.handle(), name, renewal);
+            for (name, work) in agreement.work.drain(..) {
+                tasks.start(runtimes.raft.handle(), name, work);
+            }
+            (agreement.cluster.clone(), Some(agreement))
+        }
+        Err(error) => {
+            let why = chain(&error);
+            tracing::error!(reason = %why, "this node cannot take part; it serves what it last knew and takes messages");
+            (Cluster::halted(node, why), None)
+        }
+    }
+}
+
+/// Waits until the node is to stop, hands over, and stops everything in reverse.
+async fn until_the_end(until: UntilStopped, mut tasks: Tasks, agreement: Option<NodeAgreement>) {
+    tokio::select! {
+        () = until => tracing::info!("asked to stop"),
+        ended = tasks.first_end() => {
+            tracing::error!(task = ended.name, how = %ended.how, "a task that must not end did; stopping");
+        }
+    }
+    // Leadership goes to another node while everything still works, so that nobody has to wait for an election.
+    if let Some(agreement) = agreement.as_ref() {
+        agreement.hand_over().await;
+    }
+    tasks.stop(STOP_WITHIN).await;
+    if let Some(agreement) = agreement {
+        agreement.stop().await;
+    }
 }
 
 /// An error with everything that caused it, in one line.
@@ -326,6 +313,41 @@ impl Node<'_> {
             certificates,
             site,
         })
+    }
+
+    /// Starts the API and the figures. Neither keeps a node from serving the public.
+    fn start_console(
+        &self,
+        tasks: &mut Tasks,
+        runtimes: &Runtimes,
+        started: Timestamp,
+        counters: Arc<web::counters::Counters>,
+        metrics: Metrics,
+    ) {
+        let desk = DeskParts {
+            cluster: self.cluster.clone(),
+            letterbox: self.letterbox.clone(),
+            blobs: self.blobs.clone(),
+            keyring: self.keyring.clone(),
+            node: self.config.node.clone(),
+            started,
+            version: env!("CARGO_PKG_VERSION"),
+        };
+        let (console, socket) = (runtimes.console.handle(), self.config.node.socket.clone());
+        tasks.start(console, "console", move |stop| async move {
+            desk::serve(desk, &socket, stop).await
+        });
+        let seen = figures::Seen {
+            cluster: self.cluster.clone(),
+            letterbox: self.letterbox.clone(),
+            counters,
+            metrics,
+        };
+        let address = self.config.telemetry.metrics_listen;
+        tasks.keep(console, "metrics", move |stop| {
+            let seen = seen.clone();
+            async move { figures::serve(bind(address, "metrics").await?, seen, stop).await }
+        });
     }
 
     fn start_background(

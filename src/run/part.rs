@@ -113,7 +113,11 @@ pub(super) async fn take_part(
     .await?;
     // Set once, here: from now on removed nodes are refused.
     let _ = known.set(agreement.state());
-    let (admission, transport, peers) = agreement.admission();
+    let (admission, transport, peers) = (
+        agreement.admission(),
+        agreement.transport(),
+        agreement.peers(),
+    );
     let folder = place.identity();
     let renewal = Renewal {
         folder,

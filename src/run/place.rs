@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     durable,
     model::{
+        limits,
         nodes::Profile,
         words::{ClusterId, Label, NodeId},
     },
@@ -20,8 +21,6 @@ use crate::{
 
 /// The format of `node.json`.
 const FORMAT: u16 = 1;
-/// Bytes of `node.json`: a few hundred, and some for each peer.
-const FILE_BYTES_MAX: u64 = 64 << 10;
 
 /// Why the data folder cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -144,15 +143,17 @@ impl Place {
     pub fn resident(&self) -> Result<Resident, PlaceError> {
         let path = self.folder.join("node.json");
         let bytes =
-            durable::read_at_most(&path, FILE_BYTES_MAX).map_err(|source| match source.kind() {
-                io::ErrorKind::NotFound => PlaceError::Empty {
-                    path: self.folder.clone(),
+            durable::read_at_most(&path, limits::RESIDENT_BYTES_MAX).map_err(
+                |source| match source.kind() {
+                    io::ErrorKind::NotFound => PlaceError::Empty {
+                        path: self.folder.clone(),
+                    },
+                    _ => PlaceError::File {
+                        path: path.clone(),
+                        source,
+                    },
                 },
-                _ => PlaceError::File {
-                    path: path.clone(),
-                    source,
-                },
-            })?;
+            )?;
         let malformed = |source| PlaceError::Malformed {
             path: path.clone(),
             source,

@@ -11,13 +11,10 @@ use crate::{
     blobs::{BlobError, Blobs},
     cluster::Cluster,
     durable,
-    model::words::BlobHash,
+    model::{limits, words::BlobHash},
     tasks::{Outcome, Stop},
     web::{Site, bundle::Unusable, public},
 };
-
-/// Bytes of the note: a hash.
-const NOTE_BYTES_MAX: u64 = 256;
 
 /// Why a version is not served.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +38,7 @@ pub(super) struct LiveSite {
 impl LiveSite {
     /// Serves the version that was served last, before the state is there. Blocking.
     pub(super) fn serve_last_good(&self) -> Option<BlobHash> {
-        let note = durable::read_at_most(&self.note, NOTE_BYTES_MAX).ok()?;
+        let note = durable::read_at_most(&self.note, limits::SITE_NOTE_BYTES_MAX).ok()?;
         let hash = std::str::from_utf8(&note).ok()?.trim().parse().ok()?;
         match load(&self.blobs, hash) {
             Ok(site) => {

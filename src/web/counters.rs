@@ -21,155 +21,67 @@ impl Count {
     }
 }
 
-/// Everything that is counted. All but `open` only grow.
-#[derive(Debug, Default)]
-pub struct Counters {
-    /// Connections open now.
-    pub open: Count,
-    /// Connections taken.
-    pub accepted: Count,
-    /// Connections closed at once because too many are open in all.
-    pub refused_total: Count,
-    /// Connections closed at once because too many are open from the same address.
-    pub refused_address: Count,
-    /// Times the system had no descriptor or memory left for a connection.
-    pub accept_failed: Count,
-    /// TLS handshakes that failed.
-    pub handshakes_failed: Count,
-    /// TLS handshakes that took too long.
-    pub handshakes_slow: Count,
-    /// Requests over HTTP/1.1.
-    pub requests_h1: Count,
-    /// Requests over HTTP/2.
-    pub requests_h2: Count,
-    /// Requests answered from the published website.
-    pub from_site: Count,
-    /// Requests answered by a page's router.
-    pub routed: Count,
-    /// Requests for host names that are not ours.
-    pub misdirected: Count,
-    /// Answers with a status of 500 or above, without those that borrowed names give on purpose.
-    pub failed: Count,
-    /// Connections ended because a request's head took too long.
-    pub slow_heads: Count,
-    /// Requests ended because their body came too slowly.
-    pub slow_bodies: Count,
-    /// Requests ended because their body was too large.
-    pub large_bodies: Count,
-    /// Connections ended because answers were not taken.
-    pub slow_readers: Count,
-    /// Connections ended because they carried nothing for too long.
-    pub idle: Count,
-    /// Connections ended because of too many control frames.
-    pub floods: Count,
-    /// Connections or requests ended by a panic: each is a fault of ours.
-    pub panics: Count,
+/// Makes the counters and their figures from one list, so that nothing is counted and not shown.
+macro_rules! counters {
+    ($($(#[doc = $help:literal])+ $name:ident,)*) => {
+        /// Everything that is counted. All but `open` only grow.
+        #[derive(Debug, Default)]
+        pub struct Counters {
+            $($(#[doc = $help])+ pub $name: Count,)*
+        }
+
+        impl Counters {
+            /// Every number with its name and what it counts, for the metrics.
+            pub fn figures(&self) -> Vec<(&'static str, &'static str, u64)> {
+                vec![$((
+                    concat!("lifeboat_web_", stringify!($name)),
+                    concat!($($help),+).trim_ascii(),
+                    self.$name.get(),
+                ),)*]
+            }
+        }
+    };
 }
 
-impl Counters {
-    /// Every number with its name and what it counts, for the metrics.
-    pub fn figures(&self) -> [(&'static str, &'static str, u64); 20] {
-        [
-            (
-                "lifeboat_web_open",
-                "Connections open now.",
-                self.open.get(),
-            ),
-            (
-                "lifeboat_web_accepted",
-                "Connections taken.",
-                self.accepted.get(),
-            ),
-            (
-                "lifeboat_web_refused_total",
-                "Connections closed at once because too many are open in all.",
-                self.refused_total.get(),
-            ),
-            (
-                "lifeboat_web_refused_address",
-                "Connections closed at once because too many are open from the same address.",
-                self.refused_address.get(),
-            ),
-            (
-                "lifeboat_web_accept_failed",
-                "Times the system had no descriptor or memory left for a connection.",
-                self.accept_failed.get(),
-            ),
-            (
-                "lifeboat_web_handshakes_failed",
-                "TLS handshakes that failed.",
-                self.handshakes_failed.get(),
-            ),
-            (
-                "lifeboat_web_handshakes_slow",
-                "TLS handshakes that took too long.",
-                self.handshakes_slow.get(),
-            ),
-            (
-                "lifeboat_web_requests_h1",
-                "Requests over HTTP/1.1.",
-                self.requests_h1.get(),
-            ),
-            (
-                "lifeboat_web_requests_h2",
-                "Requests over HTTP/2.",
-                self.requests_h2.get(),
-            ),
-            (
-                "lifeboat_web_from_site",
-                "Requests answered from the published website.",
-                self.from_site.get(),
-            ),
-            (
-                "lifeboat_web_routed",
-                "Requests answered by a page's router.",
-                self.routed.get(),
-            ),
-            (
-                "lifeboat_web_misdirected",
-                "Requests for host names that are not ours.",
-                self.misdirected.get(),
-            ),
-            (
-                "lifeboat_web_failed",
-                "Answers with a status of 500 or above, without those that borrowed names give on purpose.",
-                self.failed.get(),
-            ),
-            (
-                "lifeboat_web_slow_heads",
-                "Connections ended because a request's head took too long.",
-                self.slow_heads.get(),
-            ),
-            (
-                "lifeboat_web_slow_bodies",
-                "Requests ended because their body came too slowly.",
-                self.slow_bodies.get(),
-            ),
-            (
-                "lifeboat_web_large_bodies",
-                "Requests ended because their body was too large.",
-                self.large_bodies.get(),
-            ),
-            (
-                "lifeboat_web_slow_readers",
-                "Connections ended because answers were not taken.",
-                self.slow_readers.get(),
-            ),
-            (
-                "lifeboat_web_idle",
-                "Connections ended because they carried nothing for too long.",
-                self.idle.get(),
-            ),
-            (
-                "lifeboat_web_floods",
-                "Connections ended because of too many control frames.",
-                self.floods.get(),
-            ),
-            (
-                "lifeboat_web_panics",
-                "Connections or requests ended by a panic: each is a fault of ours.",
-                self.panics.get(),
-            ),
-        ]
-    }
+counters! {
+    /// Connections open now.
+    open,
+    /// Connections taken.
+    accepted,
+    /// Connections closed at once because too many are open in all.
+    refused_total,
+    /// Connections closed at once because too many are open from the same address.
+    refused_address,
+    /// Times the system had no descriptor or memory left for a connection.
+    accept_failed,
+    /// TLS handshakes that failed.
+    handshakes_failed,
+    /// TLS handshakes that took too long.
+    handshakes_slow,
+    /// Requests over HTTP/1.1.
+    requests_h1,
+    /// Requests over HTTP/2.
+    requests_h2,
+    /// Requests answered from the published website.
+    from_site,
+    /// Requests answered by a page's router.
+    routed,
+    /// Requests for host names that are not ours.
+    misdirected,
+    /// Answers with a status of 500 or above, without those that borrowed names give on purpose.
+    failed,
+    /// Connections ended because a request's head took too long.
+    slow_heads,
+    /// Requests ended because their body came too slowly.
+    slow_bodies,
+    /// Requests ended because their body was too large.
+    large_bodies,
+    /// Connections ended because answers were not taken.
+    slow_readers,
+    /// Connections ended because they carried nothing for too long.
+    idle,
+    /// Connections ended because of too many control frames.
+    floods,
+    /// Connections or requests ended by a panic: each is a fault of ours.
+    panics,
 }

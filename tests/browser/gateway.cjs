@@ -44,8 +44,11 @@ class Gateway {
     const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'lifeboat-browser-'));
     const program = process.env.LIFEBOAT || path.resolve('target/debug/lifeboat');
     const log = fs.openSync(path.join(folder, 'demo.log'), 'w');
-    const child = spawn(program, ['demo', '--dir', path.join(folder, 'demo')], { stdio: ['ignore', log, log] });
-    const file = path.join(folder, 'demo', 'demo.json');
+    // A range of ports of its own, so that a demo that somebody looks at meanwhile is not in the way.
+    const ports = String(20_000 + (process.pid % 300) * 100);
+    const demoFolder = path.join(folder, 'demo');
+    const child = spawn(program, ['demo', '--dir', demoFolder, '--port-base', ports], { stdio: ['ignore', log, log] });
+    const file = path.join(demoFolder, 'demo.json');
     try {
       const nodes = await until('the demo writes its demo.json', START_MS, () => {
         if (child.exitCode !== null) throw new Error(`the demo ended: ${fs.readFileSync(path.join(folder, 'demo.log'), 'utf8')}`);

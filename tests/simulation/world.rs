@@ -33,6 +33,10 @@ pub const SKEW_MS: u64 = 4_000;
 const STAMP_WITHIN_MS: u64 = 5_000;
 
 /// One line of the log.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "nearly every line is the large one"
+)]
 pub enum Line {
     Said(Stamped),
     Members {

@@ -1,5 +1,10 @@
 //! The log, the vote and the snapshots on a real disk and on one that loses what was not synced.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "in a test of storage a broken assumption is a failed test"
+)]
+
 mod crash;
 mod damage;
 mod lossy_disk;

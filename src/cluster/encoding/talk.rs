@@ -85,6 +85,8 @@ pub struct Pong {
     pub condition: Condition,
     /// Its running hash at the index that the ping named, while it still remembers.
     pub chain_at: Option<KeyedHash>,
+    /// It leads, knows that the asking node lost entries, and will send them again.
+    pub will_repair: bool,
 }
 
 impl Record for Pong {

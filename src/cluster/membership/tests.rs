@@ -312,7 +312,7 @@ async fn unsound_voters_are_refused_and_a_replacement_is_not() {
             .parse()
             .unwrap(),
     };
-    let (_, transport, _) = three.part.admission();
+    let transport = three.part.transport();
     let heard = transport
         .call(peer, Channel::Control, PATH, Default::default(), SOON)
         .await;
@@ -410,7 +410,11 @@ async fn a_certificate_is_renewed_by_a_peer_at_two_thirds_of_its_life() {
     })
     .await;
     for (node, has_peers) in [(&two, true), (&one, false)] {
-        let (admission, transport, peers) = node.part.admission();
+        let (admission, transport, peers) = (
+            node.part.admission(),
+            node.part.transport(),
+            node.part.peers(),
+        );
         let renewal = |now: Now| Renewal {
             folder: node.folder.path().to_owned(),
             tls: node.tls.clone(),

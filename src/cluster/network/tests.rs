@@ -226,7 +226,7 @@ async fn node(doors: &Doors, id: u64) -> Node {
         .unwrap();
     let heartbeats = Arc::new(AtomicUsize::new(0));
     let inbound = ToRaft {
-        answers: Some(RaftAnswers::new(raft.clone())),
+        answers: Some(RaftAnswers::new(raft.clone(), Arc::new(|_, _| true))),
         heartbeats: heartbeats.clone(),
     };
     serve(net, id, inbound);

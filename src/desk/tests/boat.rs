@@ -349,6 +349,7 @@ impl Boat {
 pub(crate) async fn until(what: &str, so: impl Fn() -> bool) {
     let waiting = async {
         while !so() {
+            // waits because what is waited for has no notification; the deadline is below
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
