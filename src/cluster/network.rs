@@ -202,11 +202,17 @@ impl<R: AsyncRuntime, N: Net> Line<R, N> {
         }
     }
 
-    /// Opens the stream of appends and answers it as long as there are requests.
-    async fn pipeline<S>(&self, input: S) -> Result<Pipeline<R>, RPCError<Types<R>>>
+    /// Opens the stream of appends and answers it as long as there are requests; nothing when there are none.
+    async fn pipeline<S>(&self, mut input: S) -> Result<Option<Pipeline<R>>, RPCError<Types<R>>>
     where
         S: Stream<Item = AppendEntriesRequest<Types<R>>> + OptionalSend + Unpin + 'static,
     {
+        // Raft waits its backoff inside this stream. A failure that came before the first request would be tried again
+        // at once, thousands of times a second for as long as the peer is gone.
+        let Some(first) = input.next().await else {
+            return Ok(None);
+        };
+        let input = futures_util::stream::once(std::future::ready(first)).chain(input);
         if !(self.may_lead)() {
             return Err(unreachable(&Why::NoMajority));
         }
@@ -226,13 +232,13 @@ impl<R: AsyncRuntime, N: Net> Line<R, N> {
             target: self.target.0,
             timeout: NO_PROGRESS,
         };
-        Ok(Pipeline {
+        Ok(Some(Pipeline {
             feeding: Some(Box::pin(feeding)),
             source,
             sent,
             answered: 0,
             timed_out,
-        })
+        }))
     }
 
     async fn send_snapshot(
@@ -318,7 +324,7 @@ impl<R: AsyncRuntime, N: Net> RaftNetworkV2<Types<R>> for Line<R, N> {
             Channel::Control => stream_append_sequential(self, input, option),
             Channel::Log | Channel::Bulk => Box::pin(async move {
                 let pipeline = self.pipeline(input).await?;
-                Ok(futures_util::stream::unfold(Some(pipeline), Pipeline::step).boxed())
+                Ok(futures_util::stream::unfold(pipeline, Pipeline::step).boxed())
             }),
         }
     }

@@ -55,7 +55,7 @@ async fn p2_every_page_and_the_conversation_open_on_every_node() -> Result<()> {
             })
             .await?;
         }
-        let list = stage.nodes[2].json(&["conversations", "list"]).await?;
+        let list = stage.nodes[2].json(&["conversations", "list", "--state", "all"]).await?;
         anyhow::ensure!(list["conversations"][0]["messages"] == 2, "{list}");
         Ok(())
     })
