@@ -71,6 +71,8 @@ pub struct Parts<N, D> {
     pub seeds: BTreeMap<NodeId, SocketAddr>,
     /// The clock.
     pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    /// Entries between two snapshots; [`limits::SNAPSHOT_EVERY`] where nothing else is wanted.
+    pub snapshot_every: u64,
     /// Reads blobs for peers.
     pub blobs: Arc<BlobReader>,
     /// Opens the authority's key, to admit newcomers and renew certificates.
@@ -155,7 +157,7 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Agreement<R, N, D> {
             address.clone(),
             leading_gate(gate.clone(), &timing),
         );
-        let settings = config(parts.profile, &parts.cluster_name);
+        let settings = config(parts.profile, &parts.cluster_name, parts.snapshot_every);
         let raft = Raft::new(parts.us.node.0, settings, network, journal, machine)
             .await
             .map_err(|it| OpenError::Raft(it.to_string()))?;

@@ -487,7 +487,7 @@ impl<R: AsyncRuntime, N: Net, SM: RaftStateMachine<Types<R>>> Membership<R, N, S
             })
             .filter(|id| near(matched.get(id).copied().flatten(), metrics.last_log_index))
             .map(NodeId)
-            .take(limits::CANDIDATES_MAX)
+            .take(limits::PROMOTION_CANDIDATES_MAX)
             .collect()
     }
 
@@ -529,7 +529,7 @@ fn best_voters(
     candidates: &[NodeId],
     must: Option<NodeId>,
 ) -> Option<BTreeSet<NodeId>> {
-    let candidates = &candidates[..candidates.len().min(limits::CANDIDATES_MAX)];
+    let candidates = &candidates[..candidates.len().min(limits::PROMOTION_CANDIDATES_MAX)];
     (1..1u32 << candidates.len())
         .map(|chosen| {
             let added = candidates

@@ -202,17 +202,39 @@ impl<R: AsyncRuntime, N: Net> Line<R, N> {
         }
     }
 
-    /// Opens the stream of appends and answers it as long as there are requests; nothing when there are none.
-    async fn pipeline<S>(&self, mut input: S) -> Result<Option<Pipeline<R>>, RPCError<Types<R>>>
+    /// Opens the stream of appends and answers it as long as there are requests.
+    async fn pipeline<S>(&self, mut input: S) -> Result<Pipeline<R>, RPCError<Types<R>>>
     where
         S: Stream<Item = AppendEntriesRequest<Types<R>>> + OptionalSend + Unpin + 'static,
     {
-        // Raft waits its backoff inside this stream. A failure that came before the first request would be tried again
-        // at once, thousands of times a second for as long as the peer is gone.
-        let Some(first) = input.next().await else {
-            return Ok(None);
+        let (sink, source) = match self.open_pipeline().await {
+            Ok(ends) => ends,
+            Err(error) => {
+                // openraft waits out its backoff inside this stream and nowhere else: an error that comes before the
+                // first request is asked for is tried again at once, thousands of times a second.
+                let (_, longest) = limits::PEER_BACKOFF_MS;
+                let _ = tokio::time::timeout(Duration::from_millis(longest), input.next()).await;
+                return Err(error);
+            }
         };
-        let input = futures_util::stream::once(std::future::ready(first)).chain(input);
+        let sent = Arc::new(AtomicU64::new(0));
+        let feeding = feed(input, sink, self.may_lead.clone(), sent.clone());
+        let timed_out = Timeout {
+            action: RPCTypes::AppendEntries,
+            id: self.transport.us().node.0,
+            target: self.target.0,
+            timeout: NO_PROGRESS,
+        };
+        Ok(Pipeline {
+            feeding: Some(Box::pin(feeding)),
+            source,
+            sent,
+            answered: 0,
+            timed_out,
+        })
+    }
+
+    async fn open_pipeline(&self) -> Result<(FrameSink, FrameSource), RPCError<Types<R>>> {
         if !(self.may_lead)() {
             return Err(unreachable(&Why::NoMajority));
         }
@@ -222,23 +244,7 @@ impl<R: AsyncRuntime, N: Net> Line<R, N> {
             .transport
             .open_stream(peer, self.channel, paths::APPEND_STREAM, opening)
             .await;
-        let (sink, source) =
-            opened.map_err(|error| self.failed(error, RPCTypes::AppendEntries, opening))?;
-        let sent = Arc::new(AtomicU64::new(0));
-        let feeding = feed(input, sink, self.may_lead.clone(), sent.clone());
-        let timed_out = Timeout {
-            action: RPCTypes::AppendEntries,
-            id: self.transport.us().node.0,
-            target: self.target.0,
-            timeout: NO_PROGRESS,
-        };
-        Ok(Some(Pipeline {
-            feeding: Some(Box::pin(feeding)),
-            source,
-            sent,
-            answered: 0,
-            timed_out,
-        }))
+        opened.map_err(|error| self.failed(error, RPCTypes::AppendEntries, opening))
     }
 
     async fn send_snapshot(
@@ -323,8 +329,15 @@ impl<R: AsyncRuntime, N: Net> RaftNetworkV2<Types<R>> for Line<R, N> {
             // A heartbeat is a stream of one: a call is cheaper than a stream.
             Channel::Control => stream_append_sequential(self, input, option),
             Channel::Log | Channel::Bulk => Box::pin(async move {
+                let mut input = input;
+                // openraft waits between attempts before it gives out the first request. Asked for a connection first,
+                // a peer that is down would be tried again at once, for ever, and the leader would do nothing else.
+                let Some(first) = input.next().await else {
+                    return Ok(futures_util::stream::empty().boxed());
+                };
+                let input = futures_util::stream::iter([first]).chain(input);
                 let pipeline = self.pipeline(input).await?;
-                Ok(futures_util::stream::unfold(pipeline, Pipeline::step).boxed())
+                Ok(futures_util::stream::unfold(Some(pipeline), Pipeline::step).boxed())
             }),
         }
     }

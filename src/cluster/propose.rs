@@ -162,6 +162,10 @@ impl<R: AsyncRuntime, N: Net, SM: RaftStateMachine<Types<R>>> Proposer<R, N, SM>
             Ok(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(to)))) => {
                 Attempt::Elsewhere(to.leader_id.map(NodeId))
             }
+            // Thrown out of this node's log by the next leader, who may have it all the same.
+            Ok(Err(RaftError::APIError(ClientWriteError::LogEntryDiscarded(_)))) => {
+                Attempt::Unclear
+            }
             Ok(Err(RaftError::APIError(error))) => Attempt::Halted(error.to_string()),
             Ok(Err(RaftError::Fatal(fatal))) => Attempt::Halted(fatal.to_string()),
             Err(_) => Attempt::Unclear,

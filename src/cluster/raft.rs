@@ -128,7 +128,9 @@ pub const fn timing(profile: Profile) -> Timing {
 }
 
 /// openraft's settings for a profile. Each departure from its defaults answers a known way to fail.
-pub fn config(profile: Profile, cluster_name: &str) -> Arc<openraft::Config> {
+///
+/// `snapshot_every` is the distance between two snapshots, in entries.
+pub fn config(profile: Profile, cluster_name: &str, snapshot_every: u64) -> Arc<openraft::Config> {
     let times = timing(profile);
     let config = openraft::Config {
         cluster_name: cluster_name.to_owned(),
@@ -161,11 +163,9 @@ pub fn config(profile: Profile, cluster_name: &str) -> Arc<openraft::Config> {
         api_batch_linger_ms: 0,
         // Must exceed the distance between snapshots, or a snapshot would not end the lag.
         replication_lag_threshold: 60_000,
-        // A snapshot is a cheap clone written in the background, yet each costs a full write of the
-        // state; 20,000 entries are some minutes of the heaviest use.
-        snapshot_policy: SnapshotPolicy::LogsSinceLast(20_000),
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(snapshot_every),
         // A follower that missed these catches up from the log, without a snapshot.
-        max_in_snapshot_log_to_keep: 5_000,
+        max_in_snapshot_log_to_keep: snapshot_every / 4,
         // Deleting one row at a time would cost one fsync an entry.
         purge_batch_size: 256,
         // 65,536 by default: a queue that long only hides that the cluster cannot keep up.
@@ -184,12 +184,13 @@ pub fn config(profile: Profile, cluster_name: &str) -> Arc<openraft::Config> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::limits;
 
     #[test]
     fn every_profile_is_accepted_by_openraft_and_keeps_its_inequalities() {
         for profile in Profile::ALL {
             let times = timing(profile);
-            let config = config(profile, "test");
+            let config = config(profile, "test", limits::SNAPSHOT_EVERY);
             assert_eq!(config.enable_pre_vote, Some(true));
             assert_eq!(config.enable_leader_restore, Some(false));
             assert!(times.probe_ms >= 2 * times.election_max_ms, "{profile:?}");

@@ -165,8 +165,11 @@ impl Problem {
             | Refusal::Leased { .. }
             | Refusal::StaleEpoch
             | Refusal::NotDue
-            | Refusal::NotAllowed { .. } => Self::new(Kind::Refused, StatusCode::CONFLICT, title)
-                .because(why, "nothing was changed; remove the reason and ask again"),
+            | Refusal::NotAllowed { .. }
+            | Refusal::ConversationFull { .. } => {
+                Self::new(Kind::Refused, StatusCode::CONFLICT, title)
+                    .because(why, "nothing was changed; remove the reason and ask again")
+            }
         }
     }
 

@@ -170,8 +170,7 @@ pub(super) fn add(
         .get_mut(&id)
         .ok_or_else(|| Refusal::unknown("conversation"))?;
     if conversation.messages.len() >= limits::CONVERSATION_MESSAGES_MAX {
-        return Err(Refusal::TooMany {
-            what: "messages in this conversation".to_owned(),
+        return Err(Refusal::ConversationFull {
             most: limits::CONVERSATION_MESSAGES_MAX as u64,
         });
     }

@@ -37,6 +37,10 @@ pub const NODES_MAX: usize = 32;
 pub const TOKENS_MAX: usize = 64;
 /// How long after its admission a node is let in by itself; later one that is no member has left, and stays out.
 pub const ADMITTED_LATELY_MS: u64 = 3_600_000;
+/// Learners that are weighed for promotion at once: every set of them is looked at, and two to this is still little.
+pub const PROMOTION_CANDIDATES_MAX: usize = 8;
+/// Entries between two snapshots: each costs a full write of the state, and 20,000 are some minutes of the heaviest use.
+pub const SNAPSHOT_EVERY: u64 = 20_000;
 /// Entries that a learner may lack and still count as caught up: a moment's worth under load.
 pub const CAUGHT_UP_ENTRIES: u64 = 1_000;
 /// The longest a join token may live: a day, as it opens the cluster.
@@ -128,8 +132,6 @@ pub const CLOCK_SKEW_MS_MAX: i64 = 5_000;
 /// How long the log's disk may take for one write before a leader hands over: longer than any honest hiccup, and
 /// shorter than a customer's patience.
 pub const DISK_STALL_MS: u64 = 2_000;
-/// Learners that are weighed at once for promotion: every set of them is looked at, and two to this is still little.
-pub const CANDIDATES_MAX: usize = 8;
 /// Bytes of the record of who lives in a data folder: a few hundred, and some for each peer.
 pub const RESIDENT_BYTES_MAX: u64 = 64 << 10;
 /// Bytes of the note of which website was served last: a hash.

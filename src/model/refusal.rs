@@ -113,6 +113,12 @@ pub enum Refusal {
         /// What kind of actor asked.
         actor: String,
     },
+    /// The conversation holds all it may; its customer is asked to begin another one.
+    #[error("this conversation has {most} messages, which is the most; please begin a new one")]
+    ConversationFull {
+        /// The bound.
+        most: u64,
+    },
 }
 
 impl Refusal {

@@ -418,6 +418,41 @@ fn a_letterbox_mark_closes_gaps_and_counts_repeats_and_refusals() {
 }
 
 #[test]
+fn a_conversation_that_is_full_refuses_for_good_and_says_so() {
+    let mut story = Story::founded();
+    story.by(Actor::Customer, opening(7));
+    let conversation = ConversationId([7; 16]);
+    if let Some(full) = story.state.conversations.get_mut(&conversation) {
+        let first = full.messages[0].clone();
+        full.messages.extend(std::iter::repeat_n(
+            first,
+            limits::CONVERSATION_MESSAGES_MAX - 1,
+        ));
+    }
+    let body = sealed(7);
+    let proposal = story.proposal(
+        Actor::Customer,
+        Command::AddMessage {
+            conversation,
+            body,
+            taken: Timestamp(1),
+        },
+    );
+    let stamped = Stamped {
+        at: Timestamp(9),
+        proposal,
+    };
+    let reply = story.state.apply(&Entry {
+        index: 99,
+        stamped: &stamped,
+    });
+    let most = limits::CONVERSATION_MESSAGES_MAX as u64;
+    let refusal = Refusal::ConversationFull { most };
+    assert!(!refusal.may_pass());
+    assert_eq!(reply, Reply::Refused(refusal));
+}
+
+#[test]
 fn time_never_runs_backwards() {
     let mut story = Story::founded();
     let proposal = story.proposal(Actor::Customer, opening(1));

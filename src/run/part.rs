@@ -24,7 +24,7 @@ use crate::{
         serve::Range,
         sqlite::SqliteDisk,
     },
-    model::{State, words::NodeId},
+    model::{State, limits, words::NodeId},
     seal::Keyring,
     tls::{
         identity::{Identity, IdentityError},
@@ -141,6 +141,7 @@ pub(super) async fn take_part(
         disk,
         seeds: resident.seeds.clone(),
         clock: Arc::new(clock::now),
+        snapshot_every: limits::SNAPSHOT_EVERY,
         blobs: blob_reader(blobs),
         keyring,
     })

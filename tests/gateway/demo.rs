@@ -3,10 +3,11 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// The longest that processes may take to end after the demo has.
-const ENDED_WITHIN: Duration = Duration::from_secs(30);
+/// How often, and how far apart, it is looked whether processes have ended after the demo has: for 30 s.
+const LOOKS: u32 = 600;
+const LOOK: Duration = Duration::from_millis(50);
 
 fn demo(folder: &Path, ports: &str, more: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lifeboat"));
@@ -22,16 +23,16 @@ fn demo(folder: &Path, ports: &str, more: &[&str]) -> Command {
 /// Starts a demo and waits until it says how to stop it; its ids of processes are in its file by then.
 fn started(folder: &Path, ports: &str) -> (Child, Vec<u64>) {
     let mut child = demo(folder, ports, &[]).spawn().unwrap();
-    let mut said = String::new();
-    for line in BufReader::new(child.stdout.as_mut().unwrap()).lines() {
-        let line = line.unwrap();
-        said.push_str(&line);
-        if line.contains("Ctrl-C") {
-            let text = std::fs::read_to_string(folder.join("demo.json")).unwrap();
-            return (child, processes(&serde_json::from_str(&text).unwrap()));
-        }
-    }
-    panic!("the demo did not start: {said}");
+    let lines = BufReader::new(child.stdout.as_mut().unwrap()).lines();
+    let said: Vec<String> = lines
+        .map(Result::unwrap)
+        .take_while(|line| !line.contains("Ctrl-C"))
+        .collect();
+    let Ok(text) = std::fs::read_to_string(folder.join("demo.json")) else {
+        child.wait().unwrap();
+        panic!("the demo did not start: {said:?}");
+    };
+    (child, processes(&serde_json::from_str(&text).unwrap()))
 }
 
 fn processes(facts: &serde_json::Value) -> Vec<u64> {
@@ -53,12 +54,14 @@ fn lives(pid: u64) -> bool {
 }
 
 fn until_gone(pids: &[u64]) {
-    let end = Instant::now() + ENDED_WITHIN;
-    while pids.iter().any(|pid| lives(*pid)) {
-        assert!(Instant::now() < end, "some of {pids:?} are left behind");
+    for _ in 0..LOOKS {
+        if !pids.iter().any(|pid| lives(*pid)) {
+            return;
+        }
         // waits because another process's end cannot be awaited
-        std::thread::sleep(Duration::from_millis(50));
+        std::thread::sleep(LOOK);
     }
+    panic!("some of {pids:?} are left behind");
 }
 
 #[test]

@@ -189,7 +189,7 @@ impl World {
             && self.flights.is_empty()
             && let Some(due) = outbox::next_due(&self.agreed)
         {
-            self.now_ms = self.now_ms.max(due.0);
+            self.now_ms = self.now_ms.max(due.0.min(self.now_ms + 2 * 3_600_000));
         }
         for id in self.up() {
             self.catch_up(id, u64::MAX);

@@ -1,6 +1,43 @@
-//! Many short lives of a small cluster, each derived from one seed: the real model in a made-up world.
+//! What this house promises, in made-up worlds that one seed decides about.
 //!
-//! `LIFEBOAT_SEEDS=2000` runs that many; `LIFEBOAT_SEED=17` runs one, and tells its story when it fails.
+//! Two simulations. The *model* one (`world`, `workers`, `life`) runs the real `lifeboat::model` by the thousand steps:
+//! replicas that lag, clocks that differ, proposals whose fate nobody learns, machines that stop at any moment; every
+//! place where a real worker waits ends a step. Consensus is replaced by what it promises. Each property has a file in
+//! `invariants` and judges every entry as it is agreed on. The *cluster* one (`cluster`) runs the real agreement, with
+//! Raft, journal, snapshots, transport and membership, under turmoil.
+//!
+//! `LIFEBOAT_SEEDS=2000` runs that many lives of the model and a fortieth of it of the cluster. `LIFEBOAT_SEED=17` runs
+//! one, which tells its story when it fails (for the cluster: always, with `--nocapture`).
+//!
+//! **Does it find anything?** `planted` holds bugs around the real model and in the workers; a test requires that each
+//! is found. Beside that, these were planted in a copy of the model's source, one at a time, and found by:
+//!
+//! | planted in `src/model` | found by (first seed of 80) |
+//! | --- | --- |
+//! | a lease is granted while another node holds one | one lease at a time (1) |
+//! | a late "accepted" is refused | accepted is final (1) |
+//! | a repeat from a letterbox is applied twice | applied once (1) |
+//! | the old due time stays in the index | the state is sound (1) |
+//! | `set_members` does not look at the wanted site | live is held by a majority (1) |
+//! | a letterbox mark skips a gap | box marks (1) |
+//! | time runs backwards | time goes on (1) |
+//! | answers are forgotten after ten minutes | applied once (1) |
+//! | a message is put in front of the others | acknowledged is kept (1) |
+//! | what is handed back is never due again | what is due gets done (1) |
+//! | a support address that refuses for good is given up | support is told (15) |
+//! | an expired lease is never free | what is due gets done (1) |
+//! | half of the voters count as a majority | live is held by a majority (1) |
+//! | a learner can be forgotten while it is a member | node ids (11) |
+//! | a token's uses are not counted | node ids (1) |
+//! | refused actions are not recorded | the record is complete (1) |
+//! | quarantine is turned round | support is told (1) |
+//! | a release forwards the first message only | support is told (3) |
+//! | a bundle published again keeps its old holders | live is held by a majority (1) |
+//! | an acceptance does not mark its message | support is told (1) |
+//! | an outcome is taken under any epoch | sent under lease (57) |
+//!
+//! What it found in the real house: a bundle published again went live while most had deleted it (model); a leader
+//! with a dead peer that tried again without a pause, for ever (cluster, `network`).
 
 #![allow(
     clippy::wildcard_enum_match_arm,
@@ -11,6 +48,7 @@
     reason = "in a simulation a broken assumption is a failed test"
 )]
 
+mod cluster;
 mod dice;
 mod invariants;
 mod life;

@@ -92,6 +92,7 @@ impl Node {
             disk: SqliteDisk::open(&folder.path().join("raft")).unwrap(),
             seeds,
             clock: Arc::new(clock::now),
+            snapshot_every: limits::SNAPSHOT_EVERY,
             blobs: Arc::new(|_, _| Box::pin(std::future::ready(None))),
             keyring: Arc::new(keyring),
         })

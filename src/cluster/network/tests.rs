@@ -54,6 +54,8 @@ type Doors = Arc<Mutex<BTreeMap<SocketAddr, mpsc::Sender<(DuplexStream, NodeId)>
 struct Memory {
     us: NodeId,
     doors: Doors,
+    /// How long a dial takes.
+    distance: Duration,
     arrivals: tokio::sync::Mutex<mpsc::Receiver<(DuplexStream, NodeId)>>,
 }
 
@@ -70,11 +72,16 @@ fn peer(node: u64) -> Peer {
 
 impl Memory {
     fn new(doors: &Doors, node: u64) -> Arc<Self> {
+        Self::at_a_distance(doors, node, Duration::ZERO)
+    }
+
+    fn at_a_distance(doors: &Doors, node: u64, distance: Duration) -> Arc<Self> {
         let (door, arrivals) = mpsc::channel(8);
         doors.lock().unwrap().insert(address(node), door);
         Arc::new(Self {
             us: NodeId(node),
             doors: doors.clone(),
+            distance,
             arrivals: tokio::sync::Mutex::new(arrivals),
         })
     }
@@ -96,6 +103,8 @@ impl Net for Memory {
             source: io::ErrorKind::ConnectionRefused.into(),
         };
         let (ours, theirs) = duplex(64 * 1_024);
+        // waits because the way is long
+        tokio::time::sleep(self.distance).await;
         door.ok_or_else(refused)?
             .send((theirs, self.us))
             .await
@@ -221,9 +230,15 @@ async fn node(doors: &Doors, id: u64) -> Node {
         addresses(),
         Arc::new(move || gate.load(Ordering::Relaxed)),
     );
-    let raft = Raft::new(id, config(Profile::Near, "test"), network, journal, machine)
-        .await
-        .unwrap();
+    let raft = Raft::new(
+        id,
+        config(Profile::Near, "test", 20_000),
+        network,
+        journal,
+        machine,
+    )
+    .await
+    .unwrap();
     let heartbeats = Arc::new(AtomicUsize::new(0));
     let inbound = ToRaft {
         answers: Some(RaftAnswers::new(raft.clone(), Arc::new(|_, _| true))),
@@ -466,6 +481,36 @@ async fn a_vote_that_cannot_be_asked_for_is_an_error_and_never_a_grant() {
         let asked = RaftNetworkV2::vote(&mut line, request(), option.clone()).await;
         assert!(matches!(asked, Err(RPCError::Unreachable(_))), "{asked:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dial_outlives_the_patience_of_who_began_it() {
+    let doors = Doors::default();
+    let (far, patience) = (Duration::from_millis(450), Duration::from_millis(90));
+    let silent = ToRaft {
+        answers: None,
+        heartbeats: Arc::default(),
+    };
+    serve(Memory::new(&doors, 2), 2, silent);
+    let transport = transport(Memory::at_a_distance(&doors, 1, far), 1);
+    let beat = || transport.call(peer(2), Channel::Control, "nothing", Bytes::new(), patience);
+    for _ in 0..4 {
+        let early = beat().await.unwrap_err();
+        assert!(matches!(early, CallError::Unreachable { .. }), "{early:?}");
+    }
+    // waits because the dial that the first one began is under way
+    tokio::time::sleep(far).await;
+    let answered = beat().await.unwrap_err();
+    assert!(
+        matches!(
+            answered,
+            CallError::Refused {
+                refused: Refused::UnknownPath,
+                ..
+            }
+        ),
+        "{answered:?}"
+    );
 }
 
 fn nothing_to_append() -> AppendEntriesRequest<Types<TokioRuntime>> {

@@ -454,11 +454,10 @@ async fn silent_callers_do_not_keep_members_out() {
         silent.push(TcpStream::connect(two.peer.address).await.unwrap());
     }
     assert_eq!(echo(&one, two.peer).await.unwrap(), "1 says hello");
-    assert_eq!(
-        silent[0].read(&mut [0; 8]).await.unwrap_or(0),
-        0,
-        "the oldest made room"
-    );
+    // Well before its own time is up, so it is the flood that ended it.
+    let ended = Duration::from_millis(limits::PEER_HANDSHAKE_MS / 3);
+    let read = timeout(ended, silent[0].read(&mut [0; 8])).await;
+    assert_eq!(read.expect("the oldest made room").unwrap_or(0), 0);
 }
 
 #[tokio::test]
@@ -511,19 +510,6 @@ async fn a_call_without_an_answer_may_have_been_done() {
     );
     assert_eq!(hung.load(Ordering::SeqCst), 1);
     assert_eq!(echo(&one, two.peer).await.unwrap(), "1 says hello");
-}
-
-#[tokio::test]
-async fn a_dial_outlives_the_patience_of_who_began_it() {
-    let (one, two) = Maker::new().pair().await;
-    let instant = Duration::from_micros(1);
-    let early = one
-        .transport
-        .call(two.peer, Channel::Control, "echo", Bytes::new(), instant)
-        .await
-        .unwrap_err();
-    assert!(!early.may_have_been_done(), "{early:?}");
-    assert!(echo(&one, two.peer).await.is_ok());
 }
 
 #[tokio::test]
