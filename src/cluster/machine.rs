@@ -128,6 +128,8 @@ pub struct Published {
     /// What went wrong so far.
     pub faults: Arc<Faults>,
     hashes: Arc<Mutex<Hashes>>,
+    /// Kept so that nobody who waits for changes is told of an end when Raft ends: the node goes on without it (P3).
+    _applied: watch::Sender<u64>,
 }
 
 impl Published {
@@ -224,6 +226,7 @@ impl<D: Disk> Machine<D> {
             snapshot: keeper.reaches.subscribe(),
             faults,
             hashes: Arc::new(Mutex::new(hashes)),
+            _applied: applied.clone(),
         };
         let membership = meta.last_membership;
         let machine = Machine {

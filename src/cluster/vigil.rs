@@ -125,7 +125,13 @@ async fn ping_one<R: AsyncRuntime, N: Net, D: Disk>(
     else {
         return;
     };
+    let was_silent = !seat.neighbours.reachable(node);
     seat.neighbours.answered(node, sent, own, &pong.condition);
+    if was_silent {
+        // It is back: a leader sends it what it missed now, not when the wait of seconds is over. When Raft has ended
+        // there is nothing to send.
+        let _ = seat.raft.trigger().reset_backoff([node.0]).await;
+    }
     compare(&seat, node, pong.condition.applied, pong.condition.chain);
     if let (Some(ours), Some(theirs)) = (asked.1, pong.chain_at) {
         seat.neighbours.compared(node, asked.0, ours == theirs);
@@ -262,20 +268,21 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Vigil<R, N, D> {
         let metrics = seat.raft.metrics().borrow_watched().clone();
         let halted = halted(seat);
         let leader = metrics.current_leader.map(NodeId);
-        let role = match metrics.state {
-            _ if halted.is_some() => RaftRole::Halted,
-            ServerState::Leader => RaftRole::Leader,
-            ServerState::Candidate => RaftRole::Candidate,
-            ServerState::Follower => RaftRole::Follower,
-            ServerState::Learner => RaftRole::Learner,
-            ServerState::Shutdown => RaftRole::Halted,
-        };
         let held = halted.is_none()
             && match leader {
                 Some(leader) if leader == seat.us.node => seat.leads(),
                 Some(leader) => seat.neighbours.leads(leader),
                 None => false,
             };
+        let role = match metrics.state {
+            _ if halted.is_some() => RaftRole::Halted,
+            ServerState::Leader if held => RaftRole::Leader,
+            // It leads nobody: to Raft it does until it hears of another leader.
+            ServerState::Leader | ServerState::Follower => RaftRole::Follower,
+            ServerState::Candidate => RaftRole::Candidate,
+            ServerState::Learner => RaftRole::Learner,
+            ServerState::Shutdown => RaftRole::Halted,
+        };
         if held {
             self.lost_since = now;
         }

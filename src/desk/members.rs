@@ -193,17 +193,17 @@ async fn remove(
 ) -> Result<Json<Done>, Problem> {
     let state = desk.cluster.state();
     let node = find(&state, &node)?;
+    let says = format!("{node} is gone; its number is never used again");
     if state.members().contains(&node) {
         let change = MemberChange::Remove(node);
-        try_change(&desk, &asking, &body.bytes, change, body.value.force).await?;
+        // The change forgets the node as its last step.
+        return changed(&desk, &asking, &body.bytes, change, body.value.force, says).await;
     }
     let id = asking.id(&[&body.bytes[..], b"forget"].concat());
     let what = format!("letting {node} go");
     desk.propose(&asking, id, &what, Command::ForgetNode { node })
         .await?;
-    Ok(Json(Done {
-        says: format!("{node} is gone; its number is never used again"),
-    }))
+    Ok(Json(Done { says }))
 }
 
 async fn replace(

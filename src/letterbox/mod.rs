@@ -112,8 +112,10 @@ impl Letterbox {
             return Posted::Unsure("this server has too much to do at the moment".to_owned());
         }
         let hold_after = Duration::from_millis(limits::HOLD_AFTER_MS);
-        if let Ok(Ok(outcome)) = tokio::time::timeout(hold_after, &mut on_agreed).await {
-            return outcome;
+        match tokio::time::timeout(hold_after, &mut on_agreed).await {
+            Ok(Ok(outcome)) => return outcome,
+            Ok(Err(_)) => return Posted::Unsure("the letterbox is stopping".to_owned()),
+            Err(_) => {}
         }
         let patience = Duration::from_millis(limits::STORE_PATIENCE_MS);
         let failure = match tokio::time::timeout(patience, on_stored).await {

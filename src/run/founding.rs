@@ -15,6 +15,7 @@ use crate::{
         ProposeError,
         agreement::OpenError,
         joining::{self, JoinError},
+        sqlite::SqliteDisk,
     },
     config::Config,
     model::{
@@ -190,6 +191,8 @@ pub fn join(config: &Config, token: &JoinToken) -> Result<Resident, FoundError> 
             .map_err(|_| nonsense("peer's address")(Wrong::wanted("an address and a port")))?;
         resident.seeds.insert(*node, address);
     }
+    // An empty log from the start, so that one that is missing later is known to be lost, with the vote in it.
+    drop(SqliteDisk::open(&place.raft()).map_err(NoPart::Disk)?);
     place.settle(&resident)?;
     Ok(resident)
 }

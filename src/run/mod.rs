@@ -131,8 +131,10 @@ pub fn run(config: &Config, metrics: Metrics, until: UntilStopped) -> Result<(),
 
     // Raft first, so that everything else can propose.
     let listen = config.cluster.listen;
-    let taking_part = part::take_part(&place, &resident, listen, blobs.clone(), keyring.clone());
-    let taking_part = runtimes.raft.block_on(taking_part);
+    let taking_part = runtimes.raft.block_on(async {
+        part::must_have_log(&place)?;
+        part::take_part(&place, &resident, listen, blobs.clone(), keyring.clone()).await
+    });
     let (cluster, agreement) = start_agreement(&mut tasks, &runtimes, resident.node, taking_part);
     let (letterbox, postman) = Letterbox::open(&place.letterbox(), cluster.clone())?;
     let incarnation = letterbox.health().incarnation;

@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    path::PathBuf,
     sync::{Arc, OnceLock},
 };
 
@@ -57,12 +58,45 @@ pub enum NoPart {
         #[source]
         source: std::io::Error,
     },
+    /// There is no log where there must be one.
+    #[error(
+        "the log in {} is gone, and with it the vote, so that this node could vote twice; it must join again as a new node",
+        folder.display()
+    )]
+    LogGone {
+        /// Where it was.
+        folder: PathBuf,
+    },
     /// The disk of log and snapshots cannot be opened.
     #[error("the disk of log and snapshots cannot be used")]
     Disk(#[from] DiskError),
     /// Raft cannot run.
     #[error(transparent)]
     Open(#[from] OpenError),
+}
+
+/// Refuses to take part where the log is gone that founding or joining made: a replaced disk, a wrong mount.
+///
+/// # Errors
+/// [`NoPart::LogGone`]. What is there and cannot be read is for the disk to say.
+pub(super) fn must_have_log(place: &Place) -> Result<(), NoPart> {
+    let folder = place.raft();
+    let Ok(mut entries) = std::fs::read_dir(&folder) else {
+        return match folder.exists() {
+            true => Ok(()),
+            false => Err(NoPart::LogGone { folder }),
+        };
+    };
+    let is_log = |entry: std::io::Result<std::fs::DirEntry>| {
+        entry.is_ok_and(|it| {
+            it.path().extension().is_some_and(|it| it == "db")
+                && it.metadata().is_ok_and(|it| it.len() > 0)
+        })
+    };
+    match entries.any(is_log) {
+        true => Ok(()),
+        false => Err(NoPart::LogGone { folder }),
+    }
 }
 
 /// Opens everything that taking part needs. Runs on the Raft runtime, where its tasks will be.

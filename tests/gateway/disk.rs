@@ -1,0 +1,133 @@
+//! P3 on a disk that hangs or whose fsync fails: strace holds up, or refuses, every sync of the leader. It stops
+//! leading, the others go on, its pages stay, and nothing that was acknowledged is lost or doubled.
+
+use std::process::Stdio;
+
+use anyhow::{Context, Result};
+use lifeboat::clock;
+use tokio::process::{Child, Command};
+
+use crate::harness::conversations::exactly_once_on;
+use crate::harness::ledger::Crowd;
+use crate::harness::node::{Node, signal};
+use crate::harness::stage::{play, small_write};
+use crate::harness::{skipped, tell, until};
+
+/// Every sync of a process goes wrong while this is held.
+struct Fault {
+    strace: Child,
+}
+
+impl Fault {
+    /// Lets every sync of this node meet `what`, in strace's words.
+    async fn on(node: &Node, what: &str) -> Result<Fault> {
+        let pid = node.pid()?;
+        let strace = Command::new("strace")
+            .args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync,fdatasync"])
+            .args(["-e", &format!("inject=fsync,fdatasync:{what}")])
+            .args(["-p", &pid.to_string()])
+            .stdin(Stdio::null())
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()?;
+        until("strace has hold of every thread", async || {
+            for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+                let status = std::fs::read_to_string(task?.path().join("status"))?;
+                if status.lines().any(|line| line == "TracerPid:\t0") {
+                    return Ok(None);
+                }
+            }
+            Ok(Some(()))
+        })
+        .await?;
+        Ok(Fault { strace })
+    }
+
+    async fn over(mut self) -> Result<()> {
+        signal(self.strace.id().context("strace ended")?, "TERM").await?;
+        self.strace.wait().await?;
+        Ok(())
+    }
+}
+
+/// Whether strace may do this here.
+async fn possible(story: &str) -> bool {
+    let tried = Command::new("strace")
+        .args(["-qq", "-o", "/dev/null", "-e", "inject=fsync:error=EIO", "true"])
+        .stderr(Stdio::null())
+        .status()
+        .await;
+    let works = tried.is_ok_and(|it| it.success());
+    if !works {
+        skipped(story, "strace is missing or not allowed (Debian package strace)");
+    }
+    works
+}
+
+/// The leader's disk meets `what` while customers write; says what it told meanwhile.
+async fn leader_with(story: &str, what: &str) -> Result<()> {
+    play(3, async |stage| {
+        let leader = stage.leader().await?;
+        let others = stage.others(&[leader]);
+        let crowd = Crowd::start(stage, story, 6, 60);
+        let took = async |count: usize| {
+            until("letters are taken", async || {
+                Ok((crowd.taken() >= count).then_some(()))
+            })
+            .await
+        };
+        took(20).await?;
+        let fault = Fault::on(&stage.nodes[leader], what).await?;
+        let began = clock::monotonic();
+        stage.leader_among(&others).await?;
+        until("the others decide", async || {
+            small_write(&stage.nodes[others[0]], "without the sick one").await.map(Some)
+        })
+        .await?;
+        tell(&format!("{what}: another leader decides after {:.1} s", began.elapsed().as_secs_f64()));
+        took(crowd.taken() + 20).await?;
+        let sick = &mut stage.nodes[leader];
+        anyhow::ensure!(sick.ended()?.is_none(), "the node ended");
+        let sick = &stage.nodes[leader];
+        let told = until("it says that it does not lead, and why", async || {
+            let told = sick.status().await?;
+            let why = told["alarms"].as_array().is_some_and(|it| !it.is_empty());
+            Ok((why && told["agreement"]["role"] != "leader").then_some(told))
+        })
+        .await?;
+        tell(&format!(
+            "it says: role {}, halted {}, alarms {}",
+            told["agreement"]["role"], told["agreement"]["halted"], told["alarms"]
+        ));
+        let mut browser = stage.browser()?;
+        browser.read(stage.nodes[leader].https(), "/").await?;
+        fault.over().await?;
+        let tally = crowd.enough().await?;
+        tell(&tally.told());
+        if stage.nodes[leader].status().await?["agreement"]["halted"].is_string() {
+            stage.nodes[leader].stop().await?;
+            stage.nodes[leader].up().await?;
+        }
+        stage.all_agree().await?;
+        let nodes: Vec<&Node> = stage.nodes.iter().collect();
+        exactly_once_on(&nodes, &tally.letters).await
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p3_a_leader_whose_disk_hangs_stops_leading_and_serves_on() -> Result<()> {
+    if !possible("a disk that hangs").await {
+        return Ok(());
+    }
+    // Ten minutes: for this story, for ever.
+    leader_with("hang", "delay_enter=600000000").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p3_a_leader_whose_fsync_fails_trusts_its_log_no_more_and_serves_on() -> Result<()> {
+    if !possible("an fsync that fails").await {
+        return Ok(());
+    }
+    leader_with("fsync", "error=EIO").await
+}

@@ -1,0 +1,231 @@
+//! A customer's browser: real HTTPS with checked certificates, one connection kept open, no JavaScript. Any node can be
+//! asked; a connection that broke is opened anew by the next request.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::header::{ACCEPT_LANGUAGE, CONTENT_TYPE, HOST, LOCATION};
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use lifeboat::tls::outgoing;
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+/// The longest that a customer waits for a page.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A browser with at most one open connection.
+pub struct Browser {
+    trust: TlsConnector,
+    open: Option<(SocketAddr, SendRequest<Full<Bytes>>)>,
+}
+
+/// A page that was read.
+#[derive(Debug)]
+pub struct Page {
+    pub status: StatusCode,
+    pub location: Option<String>,
+    pub text: String,
+}
+
+/// A form as a browser holds it: where it goes, and its hidden fields.
+#[derive(Debug, Clone)]
+pub struct Form {
+    action: String,
+    hidden: Vec<(String, String)>,
+}
+
+impl Browser {
+    /// A browser that trusts the authority in `ca`.
+    ///
+    /// # Errors
+    /// When the file cannot be used.
+    pub fn new(ca: &Path) -> Result<Browser> {
+        let trust = outgoing::connector(Some(ca)).context("cannot trust the certificate")?;
+        Ok(Browser { trust, open: None })
+    }
+
+    /// Reads a page.
+    ///
+    /// # Errors
+    /// When there is no whole answer in time.
+    pub async fn get(&mut self, at: SocketAddr, path: &str) -> Result<Page> {
+        self.ask(at, Method::GET, path, String::new()).await
+    }
+
+    /// Reads a page that must be there.
+    ///
+    /// # Errors
+    /// When it is not, or is no success.
+    pub async fn read(&mut self, at: SocketAddr, path: &str) -> Result<String> {
+        let page = self.get(at, path).await?;
+        anyhow::ensure!(page.status.is_success(), "{path} answers {}", page.status);
+        Ok(page.text)
+    }
+
+    /// Opens the form for a new message.
+    ///
+    /// # Errors
+    /// When there is no page or no form on it.
+    pub async fn form(&mut self, at: SocketAddr) -> Result<Form> {
+        let text = self.read(at, "/write?lang=en").await?;
+        Form::of(&text, "/write").context("the page to write on has no form")
+    }
+
+    /// Sends a form with what was typed into it.
+    ///
+    /// # Errors
+    /// When there is no whole answer in time: nobody knows then whether it was taken.
+    pub async fn send(
+        &mut self,
+        at: SocketAddr,
+        form: &Form,
+        typed: &[(&str, &str)],
+    ) -> Result<Page> {
+        let hidden = form
+            .hidden
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()));
+        let body = form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(hidden.chain(typed.iter().copied()))
+            .finish();
+        self.ask(at, Method::POST, &form.action, body).await
+    }
+
+    async fn ask(
+        &mut self,
+        at: SocketAddr,
+        method: Method,
+        path: &str,
+        body: String,
+    ) -> Result<Page> {
+        let answered = timeout(PATIENCE, self.try_asking(at, method, path, body)).await;
+        let page = answered.unwrap_or_else(|_| Err(anyhow::anyhow!("no page in time")));
+        if page.is_err() {
+            self.open = None;
+        }
+        page
+    }
+
+    async fn try_asking(
+        &mut self,
+        at: SocketAddr,
+        method: Method,
+        path: &str,
+        body: String,
+    ) -> Result<Page> {
+        let mut sender = self.connection(at).await?;
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HOST, format!("localhost:{}", at.port()))
+            .header(ACCEPT_LANGUAGE, "en")
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(Full::new(Bytes::from(body)))?;
+        let answer = sender.send_request(request).await.context("no answer")?;
+        let status = answer.status();
+        let location = answer.headers().get(LOCATION);
+        let location = location.and_then(|it| it.to_str().ok()).map(str::to_owned);
+        let body = answer.into_body().collect().await.context("half an answer")?;
+        self.open = Some((at, sender));
+        Ok(Page {
+            status,
+            location,
+            text: String::from_utf8_lossy(&body.to_bytes()).into_owned(),
+        })
+    }
+
+    /// The open connection to this node if it still is one, or a new one.
+    async fn connection(&mut self, at: SocketAddr) -> Result<SendRequest<Full<Bytes>>> {
+        if let Some((where_to, mut sender)) = self.open.take()
+            && where_to == at
+            && sender.ready().await.is_ok()
+        {
+            return Ok(sender);
+        }
+        let stream = TcpStream::connect(at).await.context("no connection")?;
+        stream.set_nodelay(true)?;
+        let name = ServerName::try_from("localhost").context("localhost is a name")?;
+        let stream = self
+            .trust
+            .connect(name, stream)
+            .await
+            .context("no encryption")?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream))
+            .await
+            .context("no handshake")?;
+        // Ends with the connection.
+        tokio::spawn(connection);
+        Ok(sender)
+    }
+}
+
+impl Page {
+    /// Where the browser is sent on to after a form was taken.
+    ///
+    /// # Errors
+    /// When it was not taken.
+    pub fn taken(&self) -> Result<&str> {
+        anyhow::ensure!(
+            self.status == StatusCode::SEE_OTHER,
+            "the form was not taken: {} {}",
+            self.status,
+            heading(&self.text)
+        );
+        self.location
+            .as_deref()
+            .context("the answer leads nowhere")
+    }
+}
+
+impl Form {
+    /// The form of a page that goes to `action`.
+    pub fn of(page: &str, action: &str) -> Option<Form> {
+        let forms = page.split("<form").skip(1);
+        let forms = forms.filter_map(|rest| rest.split("</form>").next());
+        let form = forms
+            .filter(|form| form.contains(&format!("action=\"{action}\"")))
+            .max_by_key(|form| form.len())?;
+        let inputs = form
+            .split("<input")
+            .skip(1)
+            .filter_map(|rest| rest.split('>').next());
+        let hidden = inputs
+            .filter(|input| input.contains("type=\"hidden\""))
+            .filter_map(|input| {
+                let value = between(input, "value=\"", "\"").unwrap_or_default();
+                Some((between(input, "name=\"", "\"")?, value))
+            });
+        Some(Form {
+            action: action.to_owned(),
+            hidden: hidden.collect(),
+        })
+    }
+}
+
+/// What the page says in its first heading.
+pub fn heading(page: &str) -> String {
+    let heading = between(page, "<h1>", "</h1>").unwrap_or_default();
+    let parts = heading
+        .split('<')
+        .map(|part| part.rsplit('>').next().unwrap_or_default());
+    parts.collect::<String>().trim().to_owned()
+}
+
+/// The ticket code on a conversation's page.
+pub fn ticket(page: &str) -> Option<String> {
+    let code = between(page, "class=\"code\"", "</p>")?;
+    Some(code.split_once('>')?.1.trim().to_owned())
+}
+
+fn between(text: &str, start: &str, end: &str) -> Option<String> {
+    let (_, rest) = text.split_once(start)?;
+    Some(rest.split_once(end)?.0.to_owned())
+}
