@@ -10,6 +10,7 @@ use crate::harness::stage::{play, says_it_is_alone, small_write};
 use crate::harness::{tell, until};
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "one story, told in order")]
 async fn p3_a_node_that_is_alone_serves_takes_and_says_so_and_hands_over_when_rejoined()
 -> Result<()> {
     play(3, async |stage| {
