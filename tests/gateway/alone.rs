@@ -4,14 +4,14 @@ use anyhow::{Context, Result};
 
 use crate::harness::browser::{Form, heading};
 use crate::harness::conversations::{all, exactly_once_on};
-use crate::harness::ledger::write_to;
+use crate::harness::ledger::{Crowd, Letter, write_to};
 use crate::harness::node::Node;
-use crate::harness::stage::{play, says_it_is_alone, small_write};
+use crate::harness::stage::{Stage, play, says_it_is_alone, small_write};
 use crate::harness::{tell, until};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn p3_a_node_that_is_alone_serves_takes_and_says_so_and_hands_over_when_rejoined() -> Result<()>
-{
+async fn p3_a_node_that_is_alone_serves_takes_and_says_so_and_hands_over_when_rejoined()
+-> Result<()> {
     play(3, async |stage| {
         let mut browser = stage.browser()?;
         let lone = stage.nodes[0].https();
@@ -20,14 +20,27 @@ async fn p3_a_node_that_is_alone_serves_takes_and_says_so_and_hands_over_when_re
         stage.nodes[1].kill().await?;
         says_it_is_alone(&stage.nodes[0]).await?;
         let ready = stage.nodes[0].verb(&["ready"]).await?;
-        anyhow::ensure!(ready.code != Some(0), "it calls itself ready: {}", ready.out);
+        anyhow::ensure!(
+            ready.code != Some(0),
+            "it calls itself ready: {}",
+            ready.out
+        );
         let status = stage.nodes[0].done(&["status"]).await?;
-        anyhow::ensure!(status.contains("ALONE since"), "status does not say it: {status}");
+        anyhow::ensure!(
+            status.contains("ALONE since"),
+            "status does not say it: {status}"
+        );
         let front = browser.read(lone, "/").await?;
-        anyhow::ensure!(front.contains("cannot reach the others"), "the page does not say it");
+        anyhow::ensure!(
+            front.contains("cannot reach the others"),
+            "the page does not say it"
+        );
 
         let (first, page) = write_to(&mut browser, lone, "alone: one").await?;
-        anyhow::ensure!(heading(&page) == "Your message is held on one server", "{page}");
+        anyhow::ensure!(
+            heading(&page) == "Your message is held on one server",
+            "{page}"
+        );
         let refused = small_write(&stage.nodes[0], "alone").await;
         anyhow::ensure!(refused.is_err(), "a lone node decided something");
 
@@ -35,13 +48,20 @@ async fn p3_a_node_that_is_alone_serves_takes_and_says_so_and_hands_over_when_re
         stage.nodes[0].up().await?;
         let page = browser.read(lone, &first.link).await?;
         anyhow::ensure!(page.contains("alone: one"), "it forgot what it held");
-        anyhow::ensure!(heading(&page) == "Your message is held on one server", "{page}");
+        anyhow::ensure!(
+            heading(&page) == "Your message is held on one server",
+            "{page}"
+        );
         let path = first.link.split('?').next().unwrap_or_default();
         let form = Form::of(&page, path).context("no form to write more")?;
-        let more = browser.send(lone, &form, &[("text", "alone: one more")]).await?;
+        let more = browser
+            .send(lone, &form, &[("text", "alone: one more")])
+            .await?;
         more.taken()?;
         // The same form once more, as a browser does when the connection dies.
-        let more = browser.send(lone, &form, &[("text", "alone: one more")]).await?;
+        let more = browser
+            .send(lone, &form, &[("text", "alone: one more")])
+            .await?;
         more.taken()?;
         let (second, _) = write_to(&mut browser, lone, "alone: two").await?;
         let held = stage.nodes[0].status().await?["letterbox"]["held"].clone();
@@ -53,23 +73,7 @@ async fn p3_a_node_that_is_alone_serves_takes_and_says_so_and_hands_over_when_re
         stage.nodes[1].up().await?;
         stage.all_agree().await?;
         for node in &stage.nodes {
-            until(&format!("{} has it all, once and in order", node.name), async || {
-                let page = browser.read(node.https(), &first.link).await?;
-                let one = page.find("alone: one<");
-                let more = page.find("alone: one more");
-                let sound = heading(&page) == "Your message is safely stored"
-                    && one.is_some()
-                    && one < more
-                    && page.matches("alone: one more").count() == 1;
-                anyhow::ensure!(sound, "{}", heading(&page));
-                let other = browser.read(node.https(), &second.link).await?;
-                anyhow::ensure!(other.contains("alone: two"), "the second is missing");
-                let list = all(node).await?;
-                Ok((list.len() == 2).then_some(()))
-            })
-            .await?;
-            let letterbox = node.status().await?["letterbox"].clone();
-            anyhow::ensure!(letterbox["drained"] == true, "{}: {letterbox}", node.name);
+            has_it_all_once_and_in_order(stage, node, &first, &second).await?;
         }
         tell("held through two kills: 2 conversations, 3 messages, each on every node once");
         Ok(())
@@ -77,12 +81,45 @@ async fn p3_a_node_that_is_alone_serves_takes_and_says_so_and_hands_over_when_re
     .await
 }
 
+/// Waits until this node shows what the lone one took: two conversations, the first with its addition after it, once.
+async fn has_it_all_once_and_in_order(
+    stage: &Stage,
+    node: &Node,
+    first: &Letter,
+    second: &Letter,
+) -> Result<()> {
+    let mut browser = stage.browser()?;
+    until(
+        &format!("{} has it all, once and in order", node.name),
+        async || {
+            let page = browser.read(node.https(), &first.link).await?;
+            let one = page.find("alone: one<");
+            let more = page.find("alone: one more");
+            let sound = heading(&page) == "Your message is safely stored"
+                && one.is_some()
+                && one < more
+                && page.matches("alone: one more").count() == 1;
+            anyhow::ensure!(sound, "{}", heading(&page));
+            let other = browser.read(node.https(), &second.link).await?;
+            anyhow::ensure!(other.contains("alone: two"), "the second is missing");
+            let list = all(node).await?;
+            Ok((list.len() == 2).then_some(()))
+        },
+    )
+    .await?;
+    let letterbox = node.status().await?["letterbox"].clone();
+    anyhow::ensure!(letterbox["drained"] == true, "{}: {letterbox}", node.name);
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn p1_everything_acknowledged_is_there_after_all_nodes_are_killed_at_once() -> Result<()> {
-    use crate::harness::ledger::Crowd;
     play(3, async |stage| {
         let crowd = Crowd::start(stage, "all", 8, 60);
-        until("letters are taken", async || Ok((crowd.taken() > 40).then_some(()))).await?;
+        until("letters are taken", async || {
+            Ok((crowd.taken() > 40).then_some(()))
+        })
+        .await?;
         for node in &mut stage.nodes {
             node.kill().await?;
         }

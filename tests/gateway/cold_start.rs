@@ -25,7 +25,10 @@ async fn p8_the_whole_cluster_starts_cold_with_no_network_but_its_own() -> Resul
         let alone = began.elapsed();
         browser.read(stage.nodes[2].https(), "/").await?;
         let (held, page) = write_to(&mut browser, stage.nodes[2].https(), "cold: alone").await?;
-        anyhow::ensure!(page.contains("held on one server"), "it promises more than it can");
+        anyhow::ensure!(
+            page.contains("held on one server"),
+            "it promises more than it can"
+        );
         let began = clock::monotonic();
         stage.nodes[0].up().await?;
         stage.nodes[1].up().await?;

@@ -40,7 +40,9 @@ fn log_file(raft: &Path, ending: &str) -> Result<PathBuf> {
         .filter(|it| it.display().to_string().ends_with(ending))
         .collect();
     files.sort();
-    files.pop().with_context(|| format!("no {ending} in {}", raft.display()))
+    files
+        .pop()
+        .with_context(|| format!("no {ending} in {}", raft.display()))
 }
 
 fn flip(path: &Path, places: &[f64]) -> Result<()> {
@@ -90,7 +92,8 @@ async fn serves_and_takes(stage: &Stage, text: &str) -> Result<Letter> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn p3_flipped_bytes_in_the_log_are_repaired_from_the_others_or_stop_that_node_only() -> Result<()> {
+async fn p3_flipped_bytes_in_the_log_are_repaired_from_the_others_or_stop_that_node_only()
+-> Result<()> {
     let flips = |raft: &Path| {
         let ahead = log_file(raft, ".db-wal").and_then(|it| flip(&it, &[0.3, 0.5, 0.7]));
         // Everything may be in the main file already.
@@ -157,7 +160,8 @@ async fn p3_a_log_that_is_no_database_stops_taking_part_only_and_what_was_held_a
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn p3_a_log_folder_that_cannot_be_used_leaves_site_and_letterbox_until_it_is_back() -> Result<()> {
+async fn p3_a_log_folder_that_cannot_be_used_leaves_site_and_letterbox_until_it_is_back()
+-> Result<()> {
     let hide = |raft: &Path| {
         fs::rename(raft, raft.with_extension("away"))?;
         Ok(fs::write(raft, "no folder")?)

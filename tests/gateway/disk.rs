@@ -23,7 +23,14 @@ impl Fault {
     async fn on(node: &Node, what: &str) -> Result<Fault> {
         let pid = node.pid()?;
         let strace = Command::new("strace")
-            .args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync,fdatasync"])
+            .args([
+                "-f",
+                "-qq",
+                "-o",
+                "/dev/null",
+                "-e",
+                "trace=fsync,fdatasync",
+            ])
             .args(["-e", &format!("inject=fsync,fdatasync:{what}")])
             .args(["-p", &pid.to_string()])
             .stdin(Stdio::null())
@@ -53,13 +60,23 @@ impl Fault {
 /// Whether strace may do this here.
 async fn possible(story: &str) -> bool {
     let tried = Command::new("strace")
-        .args(["-qq", "-o", "/dev/null", "-e", "inject=fsync:error=EIO", "true"])
+        .args([
+            "-qq",
+            "-o",
+            "/dev/null",
+            "-e",
+            "inject=fsync:error=EIO",
+            "true",
+        ])
         .stderr(Stdio::null())
         .status()
         .await;
     let works = tried.is_ok_and(|it| it.success());
     if !works {
-        skipped(story, "strace is missing or not allowed (Debian package strace)");
+        skipped(
+            story,
+            "strace is missing or not allowed (Debian package strace)",
+        );
     }
     works
 }
@@ -81,10 +98,15 @@ async fn leader_with(story: &str, what: &str) -> Result<()> {
         let began = clock::monotonic();
         stage.leader_among(&others).await?;
         until("the others decide", async || {
-            small_write(&stage.nodes[others[0]], "without the sick one").await.map(Some)
+            small_write(&stage.nodes[others[0]], "without the sick one")
+                .await
+                .map(Some)
         })
         .await?;
-        tell(&format!("{what}: another leader decides after {:.1} s", began.elapsed().as_secs_f64()));
+        tell(&format!(
+            "{what}: another leader decides after {:.1} s",
+            began.elapsed().as_secs_f64()
+        ));
         took(crowd.taken() + 20).await?;
         let sick = &mut stage.nodes[leader];
         anyhow::ensure!(sick.ended()?.is_none(), "the node ended");

@@ -53,7 +53,10 @@ async fn play(stage: &mut Stage) -> Result<()> {
     let room = "df --output=avail -k";
     tell(&format!(
         "the leader's disk is full: {}",
-        stage.rooms[0].run(&format!("{room} {ballast} | tail -1")).await?.trim()
+        stage.rooms[0]
+            .run(&format!("{room} {ballast} | tail -1"))
+            .await?
+            .trim()
     ));
     let with_full_disk = crowd.taken();
     took(with_full_disk + 40).await?;
@@ -65,7 +68,10 @@ async fn play(stage: &mut Stage) -> Result<()> {
     let told = stage.nodes[2].status().await?;
     tell(&format!(
         "with a full disk it says: role {}, halted {}, poisoned {}, letterbox {}",
-        told["agreement"]["role"], told["agreement"]["halted"], told["disk"]["poisoned"], told["letterbox"]
+        told["agreement"]["role"],
+        told["agreement"]["halted"],
+        told["disk"]["poisoned"],
+        told["letterbox"]
     ));
 
     stage.rooms[0].run(&format!("rm {ballast}")).await?;
@@ -78,7 +84,10 @@ async fn play(stage: &mut Stage) -> Result<()> {
         tell(&format!("after there was room again it says: {why}"));
         let shown = stage.nodes[2].done(&["status"]).await?;
         anyhow::ensure!(shown.contains(why), "status hides it: {shown}");
-        stage.nodes[2].stop().await.context("a stop that is asked for")?;
+        stage.nodes[2]
+            .stop()
+            .await
+            .context("a stop that is asked for")?;
         stage.nodes[2].up().await?;
     }
     stage.all_agree().await?;

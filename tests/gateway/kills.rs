@@ -41,14 +41,21 @@ async fn p1_a_message_called_safely_stored_survives_kill_9_of_any_node() -> Resu
         }
         let tally = crowd.enough().await?;
         let took = began.elapsed().as_secs_f64();
-        tell(&format!("{} in {took:.1} s with {kills} x kill -9", tally.told()));
+        tell(&format!(
+            "{} in {took:.1} s with {kills} x kill -9",
+            tally.told()
+        ));
         let nodes: Vec<&Node> = stage.nodes.iter().collect();
         exactly_once_on(&nodes, &tally.letters).await?;
         let mut browser = stage.browser()?;
         for (place, letter) in tally.letters.iter().step_by(40).enumerate() {
             let node = &stage.nodes[place % stage.nodes.len()];
             let page = browser.read(node.https(), &letter.link).await?;
-            anyhow::ensure!(page.contains(&letter.text), "{} shows another text", node.name);
+            anyhow::ensure!(
+                page.contains(&letter.text),
+                "{} shows another text",
+                node.name
+            );
         }
         Ok(())
     })

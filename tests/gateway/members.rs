@@ -27,11 +27,17 @@ async fn p8_a_removed_node_cannot_come_back_and_does_not_disturb() -> Result<()>
         let gone = stage.nodes[2].name.clone();
         let remove = ["nodes", "remove", &gone, "--confirm", &gone];
         let even = stage.nodes[0].verb(&remove).await?;
-        anyhow::ensure!(even.code == Some(3), "two voters are fine with it: {even:?}");
+        anyhow::ensure!(
+            even.code == Some(3),
+            "two voters are fine with it: {even:?}"
+        );
         let shown = stage.nodes[0].verb(&remove[..3]).await?;
         let nodes = stage.nodes[0].json(&["nodes"]).await?;
         let listed = nodes["nodes"].as_array().context("no nodes")?.len();
-        anyhow::ensure!(listed == 4, "it was removed without being confirmed: {shown:?}");
+        anyhow::ensure!(
+            listed == 4,
+            "it was removed without being confirmed: {shown:?}"
+        );
         let force = [&remove[..], &["--force"]].concat();
         stage.nodes[0].done(&force).await?;
         // The newcomer votes in its place, so that the voters are odd again.
@@ -52,12 +58,17 @@ async fn p8_a_removed_node_cannot_come_back_and_does_not_disturb() -> Result<()>
         anyhow::ensure!(agreement["majority"] == false, "it takes part: {agreement}");
         anyhow::ensure!(agreement["role"] != "leader", "it leads: {agreement}");
         anyhow::ensure!(
-            small_write(&stage.nodes[3], "from the removed").await.is_err(),
+            small_write(&stage.nodes[3], "from the removed")
+                .await
+                .is_err(),
             "a removed node had something agreed on"
         );
         stage.agree(&[0, 1, 2], 3).await?;
         let after = term(&stage.nodes[0]).await?;
-        anyhow::ensure!(before == after, "it pushed the term from {before} to {after}");
+        anyhow::ensure!(
+            before == after,
+            "it pushed the term from {before} to {after}"
+        );
         let nodes = stage.nodes[0].json(&["nodes"]).await?;
         let known = nodes["nodes"].as_array().context("no nodes")?;
         anyhow::ensure!(known.len() == 3, "it is listed again: {nodes}");
@@ -112,7 +123,11 @@ async fn p8_a_node_takes_the_place_of_a_dead_one_with_everything_it_knew() -> Re
         let everybody = [0, 1, 3];
         stage.agree(&everybody, 3).await?;
         let status = stage.nodes[0].status().await?;
-        anyhow::ensure!(status["agreement"]["voters"] == 3, "{}", status["agreement"]);
+        anyhow::ensure!(
+            status["agreement"]["voters"] == 3,
+            "{}",
+            status["agreement"]
+        );
         let nodes: Vec<&Node> = everybody.iter().map(|it| &stage.nodes[*it]).collect();
         exactly_once_on(&nodes, &[letter]).await?;
         // The old two are not enough any more without the newcomer; with it one of them may die.

@@ -28,7 +28,11 @@ async fn p2_every_page_and_the_conversation_open_on_every_node() -> Result<()> {
                 browser.read(at, path).await.context(node.name.clone())?;
             }
             let missing = browser.get(at, "/no-such-page").await?;
-            anyhow::ensure!(missing.status == StatusCode::NOT_FOUND, "{}", missing.status);
+            anyhow::ensure!(
+                missing.status == StatusCode::NOT_FOUND,
+                "{}",
+                missing.status
+            );
             until("the conversation is on every node", async || {
                 let page = browser.read(at, &letter.link).await?;
                 Ok(page.contains(&letter.text).then_some(()))
@@ -46,7 +50,9 @@ async fn p2_every_page_and_the_conversation_open_on_every_node() -> Result<()> {
         let page = browser.read(second, &letter.link).await?;
         let path = letter.link.split('?').next().unwrap_or_default();
         let form = Form::of(&page, path).context("no form to write more")?;
-        let answer = browser.send(second, &form, &[("text", "p2: and my calendar?")]).await?;
+        let answer = browser
+            .send(second, &form, &[("text", "p2: and my calendar?")])
+            .await?;
         answer.taken()?;
         for node in &stage.nodes {
             until("the addition is on every node", async || {
@@ -55,7 +61,9 @@ async fn p2_every_page_and_the_conversation_open_on_every_node() -> Result<()> {
             })
             .await?;
         }
-        let list = stage.nodes[2].json(&["conversations", "list", "--state", "all"]).await?;
+        let list = stage.nodes[2]
+            .json(&["conversations", "list", "--state", "all"])
+            .await?;
         anyhow::ensure!(list["conversations"][0]["messages"] == 2, "{list}");
         Ok(())
     })
@@ -88,7 +96,10 @@ async fn p2_a_published_site_is_on_every_node_and_survives_its_leader() -> Resul
         })
         .await?;
         let took = began.elapsed();
-        tell(&format!("leader killed -> next write accepted: {:.2} s", took.as_secs_f64()));
+        tell(&format!(
+            "leader killed -> next write accepted: {:.2} s",
+            took.as_secs_f64()
+        ));
         anyhow::ensure!(took < Duration::from_secs(15), "that took {took:?}");
         for place in others {
             let page = browser.read(stage.nodes[place].https(), "/").await?;
@@ -100,7 +111,10 @@ async fn p2_a_published_site_is_on_every_node_and_survives_its_leader() -> Resul
         }
         stage.nodes[leader].up().await?;
         let page = browser.read(stage.nodes[leader].https(), "/").await?;
-        anyhow::ensure!(page.contains("has no power"), "the last good site is not served");
+        anyhow::ensure!(
+            page.contains("has no power"),
+            "the last good site is not served"
+        );
         Ok(())
     })
     .await

@@ -45,8 +45,8 @@ fn place(of: usize) -> u8 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn p3_an_isolated_leader_serves_alone_while_the_others_go_on_and_there_is_one_history() -> Result<()>
-{
+async fn p3_an_isolated_leader_serves_alone_while_the_others_go_on_and_there_is_one_history()
+-> Result<()> {
     on_a_switch("an isolated leader", 3, async |stage, switch| {
         let old = stage.leader().await?;
         let others = stage.others(&[old]);
@@ -56,18 +56,30 @@ async fn p3_an_isolated_leader_serves_alone_while_the_others_go_on_and_there_is_
         }
         let new = stage.leader_among(&others).await?;
         until("the others decide", async || {
-            small_write(&stage.nodes[new], "without the old leader").await.map(Some)
+            small_write(&stage.nodes[new], "without the old leader")
+                .await
+                .map(Some)
         })
         .await?;
-        tell(&format!("leader isolated -> the others decide: {:.1} s", began.elapsed().as_secs_f64()));
+        tell(&format!(
+            "leader isolated -> the others decide: {:.1} s",
+            began.elapsed().as_secs_f64()
+        ));
         says_it_is_alone(&stage.nodes[old]).await?;
         let refused = small_write(&stage.nodes[old], "the old leader").await;
         anyhow::ensure!(refused.is_err(), "the isolated leader decided something");
         let mut browser = stage.browser()?;
-        let (kept, page) = write_to(&mut browser, stage.nodes[new].https(), "cut: majority").await?;
-        anyhow::ensure!(page.contains("safely stored"), "the majority does not keep it");
+        let (kept, page) =
+            write_to(&mut browser, stage.nodes[new].https(), "cut: majority").await?;
+        anyhow::ensure!(
+            page.contains("safely stored"),
+            "the majority does not keep it"
+        );
         let (held, page) = write_to(&mut browser, stage.nodes[old].https(), "cut: alone").await?;
-        anyhow::ensure!(page.contains("held on one server"), "the lone one does not say so");
+        anyhow::ensure!(
+            page.contains("held on one server"),
+            "the lone one does not say so"
+        );
         switch.heal(&stage.rooms).await?;
         stage.all_agree().await?;
         let nodes: Vec<&Node> = stage.nodes.iter().collect();
@@ -83,14 +95,19 @@ async fn one_way(stage: &Stage, switch: &Switch) -> Result<()> {
     let others = stage.others(&[deaf_to]);
     let began = clock::monotonic();
     for other in &others {
-        switch.lose(&stage.rooms, place(deaf_to), place(*other)).await?;
+        switch
+            .lose(&stage.rooms, place(deaf_to), place(*other))
+            .await?;
     }
     let new = stage.leader_among(&others).await?;
     until("the others decide", async || {
         small_write(&stage.nodes[new], "not heard").await.map(Some)
     })
     .await?;
-    tell(&format!("leader not heard -> the others decide: {:.1} s", began.elapsed().as_secs_f64()));
+    tell(&format!(
+        "leader not heard -> the others decide: {:.1} s",
+        began.elapsed().as_secs_f64()
+    ));
     switch.heal(&stage.rooms).await?;
     stage.all_agree().await
 }
@@ -108,15 +125,23 @@ async fn p3_five_nodes_that_meet_in_one_only_go_on_deciding() -> Result<()> {
             }
         }
         until("somebody decides across the bridge", async || {
-            small_write(&stage.nodes[bridge], "across the bridge").await.map(Some)
+            small_write(&stage.nodes[bridge], "across the bridge")
+                .await
+                .map(Some)
         })
         .await?;
         let took = began.elapsed();
-        tell(&format!("bridge of five -> a write is agreed on: {:.1} s", took.as_secs_f64()));
+        tell(&format!(
+            "bridge of five -> a write is agreed on: {:.1} s",
+            took.as_secs_f64()
+        ));
         anyhow::ensure!(took < Duration::from_secs(15), "that took {took:?}");
         let (letter, page) =
             write_to(&mut browser, stage.nodes[bridge].https(), "bridge: one").await?;
-        anyhow::ensure!(page.contains("safely stored"), "the bridge does not keep it");
+        anyhow::ensure!(
+            page.contains("safely stored"),
+            "the bridge does not keep it"
+        );
         // Leaders may not chase each other while nothing changes.
         let term = async |stage: &Stage| -> Result<u64> {
             let status = stage.nodes[bridge].status().await?;

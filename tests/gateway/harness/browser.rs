@@ -133,7 +133,11 @@ impl Browser {
         let status = answer.status();
         let location = answer.headers().get(LOCATION);
         let location = location.and_then(|it| it.to_str().ok()).map(str::to_owned);
-        let body = answer.into_body().collect().await.context("half an answer")?;
+        let body = answer
+            .into_body()
+            .collect()
+            .await
+            .context("half an answer")?;
         self.open = Some((at, sender));
         Ok(Page {
             status,
@@ -179,9 +183,7 @@ impl Page {
             self.status,
             heading(&self.text)
         );
-        self.location
-            .as_deref()
-            .context("the answer leads nowhere")
+        self.location.as_deref().context("the answer leads nowhere")
     }
 }
 

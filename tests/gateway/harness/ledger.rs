@@ -120,7 +120,9 @@ impl Crowd {
             worker.context("a customer panicked")??;
         }
         let mut tally = self.customers.tally.lock();
-        let tally = tally.as_mut().map_err(|_| anyhow::anyhow!("a customer panicked"));
+        let tally = tally
+            .as_mut()
+            .map_err(|_| anyhow::anyhow!("a customer panicked"));
         Ok(std::mem::take(&mut **tally?))
     }
 }
@@ -194,7 +196,9 @@ async fn try_once(
     if form.is_none() {
         *form = Some(browser.form(at).await.map_err(trouble)?);
     }
-    let form = form.as_ref().ok_or_else(|| Met::Wrong("no form".to_owned()))?;
+    let form = form
+        .as_ref()
+        .ok_or_else(|| Met::Wrong("no form".to_owned()))?;
     let typed = [
         ("contact", contact),
         ("text", text),

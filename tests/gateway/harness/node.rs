@@ -218,7 +218,9 @@ metrics-listen = "{address}:{METRICS}"
         until(&format!("{name} answers on its socket"), async || {
             if let Some(how) = self.ended()? {
                 // Nothing more will come: the outer look must not go on until its deadline.
-                return Ok(Some(Err(anyhow::anyhow!("{name} ended at its start: {how}"))));
+                return Ok(Some(Err(anyhow::anyhow!(
+                    "{name} ended at its start: {how}"
+                ))));
             }
             self.status().await.map(|_| Some(Ok(())))
         })

@@ -200,7 +200,8 @@ impl Stage {
                 let Ok(status) = self.nodes[*place].status().await else {
                     continue;
                 };
-                if status["agreement"]["role"] == "leader" && status["agreement"]["majority"] == true
+                if status["agreement"]["role"] == "leader"
+                    && status["agreement"]["majority"] == true
                 {
                     return Ok(Some(*place));
                 }
@@ -241,9 +242,12 @@ pub async fn small_write(node: &Node, words: &str) -> Result<Value> {
 /// # Errors
 /// When it does not in time.
 pub async fn says_it_is_alone(node: &Node) -> Result<()> {
-    until(&format!("{} says that it is alone", node.name), async || {
-        let status = node.status().await?;
-        Ok((status["agreement"]["majority"] == false).then_some(()))
-    })
+    until(
+        &format!("{} says that it is alone", node.name),
+        async || {
+            let status = node.status().await?;
+            Ok((status["agreement"]["majority"] == false).then_some(()))
+        },
+    )
     .await
 }
