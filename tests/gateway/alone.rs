@@ -4,12 +4,13 @@ use anyhow::{Context, Result};
 
 use crate::harness::browser::{Form, heading};
 use crate::harness::conversations::{all, exactly_once_on};
-use crate::harness::ledger::{Crowd, Letter, write_to};
+use crate::harness::ledger::write_to;
 use crate::harness::node::Node;
-use crate::harness::stage::{Stage, play, says_it_is_alone, small_write};
+use crate::harness::stage::{play, says_it_is_alone, small_write};
 use crate::harness::{tell, until};
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "one story, told in order")]
 async fn p3_a_node_that_is_alone_serves_takes_and_says_so_and_hands_over_when_rejoined()
 -> Result<()> {
     play(3, async |stage| {
@@ -73,7 +74,26 @@ async fn p3_a_node_that_is_alone_serves_takes_and_says_so_and_hands_over_when_re
         stage.nodes[1].up().await?;
         stage.all_agree().await?;
         for node in &stage.nodes {
-            has_it_all_once_and_in_order(stage, node, &first, &second).await?;
+            until(
+                &format!("{} has it all, once and in order", node.name),
+                async || {
+                    let page = browser.read(node.https(), &first.link).await?;
+                    let one = page.find("alone: one<");
+                    let more = page.find("alone: one more");
+                    let sound = heading(&page) == "Your message is safely stored"
+                        && one.is_some()
+                        && one < more
+                        && page.matches("alone: one more").count() == 1;
+                    anyhow::ensure!(sound, "{}", heading(&page));
+                    let other = browser.read(node.https(), &second.link).await?;
+                    anyhow::ensure!(other.contains("alone: two"), "the second is missing");
+                    let list = all(node).await?;
+                    Ok((list.len() == 2).then_some(()))
+                },
+            )
+            .await?;
+            let letterbox = node.status().await?["letterbox"].clone();
+            anyhow::ensure!(letterbox["drained"] == true, "{}: {letterbox}", node.name);
         }
         tell("held through two kills: 2 conversations, 3 messages, each on every node once");
         Ok(())
@@ -81,39 +101,9 @@ async fn p3_a_node_that_is_alone_serves_takes_and_says_so_and_hands_over_when_re
     .await
 }
 
-/// Waits until this node shows what the lone one took: two conversations, the first with its addition after it, once.
-async fn has_it_all_once_and_in_order(
-    stage: &Stage,
-    node: &Node,
-    first: &Letter,
-    second: &Letter,
-) -> Result<()> {
-    let mut browser = stage.browser()?;
-    until(
-        &format!("{} has it all, once and in order", node.name),
-        async || {
-            let page = browser.read(node.https(), &first.link).await?;
-            let one = page.find("alone: one<");
-            let more = page.find("alone: one more");
-            let sound = heading(&page) == "Your message is safely stored"
-                && one.is_some()
-                && one < more
-                && page.matches("alone: one more").count() == 1;
-            anyhow::ensure!(sound, "{}", heading(&page));
-            let other = browser.read(node.https(), &second.link).await?;
-            anyhow::ensure!(other.contains("alone: two"), "the second is missing");
-            let list = all(node).await?;
-            Ok((list.len() == 2).then_some(()))
-        },
-    )
-    .await?;
-    let letterbox = node.status().await?["letterbox"].clone();
-    anyhow::ensure!(letterbox["drained"] == true, "{}: {letterbox}", node.name);
-    Ok(())
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn p1_everything_acknowledged_is_there_after_all_nodes_are_killed_at_once() -> Result<()> {
+    use crate::harness::ledger::Crowd;
     play(3, async |stage| {
         let crowd = Crowd::start(stage, "all", 8, 60);
         until("letters are taken", async || {

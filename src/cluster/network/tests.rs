@@ -545,17 +545,16 @@ async fn a_stream_without_answers_is_given_up_and_an_idle_one_is_not() {
     let input = futures_util::stream::unfold(taken, |mut taken| async {
         Some((taken.recv().await?, taken))
     });
-    let mut answers = RaftNetworkV2::stream_append(&mut line, Box::pin(input), option)
-        .await
-        .unwrap();
-    let idle = timeout(Duration::from_secs(30), answers.next()).await;
+    let mut opening = RaftNetworkV2::stream_append(&mut line, Box::pin(input), option);
     assert!(
-        idle.is_err(),
-        "nothing was asked, so nothing is missing: {:?}",
-        idle.ok()
+        timeout(Duration::from_secs(30), &mut opening)
+            .await
+            .is_err(),
+        "nothing was asked, so nothing is opened and nothing is missing"
     );
 
     requests.send(nothing_to_append()).await.unwrap();
+    let mut answers = opening.await.unwrap();
     let began = clock::monotonic();
     let answer = answers.next().await;
     assert!(

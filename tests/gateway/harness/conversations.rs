@@ -1,5 +1,5 @@
-//! What a node knows of conversations, over its API, and the one question after every story: is everything that was
-//! acknowledged on every node exactly once?
+//! What a node knows of conversations, over its API, and the one question after every story: whether everything
+//! that was acknowledged is on every node exactly once.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

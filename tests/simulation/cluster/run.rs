@@ -2,14 +2,14 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use lifeboat::model::words::NodeId;
+use lifeboat::{cluster::health::RaftRole, model::words::NodeId};
 use turmoil::{Builder, Sim};
 
 use super::{
     net::PORT,
     node,
     runtime::lay_dice,
-    town::{HOSTS, Host, Square, Wish},
+    town::{HOSTS, Host, Square, View, Wish},
 };
 use crate::dice::Dice;
 
@@ -235,6 +235,14 @@ pub fn voters(square: &Square) -> Vec<NodeId> {
     furthest
         .map(|it| it.state.voters.iter().copied().collect())
         .unwrap_or_default()
+}
+
+/// Who leads, with a majority that says so.
+pub fn leader(square: &Square) -> Option<Host> {
+    let town = square.town();
+    let leads = |it: &View| it.role == RaftRole::Leader && it.quorum;
+    let mut leading = town.views.iter().filter(|(_, view)| leads(view));
+    leading.next().map(|(host, _)| *host)
 }
 
 /// Whether every member says how it is.
