@@ -470,6 +470,9 @@ impl Agree {
             sound_voters(&state, &voters)?;
         }
         state.set_members(state.index + 1, voters, learners);
+        if let MemberChange::Remove(gone) | MemberChange::Replace(gone, _) = change {
+            state.nodes.remove(gone);
+        }
         self.publish(state);
         Ok(())
     }

@@ -300,7 +300,11 @@ async fn members_are_changed_by_name_or_number_on_the_record_and_not_unsoundly()
         .collect();
     assert_eq!(
         about,
-        ["n4", "removing n4 by force", "handing leadership to n4"]
+        [
+            "removing n4 by force",
+            "handing leadership to n4",
+            "promoting n4"
+        ]
     );
 }
 
