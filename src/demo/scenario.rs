@@ -136,6 +136,7 @@ impl Story<'_> {
         });
 
         let began = clock::monotonic();
+        self.until_in_step().await?;
         let lacking = self.lacking(async |node| self.reads(node, 0).await).await;
         timeline.measured("read back on the others with the code", began.elapsed());
         timeline.promise_everywhere("P2", "any node serves the customer", &lacking);
@@ -214,11 +215,8 @@ impl Story<'_> {
             &format!("{}'s letterbox is proven empty", node.name),
             began.elapsed(),
         );
-        let arrives = async |node: &Node| {
-            let read = async || self.reads(node, 1).await;
-            until("the held message", read).await.is_ok()
-        };
-        let lacking = self.lacking(arrives).await;
+        self.until_in_step().await?;
+        let lacking = self.lacking(async |node| self.reads(node, 1).await).await;
         timeline.promise_everywhere("P3", "what was held is on every node now", &lacking);
         let began = clock::monotonic();
         self.until_mailed(SUPPORT, 1).await?;
@@ -304,6 +302,7 @@ impl Story<'_> {
             .await?;
         }
         timeline.measured("no mail waits any more", began.elapsed());
+        self.until_in_step().await?;
         for (number, letter) in self.letters.iter().enumerate() {
             let ticket = &letter.receipt.ticket;
             let lacking = self
@@ -314,6 +313,25 @@ impl Story<'_> {
                 let (words, held) = judged(&self.mails(to, number));
                 timeline.promise("P1", &format!("{ticket} {words} to {to}"), held);
             }
+        }
+        Ok(())
+    }
+
+    /// Waits until every living node has applied what any of them has. Nodes are asked and not the pages, where tries
+    /// of a code are counted.
+    async fn until_in_step(&self) -> anyhow::Result<()> {
+        let index = async |node: &Node| {
+            let status = node.status().await.unwrap_or_default();
+            status["state"]["index"].as_u64().unwrap_or(0)
+        };
+        let mut newest = 0;
+        for place in self.alive() {
+            newest = newest.max(index(&self.stage.nodes[place]).await);
+        }
+        for place in self.alive() {
+            let node = &self.stage.nodes[place];
+            let what = format!("{} in step with the others", node.name);
+            until(&what, async || index(node).await >= newest).await?;
         }
         Ok(())
     }

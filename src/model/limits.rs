@@ -206,7 +206,7 @@ pub const MAIL_RELAYS_MAX: usize = 8;
 /// Mails a node has under way at a time, each on a connection of its own: what careful relays allow one sender.
 pub const MAIL_SESSIONS_MAX: usize = 4;
 /// How long a node holds an outbox item before it must say that it still does: the delay when it dies at work.
-pub const MAIL_LEASE_MS: u64 = 30_000;
+pub const MAIL_LEASE_MS: u64 = 15_000;
 /// How long each further node leaves an item to those before it, so that one proposes and not all of them.
 pub const MAIL_TURN_MS: u64 = 2_000;
 /// How long a node is alone before it mails what it holds: an election must not cause such mail.
