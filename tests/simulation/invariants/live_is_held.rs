@@ -14,7 +14,6 @@ use super::{Invariant, Seen};
 #[derive(Default)]
 pub struct LiveIsHeld {
     holders: BTreeMap<BlobHash, BTreeSet<NodeId>>,
-    repeats: BTreeSet<[u8; 16]>,
 }
 
 impl Invariant for LiveIsHeld {
@@ -47,7 +46,7 @@ impl Invariant for LiveIsHeld {
 
 impl LiveIsHeld {
     fn count(&mut self, stamped: &Stamped, reply: &Reply, before: &State, after: &State) {
-        if matches!(reply, Reply::Refused(_)) || !self.repeats.insert(stamped.proposal.id.0) {
+        if matches!(reply, Reply::Refused(_)) || before.answers.contains_key(&stamped.proposal.id) {
             return;
         }
         match &stamped.proposal.command {

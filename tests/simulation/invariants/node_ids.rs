@@ -14,7 +14,6 @@ use super::{Invariant, Seen};
 pub struct NodeIds {
     given: BTreeSet<NodeId>,
     tokens: BTreeMap<TokenId, (u16, Timestamp)>,
-    repeats: BTreeSet<[u8; 16]>,
 }
 
 impl Invariant for NodeIds {
@@ -34,7 +33,7 @@ impl Invariant for NodeIds {
             return Ok(());
         };
         let proposal = &stamped.proposal;
-        if matches!(reply, Reply::Refused(_)) || !self.repeats.insert(proposal.id.0) {
+        if matches!(reply, Reply::Refused(_)) || before.answers.contains_key(&proposal.id) {
             return Ok(());
         }
         if let Reply::Admitted(id) = reply

@@ -13,7 +13,6 @@ use super::{Invariant, Seen};
 #[derive(Default)]
 pub struct OneLease {
     held: BTreeMap<ItemId, (NodeId, u64, Timestamp)>,
-    repeats: std::collections::BTreeSet<[u8; 16]>,
 }
 
 impl Invariant for OneLease {
@@ -25,13 +24,14 @@ impl Invariant for OneLease {
         let Seen::Agreed {
             stamped,
             reply,
+            before,
             after,
             ..
         } = seen
         else {
             return Ok(());
         };
-        if matches!(reply, Reply::Refused(_)) || !self.repeats.insert(stamped.proposal.id.0) {
+        if matches!(reply, Reply::Refused(_)) || before.answers.contains_key(&stamped.proposal.id) {
             return Ok(());
         }
         match (&stamped.proposal.command, reply) {
@@ -43,9 +43,9 @@ impl Invariant for OneLease {
                     ));
                 }
                 let until = after.now.plus_ms(*ttl_ms);
-                let before = self.held.insert(*item, (*node, *epoch, until));
+                let older_lease = self.held.insert(*item, (*node, *epoch, until));
                 // The holder itself may lease again: that is how a lease is renewed.
-                if let Some((holder, older, held_until)) = before
+                if let Some((holder, older, held_until)) = older_lease
                     && holder != *node
                     && held_until > after.now
                 {

@@ -201,7 +201,10 @@ impl World {
             }
             4 if voters.len() > 3 => {
                 let id = *self.dice.pick(&voting).unwrap();
-                self.agree_on_members(voters.without(&id), learners.update(id));
+                let left = voters.without(&id);
+                if self.can_live(&left) {
+                    self.agree_on_members(left, learners.update(id));
+                }
             }
             _ => self.remove_one(),
         }
@@ -221,11 +224,15 @@ impl World {
             .nodes
             .get(&id)
             .is_some_and(|it| it.up && it.letterbox.is_empty());
-        let left = voters
+        let left = voters.without(&id);
+        if !self.can_live(&left) {
+            return;
+        }
+        let after_fire = left
             .iter()
-            .filter(|it| **it != id && self.nodes.contains_key(*it))
+            .filter(|it| self.nodes.contains_key(*it))
             .count();
-        let burns = !drained && left * 2 > voters.len() && self.dice.percent(30);
+        let burns = !drained && after_fire * 2 > voters.len() && self.dice.percent(30);
         if !drained && !burns {
             return;
         }
@@ -244,6 +251,12 @@ impl World {
         if let Some(node) = self.dice.pick(&up).copied() {
             self.ask(node, Command::ForgetNode { node: id });
         }
+    }
+
+    /// Whether most of these voters still have a machine: nobody takes away what cannot come back.
+    fn can_live(&self, voters: &OrdSet<NodeId>) -> bool {
+        let there = voters.iter().filter(|it| self.nodes.contains_key(*it));
+        there.count() * 2 > voters.len()
     }
 
     fn listen(&mut self, id: NodeId) {
