@@ -11,6 +11,11 @@ pub const NOTE_BYTES_MAX: usize = 300;
 /// Bytes of one sealed field in the state: a message of four-byte characters, nonce, tag and padding.
 pub const SEALED_BYTES_MAX: usize = MESSAGE_CHARS_MAX * 4 + 256;
 
+/// Bytes of a domain name in wire form, the root's zero included (RFC 1035 section 2.3.4).
+pub const DOMAIN_NAME_BYTES_MAX: usize = 255;
+/// Bytes of one label of a domain name (RFC 1035 section 2.3.4).
+pub const DOMAIN_LABEL_BYTES_MAX: usize = 63;
+
 /// Messages in one conversation: more than a person reads; past it the customer is asked to open a new one.
 pub const CONVERSATION_MESSAGES_MAX: usize = 500;
 /// Conversations in the state: 200,000 of seven messages take about 700 MB, which the smallest node must hold.

@@ -11,6 +11,7 @@ pub mod boxes;
 pub mod check;
 pub mod command;
 pub mod conversation;
+pub mod domain;
 pub mod limits;
 pub mod nodes;
 pub mod outbox;
