@@ -153,7 +153,15 @@ impl Problem {
                 Self::new(Kind::Refused, StatusCode::CONFLICT, title)
                     .because(why, "choose other nodes, or repeat it with --force")
             }
+            Refusal::Unsound {
+                field,
+                found,
+                wanted,
+            } => Self::invalid(field, found, wanted),
+            Refusal::Stale { .. } => Self::new(Kind::Refused, StatusCode::CONFLICT, title)
+                .because(why, "look at what is there now, then ask again"),
             Refusal::NotFounded
+            | Refusal::InUse { .. }
             | Refusal::AlreadyFounded
             | Refusal::FormatNotReady { .. }
             | Refusal::TooLarge { .. }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     conversation::Door,
+    health::Ballot,
     nodes::{CaRecord, NodeFacts, Profile, Role},
     outbox::{ItemId, Outcome},
     site::SiteVersion,
@@ -294,6 +295,17 @@ pub enum Command {
         /// The change, in words.
         change: Note,
     },
+    /// A node says what it thinks of the targets it watches: what changed at once, everything every 20 s.
+    Vote {
+        /// The node, which must be the one that asks.
+        node: NodeId,
+        /// Which start of it.
+        incarnation: u64,
+        /// Counts up within that start; what comes late is refused.
+        round: u64,
+        /// Its opinions.
+        ballots: Vec<Ballot>,
+    },
 }
 
 impl Command {
@@ -325,6 +337,7 @@ impl Command {
             Self::BoxOpened { .. } => "box-opened",
             Self::SetRole { .. } => "set-role",
             Self::ChangeMembers { .. } => "change-members",
+            Self::Vote { .. } => "vote",
         }
     }
 
@@ -350,7 +363,8 @@ impl Command {
             | Self::SettleItem { .. }
             | Self::BoxOpened { .. }
             | Self::SetRole { .. }
-            | Self::ChangeMembers { .. } => None,
+            | Self::ChangeMembers { .. }
+            | Self::Vote { .. } => None,
         }
     }
 
@@ -364,7 +378,8 @@ impl Command {
             Self::ReportNode { node, .. }
             | Self::ForgetNode { node }
             | Self::BoxOpened { node, .. }
-            | Self::SetRole { node, .. } => node.to_string(),
+            | Self::SetRole { node, .. }
+            | Self::Vote { node, .. } => node.to_string(),
             Self::SetProfile { profile } => profile.name().to_owned(),
             Self::PublishSite { bundle: hash, .. }
             | Self::BlobHeld { hash, .. }

@@ -16,6 +16,21 @@ pub const DOMAIN_NAME_BYTES_MAX: usize = 255;
 /// Bytes of one label of a domain name (RFC 1035 section 2.3.4).
 pub const DOMAIN_LABEL_BYTES_MAX: usize = 63;
 
+/// Checks of one target: more say no more about it.
+pub const CHECKS_MAX: usize = 16;
+/// The shortest and the longest time between two tries of a check, in milliseconds: four a second, and ten minutes.
+pub const CHECK_INTERVAL_MS: (u32, u32) = (250, 600_000);
+/// Tries in a row that a check may need to change its mind.
+pub const CHECK_STREAK_MAX: u8 = 60;
+/// Bytes of a page that a check looks through.
+pub const CHECK_BODY_BYTES_MAX: usize = 64 * 1024;
+/// How often a node repeats its votes, in milliseconds, so that three may be lost before it counts as silent.
+pub const VOTE_REFRESH_MS: u64 = 20_000;
+/// After how many milliseconds of the cluster's time a vote that is not repeated is as good as none.
+pub const VOTE_SILENT_MS: u64 = 60_000;
+/// Votes in one command: every target of every service fits a few commands.
+pub const BALLOTS_MAX: usize = 256;
+
 /// Messages in one conversation: more than a person reads; past it the customer is asked to open a new one.
 pub const CONVERSATION_MESSAGES_MAX: usize = 500;
 /// Conversations in the state: 200,000 of seven messages take about 700 MB, which the smallest node must hold.

@@ -12,6 +12,8 @@ pub mod check;
 pub mod command;
 pub mod conversation;
 pub mod domain;
+pub mod failover;
+pub mod health;
 pub mod limits;
 pub mod nodes;
 pub mod outbox;
@@ -30,6 +32,8 @@ pub use refusal::Refusal;
 use audit::Audit;
 use boxes::BoxMark;
 use conversation::Conversation;
+use failover::Failover;
+use health::Health;
 use nodes::{ClusterFacts, JoinToken, Node};
 use outbox::{Item, ItemId};
 use site::{Blob, SiteVersion, Sites};
@@ -78,6 +82,10 @@ pub struct State {
     pub answers_expiring: OrdSet<(Timestamp, ClientId)>,
     /// The record of operator actions.
     pub audit: Audit,
+    /// What nodes think of the targets they watch.
+    pub health: Health,
+    /// Services whose names can point at different targets.
+    pub failover: Failover,
 }
 
 impl State {
@@ -248,6 +256,16 @@ impl State {
             Command::SetRole { node, role } => nodes::set_role(self, *node, *role),
             // Raft changes its members itself; that somebody asked for it is what the record needs.
             Command::ChangeMembers { .. } => Ok(Reply::Done),
+            Command::Vote {
+                node,
+                incarnation,
+                round,
+                ballots,
+            } => {
+                health::allowed(&proposal.actor, *node)?;
+                health::vote(self, *node, (*incarnation, *round), ballots)?;
+                Ok(Reply::Done)
+            }
         }
     }
 
