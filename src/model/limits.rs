@@ -76,7 +76,7 @@ pub const OUTLINE_NAMES_MAX: usize = 2_000;
 /// Sets of records of one zone.
 pub const ZONE_SETS_MAX: usize = 1_000_000;
 /// Bytes of one zone's content in its blob.
-pub const ZONE_BYTES_MAX: u64 = 128 << 20;
+pub const ZONE_CONTENT_BYTES_MAX: u64 = 128 << 20;
 /// Earlier answers of a zone that are remembered, for secondaries that ask what changed (RFC 1995).
 pub const ZONE_ANSWERS_KEPT: usize = 16;
 /// Earlier contents of a zone that are kept for going back.

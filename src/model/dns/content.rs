@@ -104,7 +104,7 @@ impl ZoneContent {
     /// When they are too many.
     pub fn encode(&self) -> Result<Vec<u8>, ContentError> {
         let bytes = postcard::to_allocvec(self).map_err(ContentError::Bytes)?;
-        within("bytes", bytes.len() as u64, limits::ZONE_BYTES_MAX)?;
+        within("bytes", bytes.len() as u64, limits::ZONE_CONTENT_BYTES_MAX)?;
         Ok(bytes)
     }
 
@@ -113,7 +113,7 @@ impl ZoneContent {
     /// # Errors
     /// When it is not a whole and sound content of the zone.
     pub fn decode(apex: &DomainName, bytes: &[u8]) -> Result<Self, ContentError> {
-        within("bytes", bytes.len() as u64, limits::ZONE_BYTES_MAX)?;
+        within("bytes", bytes.len() as u64, limits::ZONE_CONTENT_BYTES_MAX)?;
         let (found, _) = postcard::take_from_bytes::<u16>(bytes).map_err(ContentError::Bytes)?;
         if found > VERSION {
             return Err(ContentError::Newer { found });

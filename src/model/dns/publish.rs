@@ -121,7 +121,10 @@ fn publishable(
         ));
     }
     let end = part.offset.checked_add(part.len);
-    if part.len == 0 || part.len > limits::ZONE_BYTES_MAX || end.is_none_or(|end| end > size) {
+    if part.len == 0
+        || part.len > limits::ZONE_CONTENT_BYTES_MAX
+        || end.is_none_or(|end| end > size)
+    {
         let found = format!("{} bytes from {} on", part.len, part.offset);
         return Err(Refusal::unsound(
             format!("zones.{zone}.part"),

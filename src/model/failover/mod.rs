@@ -305,3 +305,6 @@ pub struct Switched {
     /// By verdict, so that it counts for damping.
     pub by_verdict: bool,
 }
+
+#[cfg(test)]
+pub(crate) mod tests;
