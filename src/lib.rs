@@ -8,6 +8,7 @@ pub mod blobs;
 pub mod letterbox;
 
 pub mod desk;
+pub mod dns;
 pub mod web;
 
 pub mod cli;

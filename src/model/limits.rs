@@ -15,6 +15,22 @@ pub const SEALED_BYTES_MAX: usize = MESSAGE_CHARS_MAX * 4 + 256;
 pub const DOMAIN_NAME_BYTES_MAX: usize = 255;
 /// Bytes of one label of a domain name (RFC 1035 section 2.3.4).
 pub const DOMAIN_LABEL_BYTES_MAX: usize = 63;
+/// Bytes of a zone file: a million records of a large host.
+pub const ZONE_FILE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of all names and data of one zone: places in it are counted in four bytes, and every node holds it in memory.
+pub const ZONE_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Records of one name and type: four thousand fill the largest message there is.
+pub const RRSET_RECORDS_MAX: usize = 4_096;
+/// Mistakes of a zone file told in one run: more than a person reads at once.
+pub const ZONE_MISTAKES_MAX: usize = 200;
+/// Names that one line of a zone file may make (`$GENERATE`): a /16 network.
+pub const ZONE_GENERATED_MAX: u32 = 65_536;
+/// Aliases followed for one question: longer chains are mistakes, and every link costs us a lookup.
+pub const ALIASES_MAX: usize = 16;
+/// Bytes of one message (RFC 1035 section 4.2.2: its length has two bytes).
+pub const MESSAGE_BYTES_MAX: usize = 65_535;
+/// Places in one message that later names can point to: past them names are written in full.
+pub const MESSAGE_POINTERS_MAX: usize = 512;
 
 /// Checks of one target: more say no more about it.
 pub const CHECKS_MAX: usize = 16;
