@@ -7,6 +7,7 @@ pub mod api;
 mod asking;
 mod audit;
 mod conversations;
+mod dns;
 pub mod figures;
 mod members;
 mod problem;

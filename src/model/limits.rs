@@ -80,6 +80,8 @@ pub const RESTLESS_MS: u64 = 300_000;
 pub const PIN_MS: (u64, u64) = (10_000, 7 * 24 * HOUR_MS);
 /// How long a pin lasts when nobody says otherwise, in milliseconds.
 pub const PIN_MS_DEFAULT: u64 = 4 * HOUR_MS;
+/// How long before its end a pin is an alarm, in milliseconds: time to make another one.
+pub const PIN_WARNED_MS: u64 = 1_800_000;
 /// The longest that switching may be frozen at once, in milliseconds.
 pub const FREEZE_MS_MAX: u64 = 7 * 24 * HOUR_MS;
 
@@ -87,6 +89,14 @@ pub const FREEZE_MS_MAX: u64 = 7 * 24 * HOUR_MS;
 pub const ZONES_MAX: usize = 20_000;
 /// Zones in one command: with the longest names they fit a proposal.
 pub const ZONES_PER_COMMAND_MAX: usize = 256;
+/// Bytes of the outlines in one command, so that it fits a proposal.
+pub const ZONE_OUTLINES_BYTES_MAX: usize = 128 * 1024;
+/// Bytes of zone files in one import.
+pub const ZONE_IMPORT_BYTES_MAX: usize = 96 * 1024 * 1024;
+/// Zones in one import; a directory of more is imported in parts.
+pub const ZONE_IMPORT_FILES_MAX: usize = 10_000;
+/// Lines of a zone's difference that an answer shows.
+pub const ZONE_LINES_SHOWN_MAX: usize = 200;
 /// Names in a zone's outline: name servers and cuts; a zone that delegates more is another kind of zone.
 pub const OUTLINE_NAMES_MAX: usize = 2_000;
 /// Sets of records of one zone.

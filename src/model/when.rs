@@ -52,8 +52,13 @@ pub fn span_ms(text: &str) -> Option<u64> {
 
 /// A time span as [`span_ms`] reads it, in the longest unit that it is whole in.
 pub fn spoken_span(ms: u64) -> String {
-    let unit = UNITS.iter().find(|(_, it)| ms >= *it && ms.is_multiple_of(*it));
-    unit.map_or_else(|| "0s".to_owned(), |(name, it)| format!("{}{name}", ms / it))
+    let unit = UNITS
+        .iter()
+        .find(|(_, it)| ms >= *it && ms.is_multiple_of(*it));
+    unit.map_or_else(
+        || "0s".to_owned(),
+        |(name, it)| format!("{}{name}", ms / it),
+    )
 }
 
 /// Year, month and day of a day counted from 1970 (Howard Hinnant's `civil_from_days`, for days not before it).

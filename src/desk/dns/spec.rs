@@ -59,11 +59,20 @@ pub(super) fn read(value: &Value) -> Result<(OrdMap<Label, Target>, Policy), Vec
     let Some(mut whole) = Table::of(String::new(), value, &mut said) else {
         return Err(said);
     };
-    let zone = whole
-        .text("zone", &mut said)
-        .and_then(|text| parsed(&mut said, "zone", text, "a zone's name, such as example.com"));
+    let zone = whole.text("zone", &mut said).and_then(|text| {
+        parsed(
+            &mut said,
+            "zone",
+            text,
+            "a zone's name, such as example.com",
+        )
+    });
     if zone.is_none() && said.is_empty() {
-        said.push(Mistake::of("zone", "nothing", "a zone's name, such as example.com"));
+        said.push(Mistake::of(
+            "zone",
+            "nothing",
+            "a zone's name, such as example.com",
+        ));
     }
     let origin = zone.unwrap_or_else(DomainName::root);
     let policy = match whole.take("policy") {
@@ -106,7 +115,12 @@ fn read_policy(value: &Value, said: &mut Vec<Mistake>) -> Policy {
     };
     table.choice("mode", &MODES, said, &mut policy.mode);
     table.choice("all-down", &ALL_DOWN, said, &mut policy.all_down);
-    table.choice("on-quorum-loss", &ON_QUORUM_LOSS, said, &mut policy.on_quorum_loss);
+    table.choice(
+        "on-quorum-loss",
+        &ON_QUORUM_LOSS,
+        said,
+        &mut policy.on_quorum_loss,
+    );
     if let Some(text) = table.text("failback", said)
         && text != "manual"
     {
@@ -122,7 +136,11 @@ fn read_policy(value: &Value, said: &mut Vec<Mistake>) -> Policy {
     table.span("dwell", said, &mut policy.dwell_ms);
     table.number("switches-per-hour", said, &mut policy.switches_per_hour);
     table.flag("require-ready", said, &mut policy.require_ready);
-    table.flag("allow-single-provider", said, &mut policy.allow_single_provider);
+    table.flag(
+        "allow-single-provider",
+        said,
+        &mut policy.allow_single_provider,
+    );
     let mut ttl = 0_u32;
     table.number("ttl-restless", said, &mut ttl);
     policy.ttl_restless_s = (ttl > 0).then_some(ttl);
@@ -130,12 +148,7 @@ fn read_policy(value: &Value, said: &mut Vec<Mistake>) -> Policy {
     policy
 }
 
-fn read_target(
-    field: &str,
-    value: &Value,
-    origin: &DomainName,
-    said: &mut Vec<Mistake>,
-) -> Target {
+fn read_target(field: &str, value: &Value, origin: &DomainName, said: &mut Vec<Mistake>) -> Target {
     let mut target = Target {
         rank: Rank::Primary,
         records: Vector::new(),
@@ -188,7 +201,10 @@ fn read_records(
     let around = format!("$TTL {TTL_S}\n. 1 IN SOA . . 1 1 1 1 1\n");
     let root = DomainName::root();
     // A service's names may be in several zones, so the whole of the DNS is the zone here.
-    let around = format!("{around}$ORIGIN {origin}\n{}\n. 1 IN NS .\n", lines.join("\n"));
+    let around = format!(
+        "{around}$ORIGIN {origin}\n{}\n. 1 IN NS .\n",
+        lines.join("\n")
+    );
     let reading = file::read(around.as_bytes(), &root);
     for mistake in reading.mistakes {
         let line = mistake.line.saturating_sub(BEFORE + 1);
@@ -212,7 +228,12 @@ fn read_check(field: &str, value: &Value, said: &mut Vec<Mistake>) -> Option<Che
     let before = said.len();
     let name = table.word("name", said, Label::new);
     let to: Option<SocketAddr> = table.text("to", said).and_then(|text| {
-        parsed(said, &format!("{field}.to"), text, "an address and a port, such as 192.0.2.1:443")
+        parsed(
+            said,
+            &format!("{field}.to"),
+            text,
+            "an address and a port, such as 192.0.2.1:443",
+        )
     });
     let kind = read_kind(field, &mut table, said);
     let mut interval = u64::from(INTERVAL_MS);
@@ -264,7 +285,11 @@ fn read_kind(field: &str, table: &mut Table<'_>, said: &mut Vec<Mistake>) -> Opt
             let path = path.unwrap_or_else(|| Note::cut("/"));
             if !path.as_str().starts_with('/') {
                 let field = format!("{field}.path");
-                said.push(Mistake::of(&field, path.as_str(), "a path that begins with /"));
+                said.push(Mistake::of(
+                    &field,
+                    path.as_str(),
+                    "a path that begins with /",
+                ));
             }
             let status = read_status(field, table, said);
             let contains = table.word("contains", said, Note::new);
@@ -341,11 +366,18 @@ struct Table<'v> {
 impl<'v> Table<'v> {
     fn of(path: String, value: &'v Value, said: &mut Vec<Mistake>) -> Option<Self> {
         let Value::Object(map) = value else {
-            let field = if path.is_empty() { "the definition" } else { &path };
+            let field = if path.is_empty() {
+                "the definition"
+            } else {
+                &path
+            };
             said.push(Mistake::of(field, &kind(Some(value)), "a table"));
             return None;
         };
-        let left = map.iter().map(|(key, value)| (key.as_str(), value)).collect();
+        let left = map
+            .iter()
+            .map(|(key, value)| (key.as_str(), value))
+            .collect();
         Some(Self { path, left })
     }
 
@@ -405,7 +437,11 @@ impl<'v> Table<'v> {
         let Some(value) = self.take(key) else { return };
         match value.as_bool() {
             Some(flag) => *into = flag,
-            None => said.push(Mistake::of(&self.field(key), &shown(value), "true or false")),
+            None => said.push(Mistake::of(
+                &self.field(key),
+                &shown(value),
+                "true or false",
+            )),
         }
     }
 
@@ -460,7 +496,11 @@ impl<'v> Table<'v> {
     fn end(self, said: &mut Vec<Mistake>) {
         for key in self.left.keys() {
             let field = self.field(key);
-            said.push(Mistake::of(&field, "a key that is not known here", "no such key"));
+            said.push(Mistake::of(
+                &field,
+                "a key that is not known here",
+                "no such key",
+            ));
         }
     }
 }

@@ -94,7 +94,7 @@ impl ZoneContent {
             version: VERSION,
             sets,
         };
-        content.check(apex)?;
+        check(apex, &content.sets)?;
         Ok(content)
     }
 
@@ -119,48 +119,49 @@ impl ZoneContent {
             return Err(ContentError::Newer { found });
         }
         let content: Self = postcard::from_bytes(bytes).map_err(ContentError::Bytes)?;
-        content.check(apex)?;
+        check(apex, &content.sets)?;
         Ok(content)
     }
+}
 
-    fn check(&self, apex: &DomainName) -> Result<(), ContentError> {
-        within(
-            "sets of records",
-            self.sets.len() as u64,
-            limits::ZONE_SETS_MAX as u64,
-        )?;
-        let mut last: Option<(&DomainName, RrType)> = None;
-        for set in &self.sets {
-            let (name, rtype) = (&set.name, set.rtype);
-            if set.rdata.is_empty() {
-                return Err(ContentError::EmptySet {
-                    name: name.clone(),
-                    rtype,
-                });
-            }
-            if !name.is_within(apex) {
-                return Err(ContentError::Outside {
-                    name: name.clone(),
-                    apex: apex.clone(),
-                });
-            }
-            if last.is_some_and(|it| it >= (name, rtype)) {
-                return Err(ContentError::Twice {
-                    name: name.clone(),
-                    rtype,
-                });
-            }
-            last = Some((name, rtype));
+/// Whether sets of records, in canonical order, make a zone.
+fn check(apex: &DomainName, sets: &[RrSet]) -> Result<(), ContentError> {
+    within(
+        "sets of records",
+        sets.len() as u64,
+        limits::ZONE_SETS_MAX as u64,
+    )?;
+    let mut last: Option<(&DomainName, RrType)> = None;
+    for set in sets {
+        let (name, rtype) = (&set.name, set.rtype);
+        if set.rdata.is_empty() {
+            return Err(ContentError::EmptySet {
+                name: name.clone(),
+                rtype,
+            });
         }
-        if serial_of(apex, &self.sets).is_none() {
-            return Err(ContentError::NoSoa { apex: apex.clone() });
+        if !name.is_within(apex) {
+            return Err(ContentError::Outside {
+                name: name.clone(),
+                apex: apex.clone(),
+            });
         }
-        let served = |it: &RrSet| it.name == *apex && it.rtype == RrType::NS;
-        if !self.sets.iter().any(served) {
-            return Err(ContentError::NoServers { apex: apex.clone() });
+        if last.is_some_and(|it| it >= (name, rtype)) {
+            return Err(ContentError::Twice {
+                name: name.clone(),
+                rtype,
+            });
         }
-        Ok(())
+        last = Some((name, rtype));
     }
+    if serial_of(apex, sets).is_none() {
+        return Err(ContentError::NoSoa { apex: apex.clone() });
+    }
+    let served = |it: &RrSet| it.name == *apex && it.rtype == RrType::NS;
+    if !sets.iter().any(served) {
+        return Err(ContentError::NoServers { apex: apex.clone() });
+    }
+    Ok(())
 }
 
 fn within(what: &'static str, found: u64, most: u64) -> Result<(), ContentError> {
@@ -242,13 +243,12 @@ pub fn never_empty(
     sets: &[RrSet],
     published: &Published,
 ) -> Result<(), ContentError> {
-    let content = ZoneContent::new(apex, sets.to_vec())?;
+    check(apex, sets)?;
     for (key, set) in &published.over {
-        let found = content
-            .sets
+        let found = sets
             .binary_search_by(|it| (&it.name, it.rtype).cmp(&(&key.0, key.1)))
             .ok();
-        if found.and_then(|at| content.sets.get(at)) != Some(set) || set.rdata.is_empty() {
+        if found.and_then(|at| sets.get(at)) != Some(set) || set.rdata.is_empty() {
             return Err(ContentError::EmptySet {
                 name: key.0.clone(),
                 rtype: key.1,

@@ -243,6 +243,11 @@ impl Outline {
     }
 }
 
+/// What a TSIG key's secret is sealed for: its own name, so that sealed secrets cannot change places.
+pub fn tsig_context(key: &DomainName) -> String {
+    format!("tsig {key}")
+}
+
 /// Whether serial `a` comes after serial `b` (RFC 1982 section 3.2). Not so where the order is undefined.
 pub fn serial_after(a: u32, b: u32) -> bool {
     a != b && a.wrapping_sub(b) < 1 << 31

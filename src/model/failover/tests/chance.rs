@@ -23,7 +23,7 @@ enum Event {
     Votes(u64, bool, Opinion),
     Pins(bool, u64, bool),
     Unpins,
-    Undoes(bool),
+    Undoes,
     Judges,
     Freezes(u64),
     Thaws,
@@ -52,7 +52,7 @@ fn event() -> impl Strategy<Value = Event> {
         20 => (1_u64..6, any::<bool>(), opinion).prop_map(|(a, b, c)| Event::Votes(a, b, c)),
         2 => (any::<bool>(), 0_u64..700_000, any::<bool>()).prop_map(|(a, b, c)| Event::Pins(a, b, c)),
         1 => Just(Event::Unpins),
-        1 => any::<bool>().prop_map(Event::Undoes),
+        1 => Just(Event::Undoes),
         3 => Just(Event::Judges),
         1 => (0_u64..200_000).prop_map(Event::Freezes),
         1 => Just(Event::Thaws),
@@ -93,7 +93,7 @@ impl Town {
             Event::Unpins if has => {
                 self.unpin();
             }
-            Event::Undoes(_) if has => {
+            Event::Undoes if has => {
                 self.undo();
             }
             Event::Judges => {
