@@ -5,6 +5,7 @@
 mod cluster;
 mod colour;
 mod company;
+mod dns;
 mod file;
 mod mail;
 mod node;
@@ -27,6 +28,7 @@ use crate::model::limits::CONFIG_FILE_BYTES_MAX;
 pub use cluster::{Cluster, Profile};
 pub use colour::{Colour, NotAColour};
 pub use company::{Company, Network, PhoneLine, Spoken};
+pub use dns::{Dns, RateMode};
 pub use mail::{Mail, MailOut, Relay, RelayLogin, RelayTls};
 pub use node::Node;
 pub use problem::{Problem, Problems};
@@ -51,6 +53,7 @@ struct FileSpec {
     node: node::NodeSpec,
     cluster: cluster::ClusterSpec,
     web: web::WebSpec,
+    dns: dns::DnsSpec,
     mail: mail::MailSpec,
     company: company::CompanySpec,
     telemetry: telemetry::TelemetrySpec,
@@ -65,6 +68,8 @@ pub struct Config {
     pub cluster: Cluster,
     /// The public's door.
     pub web: Web,
+    /// The door of the name service.
+    pub dns: Dns,
     /// The way out for mail.
     pub mail: Mail,
     /// Whose boat this is.
@@ -107,6 +112,7 @@ impl Config {
             node: Node::check(spec.node, &mut problems),
             cluster: Cluster::check(spec.cluster, &mut problems),
             web: Web::check(spec.web, &mut problems),
+            dns: Dns::check(spec.dns, &mut problems),
             mail: Mail::check(spec.mail, &mut problems),
             company: Company::check(spec.company, &mut problems),
             telemetry: Telemetry::check(spec.telemetry, &mut problems),

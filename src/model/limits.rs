@@ -433,6 +433,39 @@ pub const CATCH_UP_MS: u64 = 1_000;
 /// Final digits of a telephone number that are compared: people leave the country code out.
 pub const PHONE_DIGITS_COMPARED: usize = 9;
 
+/// Bytes of the name that a name server gives itself when asked (RFC 5001).
+pub const DNS_NSID_BYTES_MAX: usize = 128;
+/// Datagrams read and answered with one call of the system: more would make the first of them wait.
+pub const DNS_BATCH: usize = 32;
+/// Bytes of a datagram that are read: a query has hundreds; an update that needs more comes by TCP.
+pub const DNS_DATAGRAM_BYTES_MAX: usize = 4_096;
+/// Bytes of datagrams that wait in the system for one thread: a burst of about 20,000 queries.
+pub const DNS_RECEIVE_BUFFER_BYTES: usize = 4 * 1024 * 1024;
+/// Milliseconds in which an idle thread notices that it shall stop.
+pub const DNS_STOP_NOTICED_MS: u64 = 500;
+/// Messages that are no ordinary questions (transfers, notices, updates) and wait for whoever takes them.
+pub const DNS_UNUSUAL_WAITING_MAX: usize = 256;
+/// Such messages of one connection that are answered at a time: transfers are large.
+pub const DNS_HANDED_ON_PER_CONNECTION_MAX: usize = 4;
+/// Seconds for which a cookie of ours is good (RFC 9018 section 4.3 recommends an hour).
+pub const DNS_COOKIE_AGE_S_MAX: i32 = 3_600;
+/// Seconds by which the clock of the node that made a cookie may be ahead of ours (RFC 9018 section 4.3).
+pub const DNS_COOKIE_AHEAD_S_MAX: i32 = 300;
+/// Networks whose answers are counted at a time, for each thread: 256 kB; others share.
+pub const DNS_RATE_SLOTS: usize = 16_384;
+/// Milliseconds in which half of a network's counted answers are forgiven.
+pub const DNS_RATE_HALF_LIFE_MS: u64 = 1_000;
+/// Gaps between the names of a signed zone for which proofs are prepared: about 12 MB; larger zones look them up.
+pub const DNS_GAPS_PREPARED_MAX: usize = 10_000;
+/// Milliseconds that a whole message may take to come, and answers to be taken, over a connection.
+pub const DNS_MESSAGE_MS: u64 = 10_000;
+/// Milliseconds for a TLS handshake.
+pub const DNS_HANDSHAKE_MS: u64 = 5_000;
+/// Milliseconds for connections to end once the node stops.
+pub const DNS_STOP_MS: u64 = 2_000;
+/// Bytes of answers lined up for one connection before they are sent: more would only take memory.
+pub const DNS_ANSWERS_WAITING_BYTES: usize = 16_384;
+
 /// The shape of a token bucket: how much at once, and how fast it is forgiven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bucket {

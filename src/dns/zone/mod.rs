@@ -198,6 +198,22 @@ impl Zone {
     }
 }
 
+/// Answers a question about a name in wire form and small letters from the zones that `zone_of` knows: the zone with the
+/// longest apex that a name is in. Aliases are followed through all of them.
+pub(super) fn answer<'z>(
+    name: &[u8],
+    rtype: RrType,
+    dnssec_ok: bool,
+    zone_of: impl Fn(&[u8], RrType) -> Option<&'z Zone>,
+) -> Answer<'z> {
+    let asked = lookup::Asked {
+        name,
+        rtype,
+        dnssec_ok,
+    };
+    lookup::answer(asked, zone_of)
+}
+
 /// Each record's data of a list with lengths.
 pub fn records(mut list: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
     std::iter::from_fn(move || {
