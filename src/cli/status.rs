@@ -31,8 +31,25 @@ struct Status {
     blobs: Files,
     disk: Disk,
     conversations: Conversations,
+    names: Names,
     alarms: Vec<String>,
     state: StateAge,
+}
+
+#[derive(Debug, Deserialize)]
+struct Names {
+    zones: u64,
+    waiting: u64,
+    services: Vec<Answering>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Answering {
+    service: String,
+    answering: String,
+    since: String,
+    pinned_until: Option<String>,
+    targets: std::collections::BTreeMap<String, String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -180,8 +197,12 @@ fn shown(status: &Status, paper: Paper) -> String {
         ("files", files(status)),
         ("disk", disk(status, paper)),
         ("messages", conversations(status)),
+        ("names", names(status)),
     ] {
         text.push_str(&format!("{name:<10} {line}\n"));
+    }
+    for service in &status.names.services {
+        text.push_str(&format!("service    {}\n", answering(service, paper)));
     }
     if status.alarms.is_empty() {
         text.push_str("alarms     none\n");
@@ -303,6 +324,33 @@ fn site(status: &Status) -> String {
             None => "nothing published: the built-in pages are served".to_owned(),
         },
     }
+}
+
+fn names(status: &Status) -> String {
+    let names = &status.names;
+    let waiting = match names.waiting {
+        0 => String::new(),
+        count => format!("; {count} wait for a majority to copy them"),
+    };
+    format!("{}{waiting}", count(names.zones, "zone"))
+}
+
+fn answering(service: &Answering, paper: Paper) -> String {
+    let targets: Vec<String> = service
+        .targets
+        .iter()
+        .map(|(target, stands)| format!("{target} {stands}"))
+        .collect();
+    let pinned = service.pinned_until.as_ref().map_or(String::new(), |at| {
+        format!(", pinned until {}", paper.time(at))
+    });
+    format!(
+        "{} answers {} since {}{pinned}; {}",
+        service.service,
+        service.answering,
+        paper.time(&service.since),
+        targets.join(", ")
+    )
 }
 
 fn files(status: &Status) -> String {

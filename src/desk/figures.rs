@@ -13,8 +13,9 @@ use tokio::net::TcpListener;
 
 use crate::{
     cluster::{Cluster, health::RaftRole},
+    dns::Answers,
     letterbox::Letterbox,
-    model::outbox,
+    model::{failover::Answering, outbox},
     tasks::{Outcome, Stop},
     telemetry::Metrics,
     web::counters::Counters,
@@ -29,6 +30,8 @@ pub struct Seen {
     pub letterbox: Letterbox,
     /// What the public's door counted.
     pub counters: Arc<Counters>,
+    /// What answers names, where this node does.
+    pub names: Option<Arc<Answers>>,
     /// Where the figures go.
     pub metrics: Metrics,
 }
@@ -94,6 +97,7 @@ impl Seen {
             .into_iter()
             .chain(self.messages())
             .chain(self.counters.figures())
+            .chain(self.names())
         {
             self.metrics.gauge(name, help).set(signed(value));
         }
@@ -158,6 +162,30 @@ impl Seen {
                 health.disk.stalled_ms,
             ),
         ]
+    }
+
+    /// How names are answered, and what services answer.
+    fn names(&self) -> Vec<Figure> {
+        let Some(names) = &self.names else {
+            return Vec::new();
+        };
+        let mut figures = names.counters.figures();
+        let (tables, state) = (names.tables.load(), self.cluster.state());
+        let services = state.failover.services.values();
+        let away = services.filter(|it| {
+            it.primary().map(|it| Answering::One(it.clone())) != Some(it.answering.clone())
+        });
+        figures.push((
+            "lifeboat_dns_zones",
+            "Zones that are answered.",
+            tables.len() as u64,
+        ));
+        figures.push((
+            "lifeboat_dns_services_away",
+            "Services that do not answer their primary.",
+            away.count() as u64,
+        ));
+        figures
     }
 
     /// How messages and mail stand.

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::{
     Desk,
     api::Route,
-    conversations,
+    conversations, dns as names,
     members::{self, Member},
 };
 use crate::{
@@ -53,6 +53,8 @@ pub(super) struct Status {
     disk: Disk,
     /// Conversations with customers.
     conversations: Conversations,
+    /// Zones, and services with what they answer.
+    names: names::Brief,
     /// What somebody should look at, in words.
     alarms: Vec<String>,
 }
@@ -239,6 +241,7 @@ async fn status(Shared(desk): Shared<Desk>) -> Json<Status> {
             poisoned: health.disk.poisoned.clone(),
         },
         conversations: count(&state),
+        names: names::brief(&state),
         alarms: alarms(&state, &health, &desk.letterbox.health()),
     })
 }
@@ -434,6 +437,7 @@ fn alarms(state: &State, health: &Health, letters: &BoxHealth) -> Vec<String> {
             state.outbox_overflow
         ));
     }
+    alarms.extend(names::alarms(state));
     alarms
 }
 

@@ -89,6 +89,8 @@ pub const FREEZE_MS_MAX: u64 = 7 * 24 * HOUR_MS;
 pub const ZONES_MAX: usize = 20_000;
 /// Zones in one command: with the longest names they fit a proposal.
 pub const ZONES_PER_COMMAND_MAX: usize = 256;
+/// Zones whose new answers are put in one by one, each at once; more are put in together, as each costs a copy of the list.
+pub const ZONES_SWAPPED_SINGLY: usize = 64;
 /// Bytes of the outlines in one command, so that it fits a proposal.
 pub const ZONE_OUTLINES_BYTES_MAX: usize = 128 * 1024;
 /// Bytes of zone files in one import.

@@ -4,6 +4,7 @@
 //! another. What can fail without ending the node is logged and shown in its status; only a node whose letterbox or
 //! public sockets cannot be opened does not start.
 
+mod dns;
 mod founding;
 mod part;
 mod place;
@@ -25,6 +26,7 @@ use crate::{
     cluster::{Cluster, NodeAgreement},
     config::Config,
     desk::{self, DeskParts, figures},
+    dns::Answers,
     letterbox::{self, Letterbox},
     mail::out::{self as mail_out},
     model::words::{NodeId, Timestamp},
@@ -150,12 +152,13 @@ pub fn run(config: &Config, metrics: Metrics, until: UntilStopped) -> Result<(),
 
     let open = runtimes.people.block_on(node.open_to_the_public())?;
     node.start_background(&mut tasks, &runtimes, incarnation, &open)?;
+    let names = node.start_names(&mut tasks, &runtimes, &open)?;
     let counters = open.counters.clone();
     tasks.start(runtimes.people.handle(), "public", move |stop| async move {
         web::serve(open.front, open.sockets, open.tls, open.bounds, stop).await;
         Outcome::Ok(())
     });
-    node.start_console(&mut tasks, &runtimes, started, counters, metrics);
+    node.start_console(&mut tasks, &runtimes, started, (counters, names), metrics);
 
     tracing::info!(node = %cluster.id(), name = %config.node.name, "started");
     runtimes
@@ -323,7 +326,7 @@ impl Node<'_> {
         tasks: &mut Tasks,
         runtimes: &Runtimes,
         started: Timestamp,
-        counters: Arc<web::counters::Counters>,
+        (counters, names): (Arc<web::counters::Counters>, Option<Arc<Answers>>),
         metrics: Metrics,
     ) {
         let desk = DeskParts {
@@ -343,6 +346,7 @@ impl Node<'_> {
             cluster: self.cluster.clone(),
             letterbox: self.letterbox.clone(),
             counters,
+            names,
             metrics,
         };
         let address = self.config.telemetry.metrics_listen;

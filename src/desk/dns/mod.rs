@@ -116,7 +116,53 @@ fn lasting(field: &str, text: &str) -> Result<u64, Problem> {
     span_ms(text).ok_or_else(|| Problem::invalid(field, text, wanted))
 }
 
-/// The names of alarms about names, for the node's status.
+/// Names, in a few numbers and a line for each service.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Brief {
+    zones: u64,
+    /// Zones whose newest content waits for a majority to copy it.
+    waiting: u64,
+    services: Vec<Answering>,
+}
+
+/// What a service answers.
+#[derive(Serialize, ToSchema)]
+struct Answering {
+    service: String,
+    /// The target, or `all targets`.
+    answering: String,
+    since: String,
+    /// Until when a person pinned it.
+    pinned_until: Option<String>,
+    /// How each target stands: up, down or unsure.
+    targets: std::collections::BTreeMap<String, &'static str>,
+}
+
+/// Names for the node's status.
+pub(super) fn brief(state: &State) -> Brief {
+    let services = state.failover.services.values().map(|it| Answering {
+        service: it.name.to_string(),
+        answering: it.answering.to_string(),
+        since: rfc3339(it.since),
+        pinned_until: it.pin_at(state.now).map(|it| rfc3339(it.expires)),
+        targets: it
+            .targets
+            .keys()
+            .map(|target| {
+                let tally = crate::model::failover::tally(state, &it.name, target, state.now);
+                let stands = services::condition(tally.condition(&it.policy));
+                (target.to_string(), stands)
+            })
+            .collect(),
+    });
+    Brief {
+        zones: state.dns.zones.len() as u64,
+        waiting: state.dns.waiting.len() as u64,
+        services: services.collect(),
+    }
+}
+
+/// What about names somebody should look at, for the node's status.
 pub(super) fn alarms(state: &State) -> Vec<String> {
     let mut alarms = Vec::new();
     if held(state) && !state.failover.services.is_empty() {
