@@ -21,6 +21,7 @@ pub mod telemetry;
 pub mod tls;
 
 pub mod mail;
+pub mod probe;
 
 pub mod demo;
 pub mod run;

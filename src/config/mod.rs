@@ -8,6 +8,7 @@ mod company;
 mod file;
 mod mail;
 mod node;
+mod probe;
 mod problem;
 mod secret;
 mod telemetry;
@@ -29,6 +30,7 @@ pub use colour::{Colour, NotAColour};
 pub use company::{Company, Network, PhoneLine, Spoken};
 pub use mail::{Mail, MailOut, Relay, RelayLogin, RelayTls};
 pub use node::Node;
+pub use probe::Probe;
 pub use problem::{Problem, Problems};
 pub use secret::{Secret, SecretError, SecretFile};
 pub use telemetry::{LogFormat, LogLevel, Telemetry};
@@ -52,6 +54,7 @@ struct FileSpec {
     cluster: cluster::ClusterSpec,
     web: web::WebSpec,
     mail: mail::MailSpec,
+    probe: probe::ProbeSpec,
     company: company::CompanySpec,
     telemetry: telemetry::TelemetrySpec,
 }
@@ -67,6 +70,8 @@ pub struct Config {
     pub web: Web,
     /// The way out for mail.
     pub mail: Mail,
+    /// How it watches the company's servers.
+    pub probe: Probe,
     /// Whose boat this is.
     pub company: Company,
     /// How the node speaks about itself.
@@ -108,6 +113,7 @@ impl Config {
             cluster: Cluster::check(spec.cluster, &mut problems),
             web: Web::check(spec.web, &mut problems),
             mail: Mail::check(spec.mail, &mut problems),
+            probe: Probe::check(spec.probe, &mut problems),
             company: Company::check(spec.company, &mut problems),
             telemetry: Telemetry::check(spec.telemetry, &mut problems),
         };

@@ -31,7 +31,9 @@ use crate::{
     seal::{KeyError, Keyring},
     tasks::{Outcome, Stop, Tasks},
     telemetry::Metrics,
+    tls::outgoing::OutgoingError,
     tls::public::{CertificateSet, PublicTlsError, Reload, server_config},
+    tls::watching,
     web,
 };
 
@@ -81,6 +83,9 @@ pub enum RunError {
     /// A runtime.
     #[error("cannot start threads")]
     Threads(#[source] io::Error),
+    /// The authorities that the company's own servers are trusted by.
+    #[error("the company's own servers cannot be looked at")]
+    Watching(#[from] OutgoingError),
     /// The mail section cannot be used.
     #[error("the way out for mail cannot be set up")]
     Mail(#[from] mail_out::way::WayError),
@@ -292,6 +297,7 @@ impl Node<'_> {
             public,
             is_ours: web::public::is_ours,
             checks: figures::checks(self.cluster.clone(), self.letterbox.clone()),
+            passing: self.passing()?,
             challenge: Arc::new(|_| None),
             https_port: web.https_port,
             body_bytes: crate::model::limits::REQUEST_BODY_BYTES,
@@ -315,6 +321,16 @@ impl Node<'_> {
             certificates,
             site,
         })
+    }
+
+    /// Who comes late after a switch back is passed on to where the agreed state says that the primary is.
+    fn passing(&self) -> Result<web::Passing, RunError> {
+        let tls = watching::passing(self.config.probe.tls_ca_file.as_deref())?;
+        let cluster = self.cluster.clone();
+        let window_ms = self.config.web.pass_on_hours * 3_600_000;
+        let home =
+            move |name: &str| web::home::addresses(&cluster.state(), name, clock::now(), window_ms);
+        Ok(web::Passing::new(Arc::new(home), tls))
     }
 
     /// Starts the API and the figures. Neither keeps a node from serving the public.
