@@ -47,6 +47,61 @@ pub const VOTE_BACKOFF_MS: (u64, u64) = (250, 5_000);
 /// Votes in one command: every target of every service fits a few commands.
 pub const BALLOTS_MAX: usize = 256;
 
+/// Milliseconds of an hour.
+pub const HOUR_MS: u64 = 3_600_000;
+/// Services: every name a customer uses that can fall back, with room.
+pub const SERVICES_MAX: usize = 256;
+/// Targets of one service: a primary, and fallbacks in their order.
+pub const TARGETS_MAX: usize = 8;
+/// Sets of records of one target.
+pub const TARGET_SETS_MAX: usize = 64;
+/// Bytes of the data of one set of records of a target: it must fit an answer over UDP with room to spare.
+pub const TARGET_SET_BYTES_MAX: usize = 1_000;
+/// The shortest and the longest lifetime of a switchable record, in seconds: below, resolvers do as they like; above,
+/// a switch is not seen for a day.
+pub const SWITCHABLE_TTL_S: (u32, u32) = (5, 86_400);
+/// The shortest and the longest time between two switches by verdict that a service may ask for, in milliseconds.
+pub const DWELL_MS: (u64, u64) = (1_000, 24 * HOUR_MS);
+/// The shortest and the longest time that the primary must be up before a service returns to it, in milliseconds.
+pub const FAILBACK_HOLD_MS: (u64, u64) = (1_000, 7 * 24 * HOUR_MS);
+/// Switches by verdict in an hour that a service may ask for; two leave one for each way.
+pub const SWITCHES_PER_HOUR: (u8, u8) = (2, 60);
+/// What one switch by verdict weighs in the damping of flaps.
+pub const SWITCH_PENALTY: u64 = 1_000;
+/// Past this weight nothing switches by verdict.
+pub const SWITCH_PENALTY_MAX: u64 = 3_000;
+/// After how many milliseconds half of that weight is forgiven.
+pub const PENALTY_HALF_MS: u64 = 900_000;
+/// Switches of one service that are remembered; more than may happen in an hour.
+pub const SWITCHES_KEPT: usize = 64;
+/// How long after a stir the records of a service keep their short lifetime, in milliseconds.
+pub const RESTLESS_MS: u64 = 300_000;
+/// The shortest and the longest pin, in milliseconds: a pin that nobody ends must not be there for ever.
+pub const PIN_MS: (u64, u64) = (10_000, 7 * 24 * HOUR_MS);
+/// How long a pin lasts when nobody says otherwise, in milliseconds.
+pub const PIN_MS_DEFAULT: u64 = 4 * HOUR_MS;
+/// The longest that switching may be frozen at once, in milliseconds.
+pub const FREEZE_MS_MAX: u64 = 7 * 24 * HOUR_MS;
+
+/// Zones: ten times a company's, and a list of all still fits the state.
+pub const ZONES_MAX: usize = 20_000;
+/// Zones in one command: with the longest names they fit a proposal.
+pub const ZONES_PER_COMMAND_MAX: usize = 256;
+/// Names in a zone's outline: name servers and cuts; a zone that delegates more is another kind of zone.
+pub const OUTLINE_NAMES_MAX: usize = 2_000;
+/// Sets of records of one zone.
+pub const ZONE_SETS_MAX: usize = 1_000_000;
+/// Bytes of one zone's content in its blob.
+pub const ZONE_BYTES_MAX: u64 = 128 << 20;
+/// Earlier answers of a zone that are remembered, for secondaries that ask what changed (RFC 1995).
+pub const ZONE_ANSWERS_KEPT: usize = 16;
+/// Earlier contents of a zone that are kept for going back.
+pub const ZONE_EDITIONS_KEPT: usize = 5;
+/// Servers that a zone notifies, and keys or addresses that may transfer it.
+pub const ZONE_PEERS_MAX: usize = 32;
+/// TSIG keys.
+pub const TSIG_KEYS_MAX: usize = 256;
+
 /// Messages in one conversation: more than a person reads; past it the customer is asked to open a new one.
 pub const CONVERSATION_MESSAGES_MAX: usize = 500;
 /// Conversations in the state: 200,000 of seven messages take about 700 MB, which the smallest node must hold.
@@ -366,6 +421,7 @@ pub const PASS_CONNECTION_MS: u64 = 10_000;
 const _: () = assert!(PASS_HEAD_MS < ANSWER_GRACE_MS && PASS_STALL_MS < ANSWER_GRACE_MS);
 // A node that holds the largest set of audit lines and answers must stay far below a gigabyte.
 const _: () = assert!(AUDIT_LINES_MAX + ANSWERS_MAX <= 200_000);
+const _: () = assert!(SWITCHES_PER_HOUR.1 as usize <= SWITCHES_KEPT);
 const _: () = assert!(LEASE_MS_MAX < ACKNOWLEDGEMENT_MAIL_MS);
 const _: () =
     assert!(HOLD_AFTER_MS < LETTERBOX_PROPOSE_MS && LETTERBOX_BATCH_MAX <= LETTERBOX_JOBS_MAX);

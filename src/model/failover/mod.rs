@@ -1,4 +1,13 @@
 //! Services whose names can point at different targets: what they are, who answers now, and why.
+//!
+//! [`verdict`] says from the votes what should be answered; [`change`] alone changes what is. A switch by verdict is
+//! decided again inside `apply`, by the time of its entry, so that a late or a lonely leader can do no harm (P5).
+
+pub mod change;
+pub mod sound;
+pub mod verdict;
+
+use core::fmt;
 
 use imbl::{OrdMap, Vector};
 use serde::{Deserialize, Serialize};
@@ -8,6 +17,8 @@ use super::{
     health::Watch,
     words::{Label, Note, Timestamp},
 };
+
+pub use verdict::{Condition, Stay, Tally, Verdict, due, tally, verdict};
 
 /// All services, and what holds for all of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +46,8 @@ pub struct Freeze {
 /// A service: a set of names whose records switch together between targets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Switchable {
+    /// Its name.
+    pub name: Label,
     /// The log index of the last change of anything here but votes: what a change by hand is made against.
     pub generation: u64,
     /// What the names can answer. All have the same names and types.
@@ -49,6 +62,10 @@ pub struct Switchable {
     pub pin: Option<Pin>,
     /// What one step back leads to.
     pub before: Option<Before>,
+    /// When a vote against what is answered was last heard, or the service last switched.
+    pub stirred: Timestamp,
+    /// It was stirred lately, and its records have the short lifetime.
+    pub restless: bool,
     /// Damping: what past switches by verdict weigh, as of `weighed`.
     pub penalty: u64,
     /// When the penalty was last added to.
@@ -84,6 +101,92 @@ pub enum Answering {
     One(Label),
     /// Everything that any target has: for when all are down.
     All,
+}
+
+impl fmt::Display for Answering {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::One(target) => target.fmt(f),
+            Self::All => f.write_str("all targets"),
+        }
+    }
+}
+
+impl Switchable {
+    /// The pin, while it lasts.
+    pub fn pin_at(&self, now: Timestamp) -> Option<&Pin> {
+        self.pin.as_ref().filter(|it| it.expires > now)
+    }
+
+    /// The targets, in the order in which they are wanted.
+    pub fn ranked(&self) -> Vec<(&Label, &Target)> {
+        let mut ranked: Vec<_> = self.targets.iter().collect();
+        ranked.sort_by_key(|(_, it)| it.rank);
+        ranked
+    }
+
+    /// The name of the primary. Every service has one.
+    pub fn primary(&self) -> Option<&Label> {
+        self.ranked().first().map(|(name, _)| *name)
+    }
+
+    /// The sets of records that the names have when they answer `answering`, with the lifetime that holds now. Never
+    /// empty, none of them empty: every target has the same names and types.
+    pub fn records(&self, answering: &Answering) -> Vec<RrSet> {
+        let mut records: Vec<RrSet> = match answering {
+            Answering::One(target) => self
+                .targets
+                .get(target)
+                .map(|it| it.records.iter().cloned().collect())
+                .unwrap_or_default(),
+            Answering::All => self.all_records(),
+        };
+        if let Some(ttl) = self.policy.ttl_restless_s.filter(|_| self.restless) {
+            for set in &mut records {
+                set.ttl = set.ttl.min(ttl);
+            }
+        }
+        records
+    }
+
+    fn all_records(&self) -> Vec<RrSet> {
+        let mut all: Vec<RrSet> = Vec::new();
+        for (_, target) in self.ranked() {
+            for set in &target.records {
+                match all
+                    .iter_mut()
+                    .find(|it| it.name == set.name && it.rtype == set.rtype)
+                {
+                    Some(known) => {
+                        known.ttl = known.ttl.min(set.ttl);
+                        for data in &set.rdata {
+                            if !known.rdata.contains(data) {
+                                known.rdata.push(data.clone());
+                            }
+                        }
+                    }
+                    None => all.push(set.clone()),
+                }
+            }
+        }
+        all
+    }
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Automatic,
+            failback: Failback::Manual,
+            all_down: AllDown::Hold,
+            on_quorum_loss: OnQuorumLoss::Hold,
+            dwell_ms: 120_000,
+            switches_per_hour: 4,
+            require_ready: true,
+            allow_single_provider: false,
+            ttl_restless_s: None,
+        }
+    }
 }
 
 /// When and how a service switches.
@@ -162,7 +265,7 @@ pub enum OnQuorumLoss {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pin {
     /// What is answered.
-    pub target: Label,
+    pub to: Answering,
     /// Who chose.
     pub by: String,
     /// Why.
@@ -180,6 +283,8 @@ pub struct Before {
     pub answering: Answering,
     /// The pin that held then.
     pub pin: Option<Pin>,
+    /// The change since then was a verdict's.
+    pub by_verdict: bool,
 }
 
 /// One change of what a service answers.
