@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::timeout_at;
+use tokio::time::{sleep_until, timeout_at};
 use tracing::{debug, error, info, warn};
 
 use crate::clock;
@@ -148,25 +148,23 @@ impl Probes {
         let (saw, mut looks) = mpsc::channel(PROBE_LOOKS_MAX);
         let mut lookouts = Lookouts::new(self.tls.clone(), saw);
         let mut changes = self.cluster.changes();
-        let mut desk = Desk::new(&self);
+        let mut opinions = Opinions::new(&self);
         let mut canaries = std::pin::pin!(canaries);
         while !stop.is_cancelled() {
-            if let Some(wanted) = desk.news(&self.cluster) {
-                lookouts.keep_to(&wanted, &mut desk.board);
+            if let Some(wanted) = opinions.news(&self.cluster) {
+                lookouts.keep_to(&wanted, &mut opinions.board);
             }
-            desk.turn(*view.borrow_and_update(), &asked);
-            let tick = clock::monotonic() + AT_LEAST_EVERY;
+            opinions.turn(*view.borrow_and_update(), &asked);
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = &mut canaries => {}
-                Some(look) = looks.recv() => desk.take(look, &mut looks),
+                Some(look) = looks.recv() => opinions.take(look, &mut looks),
                 _ = view.changed() => {}
-                // When the sender is gone the cluster has stopped and only the clock is left.
-                _ = timeout_at(tick, changes.changed()) => {}
-                Some(told) = desk.telling.join_next() => desk.was_told(told.ok()),
+                () = news_or_a_tick(&mut changes) => {}
+                Some(told) = opinions.telling.join_next() => opinions.was_told(told.ok()),
                 Some(check) = lookouts.ended() => {
                     error!(check = %check.1, "watching a target ended badly; it begins anew");
-                    desk.services = None;
+                    opinions.services = None;
                 }
             }
         }
@@ -174,11 +172,20 @@ impl Probes {
     }
 }
 
+/// Waits for an entry, at most [`AT_LEAST_EVERY`].
+async fn news_or_a_tick(changes: &mut watch::Receiver<u64>) {
+    let tick = clock::monotonic() + AT_LEAST_EVERY;
+    if let Ok(Err(_)) = timeout_at(tick, changes.changed()).await {
+        // The sender is gone: the cluster has stopped, and only the clock is left.
+        sleep_until(tick).await;
+    }
+}
+
 /// What one try to vote came to.
 type Told = (Vec<Ballot>, Result<Committed, ProposeError>);
 
 /// Where looks become opinions, and opinions votes.
-struct Desk<'a> {
+struct Opinions<'a> {
     probes: &'a Probes,
     board: Board,
     voter: Voter,
@@ -190,7 +197,7 @@ struct Desk<'a> {
     sound: Option<bool>,
 }
 
-impl<'a> Desk<'a> {
+impl<'a> Opinions<'a> {
     fn new(probes: &'a Probes) -> Self {
         Self {
             probes,

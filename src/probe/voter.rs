@@ -44,13 +44,12 @@ impl Voter {
         }
         let age = |key: &Key| {
             let heard = self.heard.get(key);
-            heard.map_or(Duration::MAX, |(_, at)| now.saturating_duration_since(*at))
+            heard.map(|(_, at)| now.saturating_duration_since(*at))
         };
-        let repeat_after = if opinions.clone().any(|(key, _)| age(key) >= REFRESH) {
-            REFRESH / 2
-        } else {
-            REFRESH
-        };
+        let one_is_old = opinions
+            .clone()
+            .any(|(key, _)| age(key).is_some_and(|age| age >= REFRESH));
+        let repeat_after = if one_is_old { REFRESH / 2 } else { REFRESH };
         let changed = |key: &Key, opinion| {
             self.heard
                 .get(key)
@@ -59,7 +58,7 @@ impl Voter {
         let due = |changes: bool| {
             let is_due = move |(key, opinion): &(&'a Key, Opinion)| {
                 let changed = changed(key, *opinion);
-                changed == changes && (changed || age(key) >= repeat_after)
+                changed == changes && (changed || age(key).is_some_and(|age| age >= repeat_after))
             };
             opinions.clone().filter(is_due)
         };

@@ -24,7 +24,7 @@ use crate::{
     clock,
     cluster::{Cluster, NodeAgreement},
     config::Config,
-    desk::{self, DeskParts, figures},
+    desk::{self, DeskParts, LateVisitors, figures},
     letterbox::{self, Letterbox},
     mail::out::{self as mail_out},
     model::words::{NodeId, Timestamp},
@@ -155,12 +155,13 @@ pub fn run(config: &Config, metrics: Metrics, until: UntilStopped) -> Result<(),
 
     let open = runtimes.people.block_on(node.open_to_the_public())?;
     node.start_background(&mut tasks, &runtimes, incarnation, &open)?;
-    let counters = open.counters.clone();
+    let (counters, front) = (open.counters.clone(), open.front.clone());
+    let late: LateVisitors = Arc::new(move || front.passing.late());
     tasks.start(runtimes.people.handle(), "public", move |stop| async move {
         web::serve(open.front, open.sockets, open.tls, open.bounds, stop).await;
         Outcome::Ok(())
     });
-    node.start_console(&mut tasks, &runtimes, started, counters, metrics);
+    node.start_console(&mut tasks, &runtimes, started, counters, metrics, late);
 
     tracing::info!(node = %cluster.id(), name = %config.node.name, "started");
     runtimes
@@ -341,6 +342,7 @@ impl Node<'_> {
         started: Timestamp,
         counters: Arc<web::counters::Counters>,
         metrics: Metrics,
+        late: LateVisitors,
     ) {
         let desk = DeskParts {
             cluster: self.cluster.clone(),
@@ -350,6 +352,7 @@ impl Node<'_> {
             node: self.config.node.clone(),
             started,
             version: env!("CARGO_PKG_VERSION"),
+            late,
         };
         let (console, socket) = (runtimes.console.handle(), self.config.node.socket.clone());
         tasks.start(console, "console", move |stop| async move {

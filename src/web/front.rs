@@ -349,12 +349,17 @@ async fn late(
     underway: Underway,
 ) -> Response<Content> {
     let bare = without_body(&request);
+    let in_words = request.version() != Version::HTTP_2;
     let counters = &front.counters;
     let why_not = match passing::pass(&front, request, &caller, &name, &home).await {
-        Ok(answer) => {
+        Ok(mut answer) => {
             counters.passed.add();
-            // On a new connection the visitor asks DNS again, and may find the primary by themselves.
-            caller.vitals.leave_when_old();
+            // On a new connection the visitor asks DNS again, and may find the primary by themselves. HTTP/1.1 says so in
+            // a header, HTTP/2 in a frame of its own.
+            if caller.vitals.leave_when_old() && in_words {
+                let close = HeaderValue::from_static("close");
+                answer.headers_mut().insert(header::CONNECTION, close);
+            }
             return answer.map(|content| content.watched(underway));
         }
         Err(why_not) => why_not,

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::model::State;
 use crate::model::domain::{DomainName, RrType};
-use crate::model::failover::{Answering, Rank, Switchable, Target};
+use crate::model::failover::{Answering, Switchable, Target};
 use crate::model::health::CheckKind;
 use crate::model::limits::PASSED_ADDRESSES_MAX;
 use crate::model::words::Timestamp;
@@ -63,14 +63,13 @@ fn returned_lately(service: &Switchable, now: Timestamp, window_ms: u64) -> bool
     let Answering::One(answering) = &service.answering else {
         return false;
     };
-    let is_primary = |it: &Target| it.rank == Rank::Primary;
-    let answers = service.targets.get(answering).is_some_and(is_primary);
+    let answers = service.primary() == Some(answering);
     let back = service.history.iter().rev().find(|it| it.from != it.to);
     answers && back.is_some_and(|it| it.to == service.answering && now.ms_since(it.at) < window_ms)
 }
 
 fn primary(service: &Switchable) -> Option<&Target> {
-    service.targets.values().find(|it| it.rank == Rank::Primary)
+    service.targets.get(service.primary()?)
 }
 
 fn address(rtype: RrType, data: &[u8]) -> Option<IpAddr> {
@@ -85,7 +84,7 @@ fn address(rtype: RrType, data: &[u8]) -> Option<IpAddr> {
 mod tests {
     use super::*;
     use crate::model::domain::{Rdata, RrSet};
-    use crate::model::failover::{AllDown, Failback, Mode, OnQuorumLoss, Policy, Switched};
+    use crate::model::failover::{Policy, Rank, Switched};
     use crate::model::health::{Check, TlsCheck, Trust, Watch};
     use crate::model::words::{Label, Note};
 
@@ -127,21 +126,14 @@ mod tests {
         let history: imbl::Vector<Switched> = history.collect();
         let answering = history.last().map_or(one("main"), |it| it.to.clone());
         let service = Switchable {
+            name: label("web"),
             generation: 1,
             targets: targets.into_iter().collect(),
-            policy: Policy {
-                mode: Mode::Automatic,
-                failback: Failback::Manual,
-                all_down: AllDown::Hold,
-                on_quorum_loss: OnQuorumLoss::Hold,
-                dwell_ms: 0,
-                switches_per_hour: 1,
-                require_ready: true,
-                allow_single_provider: false,
-                ttl_restless_s: None,
-            },
+            policy: Policy::default(),
             answering,
             since: Timestamp(0),
+            stirred: Timestamp(0),
+            restless: false,
             pin: None,
             before: None,
             penalty: 0,

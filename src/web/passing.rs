@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1;
+use hyper::header::{self, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
@@ -179,6 +180,9 @@ fn written(onward: Onward, body: axum::body::Body) -> Request<axum::body::Body> 
     *request.method_mut() = onward.method;
     *request.uri_mut() = onward.uri;
     *request.headers_mut() = onward.headers;
+    // The connection is for this request alone.
+    let close = HeaderValue::from_static("close");
+    request.headers_mut().insert(header::CONNECTION, close);
     request
 }
 

@@ -118,10 +118,13 @@ impl Vitals {
     }
 
     /// Asks for the end of a connection that is no longer new, once what is underway is answered.
-    pub(super) fn leave_when_old(&self) {
-        if self.now() > limits::PASS_CONNECTION_MS {
+    /// Says whether it is to end.
+    pub(super) fn leave_when_old(&self) -> bool {
+        let old = self.now() > limits::PASS_CONNECTION_MS;
+        if old {
             self.leaving.store(true, Ordering::Relaxed);
         }
+        old
     }
 
     pub(super) fn is_leaving(&self) -> bool {

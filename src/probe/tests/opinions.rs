@@ -54,7 +54,11 @@ impl Story {
                 start: 1,
                 ended: self.now,
                 took: Duration::from_millis(5),
-                seen: if good { Ok(Some(200)) } else { Err(note("status 503")) },
+                seen: if good {
+                    Ok(Some(200))
+                } else {
+                    Err(note("status 503"))
+                },
             });
         }
     }
@@ -85,7 +89,11 @@ fn a_target_is_up_while_enough_of_its_checks_are() {
     story.see(1, true, 2);
     assert_eq!(story.opinion(true), Some(Up));
     story.see(0, false, 3);
-    assert_eq!(story.opinion(true), Some(Up), "the third is still not known");
+    assert_eq!(
+        story.opinion(true),
+        Some(Up),
+        "the third is still not known"
+    );
     story.see(2, false, 3);
     assert_eq!(story.opinion(true), Some(Down));
     story.see(2, true, 2);
@@ -163,14 +171,22 @@ fn due(voter: &Voter, keys: &[Key], opinion: Opinion, now: Instant) -> usize {
 fn a_change_is_told_at_once_and_everything_again_after_twenty_seconds() {
     let (mut voter, keys, start) = (Voter::new(), keys(3), clock::monotonic());
     let after = |seconds| start + Duration::from_secs(seconds);
-    let told = |keys: &[Key], opinion| keys.iter().map(|key| (key.clone(), opinion)).collect::<Vec<_>>();
+    let told = |keys: &[Key], opinion| {
+        keys.iter()
+            .map(|key| (key.clone(), opinion))
+            .collect::<Vec<_>>()
+    };
     assert_eq!(due(&voter, &keys, Up, start), 3);
     voter.was_heard(told(&keys, Up).into_iter(), start);
     assert_eq!(due(&voter, &keys, Up, after(19)), 0);
     assert_eq!(due(&voter, &keys, Down, after(1)), 3);
     voter.was_heard(told(&keys[..1], Down).into_iter(), after(9));
     let mixed = [(&keys[0], Down), (&keys[1], Up), (&keys[2], Up)];
-    assert_eq!(voter.due(mixed.into_iter(), after(20)).len(), 3, "they stay together");
+    assert_eq!(
+        voter.due(mixed.into_iter(), after(20)).len(),
+        3,
+        "they stay together"
+    );
     voter.forget_all_but(|key| *key == keys[1]);
     assert_eq!(voter.due(mixed.into_iter(), after(10)).len(), 2);
 }
@@ -202,5 +218,9 @@ fn without_a_majority_the_tries_grow_rarer_and_never_end() {
     }
     assert_eq!(longest, Duration::from_millis(VOTE_BACKOFF_MS.1));
     voter.was_heard([(keys[0].clone(), Down)].into_iter(), now);
-    assert_eq!(due(&voter, &keys, Up, now), 1, "a success makes it quick again");
+    assert_eq!(
+        due(&voter, &keys, Up, now),
+        1,
+        "a success makes it quick again"
+    );
 }

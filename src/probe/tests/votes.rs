@@ -15,9 +15,7 @@ use crate::config;
 use crate::model::State;
 use crate::model::command::{Actor, Command, Entry, Proposal, Source, Stamped};
 use crate::model::conversation::Door;
-use crate::model::failover::{
-    AllDown, Answering, Failback, Mode, OnQuorumLoss, Policy, Rank, Switchable, Target,
-};
+use crate::model::failover::{Answering, Policy, Rank, Switchable, Target};
 use crate::model::health::{Opinion, Watch};
 use crate::model::nodes::{CaRecord, NodeFacts, Profile};
 use crate::model::words::{ClientId, ClusterId, KeyedHash, NodeId, Sealed, Timestamp};
@@ -164,21 +162,14 @@ fn service(watch: Watch) -> Switchable {
         watch,
     };
     Switchable {
+        name: label("web"),
         generation: 1,
         targets: [(label("main"), target)].into_iter().collect(),
-        policy: Policy {
-            mode: Mode::Automatic,
-            failback: Failback::Manual,
-            all_down: AllDown::Hold,
-            on_quorum_loss: OnQuorumLoss::Hold,
-            dwell_ms: 0,
-            switches_per_hour: 1,
-            require_ready: true,
-            allow_single_provider: false,
-            ttl_restless_s: None,
-        },
+        policy: Policy::default(),
         answering: Answering::One(label("main")),
         since: Timestamp(0),
+        stirred: Timestamp(0),
+        restless: false,
         pin: None,
         before: None,
         penalty: 0,
@@ -236,7 +227,10 @@ async fn a_target_that_dies_is_voted_down_and_up_again_when_it_is_back() {
     let state = world.state.load_full();
     let votes = &state.health.votes[&(label("web"), label("main"))];
     let evidence = votes[&NodeId(1)].evidence.as_str();
-    assert!(evidence.starts_with("page: cannot connect: Connection refused"), "{evidence}");
+    assert!(
+        evidence.starts_with("page: cannot connect: Connection refused"),
+        "{evidence}"
+    );
     let _listener = TcpListener::bind(address).await.unwrap();
     world.until_voted(Opinion::Up).await;
     stop.cancel();
@@ -249,7 +243,11 @@ async fn a_target_that_dies_is_voted_down_and_up_again_when_it_is_back() {
 async fn p5_a_node_cut_off_from_the_world_does_not_say_that_a_target_is_down() {
     let world = World::new();
     world.reach_peers(false);
-    let dead = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let dead = TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap();
     world.watch(dead);
     let _stop = world.start(vec![dead, dead, dead]);
     world.until_voted(Opinion::Unknown).await;
@@ -260,7 +258,11 @@ async fn a_node_with_anchors_believes_its_own_line_without_its_peers() {
     let world = World::new();
     world.reach_peers(false);
     let anchor = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let dead = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let dead = TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap();
     world.watch(dead);
     let _stop = world.start(vec![anchor.local_addr().unwrap(); 3]);
     world.until_voted(Opinion::Down).await;
@@ -291,7 +293,13 @@ async fn what_is_no_longer_watched_is_left_alone() {
     let other = TcpListener::bind("127.0.0.1:0").await.unwrap();
     world.watch(other.local_addr().unwrap());
     // The new address is looked at.
-    tokio::time::timeout(PATIENT, other.accept()).await.unwrap().unwrap();
+    tokio::time::timeout(PATIENT, other.accept())
+        .await
+        .unwrap()
+        .unwrap();
     // Whoever was waiting at the old one is let in; then nobody comes any more.
-    while tokio::time::timeout(Duration::from_millis(600), listener.accept()).await.is_ok() {}
+    while tokio::time::timeout(Duration::from_millis(600), listener.accept())
+        .await
+        .is_ok()
+    {}
 }

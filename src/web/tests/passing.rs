@@ -217,12 +217,11 @@ async fn what_is_in_a_circle_or_a_websocket_is_not_passed_on() {
     assert_eq!((status(&answer), body(&answer)), (503, "default"));
     assert_eq!(house.counters.pass_circles.get(), 1);
     let websocket = format!(
-        "GET /chat HTTP/1.1\r\nhost: {BORROWED}\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+        "GET /chat HTTP/1.1\r\nhost: {BORROWED}\r\nconnection: close, upgrade\r\nupgrade: websocket\r\n\
          sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
     );
     let mut stream = house.tls("http/1.1").await;
     stream.write_all(websocket.as_bytes()).await.unwrap();
-    stream.shutdown().await.unwrap();
     let answer = answer_of(&mut stream).await;
     assert_eq!(status(&answer), 501, "{answer}");
     assert!(primary.asked().is_empty());
@@ -261,10 +260,10 @@ async fn nothing_is_smuggled_behind_a_request() {
 async fn who_writes_to_us_finishes_here_and_own_names_are_never_passed_on() {
     let primary = Primary::open().await;
     let house = primary.house().await;
-    let answer = house.raw(&format!(
+    let sent = format!(
         "POST /write HTTP/1.1\r\nhost: {BORROWED}\r\nconnection: close\r\ncontent-length: 3\r\n\r\nabc"
-    ));
-    assert_eq!(body(&answer.await), "got 3");
+    );
+    assert_eq!(body(&house.raw(&sent).await), "got 3");
     assert_eq!(body(&house.h1("GET", OWN, "/", "").await), "default");
     assert_eq!(status(&house.plain(BORROWED, "/").await), 307);
     assert!(primary.asked().is_empty());
