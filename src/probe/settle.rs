@@ -182,6 +182,7 @@ mod tests {
             for gust in gusts {
                 for _ in 0..gust.min(thresholds.down_after - 1) {
                     settling = settling.after(false, thresholds);
+                    prop_assert_eq!(settling.opinion(), Opinion::Up);
                 }
                 for _ in 0..thresholds.up_after {
                     settling = settling.after(true, thresholds);

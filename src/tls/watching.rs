@@ -35,7 +35,7 @@ impl Watching {
     /// # Errors
     /// When the file cannot be read or holds no authority.
     pub fn new(file: Option<&Path>) -> Result<Self, OutgoingError> {
-        let mut public = trusting(file)?;
+        let mut public = trusting(roots(file)?);
         public.resumption = Resumption::disabled();
         let lax = |names_and_dates: bool| {
             let mut config = public.clone();
@@ -68,9 +68,18 @@ impl Watching {
 /// # Errors
 /// When the file cannot be read or holds no authority.
 pub fn passing(file: Option<&Path>) -> Result<TlsConnector, OutgoingError> {
-    let mut config = trusting(file)?;
+    Ok(resuming(roots(file)?))
+}
+
+/// The same, trusting the public authorities only.
+pub fn passing_to_public() -> TlsConnector {
+    resuming(public_roots())
+}
+
+fn resuming(roots: RootCertStore) -> TlsConnector {
+    let mut config = trusting(roots);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config).into())
+    Arc::new(config).into()
 }
 
 /// Whole days until the server's own certificate ends; negative once it has. `None` where it showed none that can be read.
@@ -81,19 +90,26 @@ pub fn days_left(shown: Option<&[CertificateDer<'_>]>, now: Timestamp) -> Option
     Some((signed(end) - signed(now)).div_euclid(DAY_MS))
 }
 
-fn trusting(file: Option<&Path>) -> Result<ClientConfig, OutgoingError> {
-    let mut roots = RootCertStore {
+fn public_roots() -> RootCertStore {
+    RootCertStore {
         roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-    };
+    }
+}
+
+fn roots(file: Option<&Path>) -> Result<RootCertStore, OutgoingError> {
+    let mut roots = public_roots();
     if let Some(file) = file {
         roots.roots.extend(authorities(file)?.roots);
     }
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    Ok(ClientConfig::builder_with_provider(provider)
+    Ok(roots)
+}
+
+fn trusting(roots: RootCertStore) -> ClientConfig {
+    ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("aws-lc-rs has suites for TLS 1.2 and 1.3")
         .with_root_certificates(roots)
-        .with_no_client_auth())
+        .with_no_client_auth()
 }
 
 /// Asks nobody who signed a certificate, and still has the server prove that it holds the key.
