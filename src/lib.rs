@@ -22,6 +22,7 @@ pub mod telemetry;
 pub mod tls;
 
 pub mod mail;
+pub mod probe;
 
 pub mod demo;
 pub mod run;

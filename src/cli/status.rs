@@ -32,6 +32,7 @@ struct Status {
     disk: Disk,
     conversations: Conversations,
     names: Names,
+    late_visitors: Vec<Late>,
     alarms: Vec<String>,
     state: StateAge,
 }
@@ -50,6 +51,12 @@ struct Answering {
     since: String,
     pinned_until: Option<String>,
     targets: std::collections::BTreeMap<String, String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Late {
+    name: String,
+    requests: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -203,6 +210,13 @@ fn shown(status: &Status, paper: Paper) -> String {
     }
     for service in &status.names.services {
         text.push_str(&format!("service    {}\n", answering(service, paper)));
+    }
+    for late in &status.late_visitors {
+        let requests = count(late.requests, "request");
+        let name = super::output::printable(&late.name);
+        text.push_str(&format!(
+            "late       {requests} for {name} in ten minutes, after the switch back\n"
+        ));
     }
     if status.alarms.is_empty() {
         text.push_str("alarms     none\n");
@@ -448,6 +462,7 @@ mod tests {
                 "last_write_us": 840, "poisoned": null,
             },
             "conversations": { "open": 12, "closed": 3, "quarantined": 0 },
+            "late_visitors": [],
             "alarms": [],
         })
     }
@@ -476,6 +491,15 @@ messages   12 open, 3 closed, 0 quarantined
 alarms     none
 ";
         assert_eq!(text(status()), wanted);
+    }
+
+    #[test]
+    fn who_still_comes_after_a_switch_back_is_shown() {
+        let mut returned = status();
+        returned["late_visitors"] = json!([{ "name": "www.example.com", "requests": 42 }]);
+        let wanted =
+            "late       42 requests for www.example.com in ten minutes, after the switch back\n";
+        assert!(text(returned).contains(wanted));
     }
 
     #[test]

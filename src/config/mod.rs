@@ -10,6 +10,7 @@ mod document;
 mod file;
 mod mail;
 mod node;
+mod probe;
 mod problem;
 mod secret;
 mod telemetry;
@@ -33,6 +34,7 @@ pub use dns::{Dns, RateMode};
 pub use document::{NotToml, toml_as_json};
 pub use mail::{Mail, MailOut, Relay, RelayLogin, RelayTls};
 pub use node::Node;
+pub use probe::Probe;
 pub use problem::{Problem, Problems};
 pub use secret::{Secret, SecretError, SecretFile};
 pub use telemetry::{LogFormat, LogLevel, Telemetry};
@@ -57,6 +59,7 @@ struct FileSpec {
     web: web::WebSpec,
     dns: dns::DnsSpec,
     mail: mail::MailSpec,
+    probe: probe::ProbeSpec,
     company: company::CompanySpec,
     telemetry: telemetry::TelemetrySpec,
 }
@@ -74,6 +77,8 @@ pub struct Config {
     pub dns: Dns,
     /// The way out for mail.
     pub mail: Mail,
+    /// How it watches the company's servers.
+    pub probe: Probe,
     /// Whose boat this is.
     pub company: Company,
     /// How the node speaks about itself.
@@ -116,6 +121,7 @@ impl Config {
             web: Web::check(spec.web, &mut problems),
             dns: Dns::check(spec.dns, &mut problems),
             mail: Mail::check(spec.mail, &mut problems),
+            probe: Probe::check(spec.probe, &mut problems),
             company: Company::check(spec.company, &mut problems),
             telemetry: Telemetry::check(spec.telemetry, &mut problems),
         };

@@ -55,6 +55,8 @@ pub(super) struct Status {
     conversations: Conversations,
     /// Zones, and services with what they answer.
     names: names::Brief,
+    /// Who still comes here after a switch back.
+    late_visitors: Vec<Late>,
     /// What somebody should look at, in words.
     alarms: Vec<String>,
 }
@@ -178,6 +180,15 @@ struct Conversations {
     quarantined: u64,
 }
 
+/// Visitors who still reach this node under a name that answers elsewhere again.
+#[derive(Serialize, ToSchema)]
+struct Late {
+    /// The host name.
+    name: String,
+    /// Requests of the last ten minutes, passed on to the primary or shown the fallback.
+    requests: u64,
+}
+
 /// Whether the node can serve, and whether it can decide.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Ready {
@@ -242,6 +253,7 @@ async fn status(Shared(desk): Shared<Desk>) -> Json<Status> {
         },
         conversations: count(&state),
         names: names::brief(&state),
+        late_visitors: late_visitors(&desk),
         alarms: alarms(&state, &health, &desk.letterbox.health()),
     })
 }
@@ -360,6 +372,14 @@ fn files(state: &State, own: NodeId) -> Files {
         missing,
         bytes,
     }
+}
+
+fn late_visitors(desk: &Desk) -> Vec<Late> {
+    let late = |(name, requests): (std::sync::Arc<str>, u64)| Late {
+        name: name.to_string(),
+        requests,
+    };
+    (desk.late)().into_iter().map(late).collect()
 }
 
 fn count(state: &State) -> Conversations {

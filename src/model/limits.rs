@@ -44,6 +44,22 @@ pub const CHECK_BODY_BYTES_MAX: usize = 64 * 1024;
 pub const VOTE_REFRESH_MS: u64 = 20_000;
 /// After how many milliseconds of the cluster's time a vote that is not repeated is as good as none.
 pub const VOTE_SILENT_MS: u64 = 60_000;
+/// Checks that one node watches: every target of a large company, four looks a second each, is still little work.
+pub const PROBE_CHECKS_MAX: usize = 2_000;
+/// Looks under way at a time: each may hold a descriptor for as long as its timeout.
+pub const PROBES_AT_A_TIME: usize = 256;
+/// Looks that wait to be taken into account; past it the checks themselves wait.
+pub const PROBE_LOOKS_MAX: usize = 1_024;
+/// Bytes of an answer's head that a check reads: with cookies and policies real ones stay below 16 kB.
+pub const PROBE_HEAD_BYTES: usize = 32 * 1024;
+/// Records of a DNS answer that a check looks through.
+pub const PROBE_DNS_RECORDS_MAX: usize = 100;
+/// How long an anchor may take to accept a connection: a round trip around the world, and one packet lost.
+pub const PROBE_ANCHOR_MS: u64 = 1_500;
+/// How often the canaries are asked when nothing is down.
+pub const PROBE_VANTAGE_MS: u64 = 5_000;
+/// The shortest and the longest pause before a vote that did not get through is tried again.
+pub const VOTE_BACKOFF_MS: (u64, u64) = (250, 5_000);
 /// Votes in one command: every target of every service fits a few commands.
 pub const BALLOTS_MAX: usize = 256;
 
@@ -409,6 +425,28 @@ pub const ACCEPT_PAUSE_MS: u64 = 100;
 /// What clients are asked to wait before they ask again for a page that an emergency hides, in seconds.
 pub const EMERGENCY_RETRY_AFTER_S: u64 = 300;
 
+/// Requests of late visitors that are passed on at a time: each takes a connection to the primary.
+pub const PASSED_AT_A_TIME: usize = 512;
+/// Addresses of one primary that are tried for one request, one after the other.
+pub const PASSED_ADDRESSES_MAX: usize = 3;
+/// Bytes of a body that is passed on: large uploads wait until DNS has settled.
+pub const PASSED_BODY_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Bytes of an answer that is passed on.
+pub const PASSED_ANSWER_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// Bytes of the head of an answer that is passed on: applications set many cookies.
+pub const PASSED_HEAD_BYTES: usize = 64 * 1024;
+/// How long connecting to one address of the primary may take, with the handshake.
+pub const PASS_CONNECT_MS: u64 = 3_000;
+/// How long the primary may think about a request without a body. Shorter than `ANSWER_GRACE_MS`, after which nobody waits.
+pub const PASS_HEAD_MS: u64 = 30_000;
+/// How long the primary may pause within an answer.
+pub const PASS_STALL_MS: u64 = 30_000;
+/// How long passing one request on may take as a whole.
+pub const PASS_MS_MAX: u64 = 15 * 60_000;
+/// After how long a late visitor's connection is ended, so that they ask DNS again: long enough for one page with its parts.
+pub const PASS_CONNECTION_MS: u64 = 10_000;
+
+const _: () = assert!(PASS_HEAD_MS < ANSWER_GRACE_MS && PASS_STALL_MS < ANSWER_GRACE_MS);
 // A node that holds the largest set of audit lines and answers must stay far below a gigabyte.
 const _: () = assert!(AUDIT_LINES_MAX + ANSWERS_MAX <= 200_000);
 const _: () = assert!(SWITCHES_PER_HOUR.1 as usize <= SWITCHES_KEPT);

@@ -142,6 +142,7 @@ impl Boat {
             },
             started: clock::now(),
             version: "0.1.0",
+            late: Arc::new(Vec::new),
         };
         let (path, end) = (socket.clone(), stop.clone());
         tokio::spawn(async move { desk::serve(parts, &path, end).await.unwrap() });
