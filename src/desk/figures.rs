@@ -171,6 +171,16 @@ impl Seen {
                 letters.held,
             ),
             (
+                "lifeboat_letterbox_copied",
+                "Of those held, kept by another node too.",
+                letters.copied,
+            ),
+            (
+                "lifeboat_letterbox_copies",
+                "Copies of what other nodes hold.",
+                letters.copies,
+            ),
+            (
                 "lifeboat_letterbox_refused",
                 "Held, then refused for good.",
                 letters.refused,

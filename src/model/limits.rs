@@ -107,6 +107,18 @@ pub const LETTERBOX_RETRY_MS: u64 = 100;
 /// The longest such pause: a customer must not wait longer than this once the others can be reached.
 pub const LETTERBOX_RETRY_MS_MAX: u64 = 5_000;
 
+/// How long an item waits for a majority before other nodes are asked to keep a copy, while a leader is known: longer
+/// than an ordinary agreement, and early enough that the copies are there when the page says "held".
+pub const LETTERBOX_COPY_AFTER_MS: u64 = 1_000;
+/// Copies that travel in one message: this many of the largest fit into a frame.
+pub const LETTERBOX_COPIES_AT_ONCE: usize = 32;
+/// Copies that a node keeps for all others together: as many as items of its own, about 100 MB.
+pub const LETTERBOX_COPIES_MAX: usize = LETTERBOX_ITEMS_MAX;
+/// How long a peer may take to have copies on its disk before they are sent again.
+pub const LETTERBOX_COPY_MS: u64 = 5_000;
+/// How long the node that took a message has to pass it on, once it can, before those that keep a copy do.
+pub const LETTERBOX_COPY_TURN_MS: u64 = 5_000;
+
 /// Bytes of one frame between nodes or on the disk: small enough to hold seven of them in memory for each peer.
 pub const FRAME_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Bytes of one proposal in the log: the largest is a conversation's sealed fields, far below.
@@ -313,6 +325,10 @@ pub const EMERGENCY_RETRY_AFTER_S: u64 = 300;
 
 // A node that holds the largest set of audit lines and answers must stay far below a gigabyte.
 const _: () = assert!(AUDIT_LINES_MAX + ANSWERS_MAX <= 200_000);
+// An item's sealed fields are at most four; the rest of it is far below a kilobyte.
+const _: () =
+    assert!(LETTERBOX_COPIES_AT_ONCE * (4 * SEALED_BYTES_MAX + 1_024) < PEER_FRAME_BYTES_MAX);
+const _: () = assert!(LETTERBOX_COPY_AFTER_MS < HOLD_AFTER_MS);
 const _: () = assert!(LEASE_MS_MAX < ACKNOWLEDGEMENT_MAIL_MS);
 const _: () =
     assert!(HOLD_AFTER_MS < LETTERBOX_PROPOSE_MS && LETTERBOX_BATCH_MAX <= LETTERBOX_JOBS_MAX);
