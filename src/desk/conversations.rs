@@ -477,9 +477,12 @@ impl Desk {
                 kept(StatusCode::OK, "agreed", number, says)
             }
             Posted::Held { servers } => {
+                let where_to = match servers {
+                    0 | 1 => "this node".to_owned(),
+                    more => format!("{more} of {} nodes", self.cluster.state().members().len()),
+                };
                 let says = format!(
-                    "{deed} is held on {servers} of {} servers; it is passed on as soon as a majority can be reached",
-                    self.cluster.state().members().len().max(1)
+                    "{deed} is held on {where_to}; it is passed on as soon as a majority can be reached"
                 );
                 kept(StatusCode::ACCEPTED, "held", None, says)
             }

@@ -7,6 +7,7 @@
 mod founding;
 mod part;
 mod place;
+pub mod preview;
 mod report;
 mod site;
 
