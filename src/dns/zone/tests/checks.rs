@@ -42,6 +42,7 @@ fn a_zone_without_its_own_records_is_no_zone_and_all_mistakes_come_at_once() {
         set("a.test", RrType::CNAME, &[b"\x01b\0", b"\x01c\0"]),
         set("b.test", RrType::DNAME, &[b"\x01b\0", b"\x01c\0"]),
         set("c.test", RrType::ANY, &[b""]),
+        set("d.test", RrType::NSEC3PARAM, &[b"\x01\0\xff\xff\0"]),
         set("other", RrType::A, &[b"abcd"]),
     ];
     let findings = Zone::new(&name("test"), bad).unwrap_err();
@@ -53,6 +54,7 @@ fn a_zone_without_its_own_records_is_no_zone_and_all_mistakes_come_at_once() {
             Why::Malformed("address"),
             Why::ManyDnames(2),
             Why::QuestionType,
+            Why::TooManyIterations(65_535),
             Why::NoSoa,
             Why::NoNs,
             Why::OutOfZone,
