@@ -194,7 +194,7 @@ metrics-listen = "{metrics}"
     /// # Errors
     /// When it does not answer.
     pub async fn service(&self) -> anyhow::Result<Value> {
-        get(&self.socket, &format!("/api/v1/dns/services/{SERVICE}")).await
+        socket::get(&self.socket, &format!("/dns/services/{SERVICE}")).await
     }
 
     /// Asks it to have something agreed on, without effect on anybody: a join token for a second.

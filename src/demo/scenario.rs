@@ -3,7 +3,7 @@
 //! failure. Mass mail has no part in it yet.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context;
 use serde_json::Value;

@@ -278,6 +278,7 @@ mod tests {
             cluster,
             letterbox,
             counters: Arc::default(),
+            names: None,
             metrics: Metrics::new(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -21,6 +21,9 @@ pub const ZONE_FILE_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const ZONE_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Records of one name and type: four thousand fill the largest message there is.
 pub const RRSET_RECORDS_MAX: usize = 4_096;
+/// Rounds of hashing a name for a proof (RFC 5155): validators take more for unsigned (RFC 9276), and each question for a
+/// name that is not there costs us three hashes.
+pub const NSEC3_ITERATIONS_MAX: u16 = 150;
 /// Mistakes of a zone file told in one run: more than a person reads at once.
 pub const ZONE_MISTAKES_MAX: usize = 200;
 /// Names that one line of a zone file may make (`$GENERATE`): a /16 network.
