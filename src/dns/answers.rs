@@ -134,6 +134,12 @@ impl Answers {
         self.tables.rcu(|tables| tables.with_zone(zone.clone()));
     }
 
+    /// The same for many zones at once.
+    pub fn put_all(&self, zones: &[Arc<Zone>]) {
+        self.tables
+            .rcu(|tables| tables.with_zones(zones.iter().cloned()));
+    }
+
     /// Answers from the zone of this apex no more.
     pub fn take_out(&self, apex: &DomainName) {
         self.tables.rcu(|tables| tables.without(apex));

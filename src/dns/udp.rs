@@ -5,7 +5,7 @@
 
 #![allow(
     unsafe_code,
-    reason = "recvmmsg, sendmmsg and control messages have no safe form; docs/decisions/0015-dns-serving.md"
+    reason = "recvmmsg, sendmmsg and control messages have no safe form; docs/decisions/0014-dns-serving.md"
 )]
 
 use std::io;
