@@ -145,10 +145,8 @@ impl Answers {
         self.tables.rcu(|tables| tables.without(apex));
     }
 
-    /// Hands on what is no ordinary question; gives it back when it cannot be taken.
-    pub(super) fn hand_on(&self, unusual: Unusual) -> Result<(), Unusual> {
-        self.unusual.try_send(unusual).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(it) | mpsc::error::TrySendError::Closed(it) => it,
-        })
+    /// Hands on what is no ordinary question; false when it cannot be taken.
+    pub(super) fn hand_on(&self, unusual: Unusual) -> bool {
+        self.unusual.try_send(unusual).is_ok()
     }
 }

@@ -349,7 +349,7 @@ impl Connection {
             way: Way::Connection(self.way.clone()),
         };
         let taken = self.handed_on() <= DNS_HANDED_ON_PER_CONNECTION_MAX
-            && self.place.hall.answers.hand_on(unusual).is_ok();
+            && self.place.hall.answers.hand_on(unusual);
         if taken {
             self.tally.handed_on.add();
         } else {
