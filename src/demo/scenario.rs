@@ -3,7 +3,7 @@
 //! failure. Mass mail has no part in it yet.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context;
 use serde_json::Value;
@@ -122,7 +122,7 @@ impl Story<'_> {
         timeline: &mut Timeline,
         to: Ipv4Addr,
         since: Timestamp,
-        began: Instant,
+        began: tokio::time::Instant,
     ) -> anyhow::Result<()> {
         let living = || self.stage.nodes.iter().filter(|it| it.child.is_some());
         for node in living() {
