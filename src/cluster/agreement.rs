@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, watch};
 use super::{
     Cluster, ProposeError, Request,
     answers::RaftAnswers,
+    copies::{self, CopyError, Keeper},
     disk::Disk,
     fetch::fetch_file,
     frames::Allegiance,
@@ -130,6 +131,7 @@ pub(super) struct Seat<R: AsyncRuntime, N: Net, D: Disk> {
     pub(super) fenced: watch::Receiver<Option<u32>>,
     pub(super) proposer: Proposer<R, N, Machine<D>>,
     pub(super) membership: Arc<Membership<R, N, Machine<D>>>,
+    pub(super) keeper: Keeper,
 }
 
 impl<R: AsyncRuntime, N: Net, D: Disk> Agreement<R, N, D> {
@@ -195,6 +197,7 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Agreement<R, N, D> {
                 fenced,
                 proposer,
                 membership,
+                keeper: Keeper::default(),
             }
         });
         Ok(Self::assemble(
@@ -504,6 +507,18 @@ async fn answer<R: AsyncRuntime, N: Net, D: Disk>(
                             .await,
                     );
                 }
+                Request::Copy {
+                    peer,
+                    items,
+                    answer,
+                } => {
+                    let sent = match seat.peer(peer) {
+                        Some(peer) => copies::send(&seat.transport, peer, items).await,
+                        None => Err(CopyError::NoAddress { node: peer }),
+                    };
+                    let _ = answer.send(sent);
+                }
+                Request::Keep(keep) => seat.keeper.is(keep),
             }
         }));
     }

@@ -5,6 +5,7 @@
 
 pub mod agreement;
 pub mod answers;
+pub mod copies;
 pub mod disk;
 pub mod encoding;
 pub mod fetch;
@@ -27,6 +28,8 @@ pub mod snapshots;
 pub mod sqlite;
 pub mod stamp;
 mod tail;
+#[cfg(test)]
+pub(crate) mod tests;
 pub mod transport;
 mod vigil;
 mod wal;
@@ -43,6 +46,7 @@ use crate::model::{
     Proposal, Reply, State,
     words::{BlobHash, NodeId},
 };
+use copies::{CopyError, CopyKept, KeepCopies};
 use fetch::FetchError;
 use health::{Health, RaftRole};
 
@@ -105,6 +109,14 @@ pub(crate) enum Request {
         force: bool,
         answer: oneshot::Sender<Result<(), ChangeError>>,
     },
+    /// Have a peer keep copies of what this node's letterbox holds.
+    Copy {
+        peer: NodeId,
+        items: Vec<Proposal>,
+        answer: oneshot::Sender<Result<Vec<CopyKept>, CopyError>>,
+    },
+    /// Give the copies that peers send to this from now on.
+    Keep(Arc<KeepCopies>),
 }
 
 /// Why the membership was not changed.
@@ -275,6 +287,35 @@ impl Cluster {
         match tokio::time::timeout(deadline, answered).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) | Err(_) => Err(ChangeError::Unknown),
+        }
+    }
+
+    /// Has `peer` keep copies of what this node's letterbox holds, at most [`crate::model::limits::LETTERBOX_COPIES_AT_ONCE`] at a
+    /// time. What became of each is told in their order.
+    ///
+    /// # Errors
+    /// When the peer did not say what became of them. Sending them again is safe.
+    pub async fn copy_to(
+        &self,
+        peer: NodeId,
+        items: Vec<Proposal>,
+    ) -> Result<Vec<CopyKept>, CopyError> {
+        let (answer, answered) = oneshot::channel();
+        let request = Request::Copy {
+            peer,
+            items,
+            answer,
+        };
+        self.requests
+            .try_send(request)
+            .map_err(|_| CopyError::NoPart)?;
+        answered.await.unwrap_or(Err(CopyError::NoPart))
+    }
+
+    /// From now on copies that peers send go to `keep`. A node that takes no part gets none.
+    pub fn keep_copies(&self, keep: Arc<KeepCopies>) {
+        if self.requests.try_send(Request::Keep(keep)).is_err() {
+            tracing::info!("this node keeps no copies of what others hold");
         }
     }
 

@@ -6,6 +6,7 @@
 pub mod api;
 mod asking;
 mod audit;
+mod calls;
 mod conversations;
 mod dns;
 pub mod figures;

@@ -10,6 +10,7 @@
 
 mod alone;
 mod cold_start;
+mod copies;
 mod damage;
 mod demo;
 mod disk;

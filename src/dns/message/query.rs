@@ -37,9 +37,9 @@ impl<'m> Edns<'m> {
     pub fn options(&self) -> impl Iterator<Item = (u16, &'m [u8])> {
         let mut rest = self.options;
         std::iter::from_fn(move || {
-            let (option, tail) = option(rest)?;
+            let (code, value, tail) = option(rest)?;
             rest = tail;
-            Some(option)
+            Some((code, value))
         })
     }
 
@@ -206,7 +206,7 @@ impl<'m> Record<'m> {
     fn edns(&self) -> Option<Edns<'m>> {
         let mut rest = self.data;
         while !rest.is_empty() {
-            rest = option(rest)?.1;
+            rest = option(rest)?.2;
         }
         Some(Edns {
             udp_size: self.class,
@@ -217,13 +217,13 @@ impl<'m> Record<'m> {
     }
 }
 
-/// The first option of a list, and what follows it.
-fn option(rest: &[u8]) -> Option<((u16, &[u8]), &[u8])> {
+/// Code and value of the first option of a list, and what follows it.
+fn option(rest: &[u8]) -> Option<(u16, &[u8], &[u8])> {
     let [a, b, c, d, tail @ ..] = rest else {
         return None;
     };
     let (value, tail) = tail.split_at_checked(usize::from(u16::from_be_bytes([*c, *d])))?;
-    Some(((u16::from_be_bytes([*a, *b]), value), tail))
+    Some((u16::from_be_bytes([*a, *b]), value, tail))
 }
 
 /// Where a name that may end in a pointer ends. Pointers are passed over, not followed.

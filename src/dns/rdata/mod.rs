@@ -279,7 +279,7 @@ pub fn bitmap_types(mut rest: &[u8]) -> Vec<RrType> {
         let len = usize::from(*len).min(tail.len());
         for (at, byte) in tail[..len].iter().enumerate() {
             let bits = (0..8_u16).filter(|bit| byte & (0x80 >> bit) != 0);
-            types.extend(bits.map(|bit| RrType(u16::from(*window) << 8 | at as u16 * 8 | bit)));
+            types.extend(bits.map(|bit| RrType((u16::from(*window) << 8) + at as u16 * 8 + bit)));
         }
         rest = &tail[len..];
     }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::model::{
     domain::{DomainName, RrSet, RrType},
-    limits::{RRSET_RECORDS_MAX, ZONE_BYTES_MAX},
+    limits::{NSEC3_ITERATIONS_MAX, RRSET_RECORDS_MAX, ZONE_BYTES_MAX},
 };
 
 /// How bad it is.
@@ -60,6 +60,8 @@ pub enum Why {
     DnameIntoItself,
     /// The data does not fit its type: which field.
     Malformed(&'static str),
+    /// So many rounds of hashing; the limit is [`NSEC3_ITERATIONS_MAX`].
+    TooManyIterations(u16),
     /// A type that only questions have.
     QuestionType,
     /// The same name and type twice with different lifetimes; the shorter counts (RFC 2181 section 5.2).
@@ -91,6 +93,7 @@ impl Why {
             | Self::ManyDnames(_)
             | Self::Malformed(_)
             | Self::QuestionType
+            | Self::TooManyIterations(_)
             | Self::TooMany(_)
             | Self::TooLarge(_) => Grade::Mistake,
             Self::OutOfZone
@@ -129,6 +132,10 @@ impl Why {
                 "a target that is not redirected again",
             ),
             Self::Malformed(field) => (format!("data that breaks at {field}"), "whole data"),
+            Self::TooManyIterations(count) => (
+                format!("{count} iterations of NSEC3"),
+                "0, as RFC 9276 asks, and 150 at most",
+            ),
             Self::QuestionType => ("a type that only questions have".into(), "a type of record"),
             Self::TtlsDiffer(short, long) => (
                 format!("lifetimes of {short} and {long} seconds; the shorter counts"),
@@ -481,9 +488,21 @@ fn check_name(
         if data.len() > RRSET_RECORDS_MAX {
             say(*rtype, Why::TooMany(RRSET_RECORDS_MAX));
         }
+        if *rtype == RrType::NSEC3PARAM
+            && let Some(count) = data.iter().filter_map(|it| iterations(it)).max()
+            && count > NSEC3_ITERATIONS_MAX
+        {
+            say(*rtype, Why::TooManyIterations(count));
+        }
         let broken = data.iter().find_map(|it| rdata::split(*rtype, it).err());
         if let Some(field) = broken {
             say(*rtype, Why::Malformed(field));
         }
     }
+}
+
+/// The rounds that an NSEC3PARAM record asks for.
+fn iterations(data: &[u8]) -> Option<u16> {
+    let bytes = data.get(2..4)?.try_into().ok()?;
+    Some(u16::from_be_bytes(bytes))
 }

@@ -3,7 +3,7 @@
 
 use aws_lc_rs::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY};
 
-use super::{Answer, OCCLUDED, Zone, name};
+use super::{Answer, OCCLUDED, Zone, lookup::Asked, name};
 use crate::{dns::rdata, model::domain::RrType};
 
 /// Which names carry proofs.
@@ -74,54 +74,56 @@ impl Zone {
         }
     }
 
-    /// A wildcard stands for the name: nothing closer does.
+    /// A wildcard stands for the name: `next_closer`, which would be closer, does not exist.
     pub(super) fn prove_expansion<'z>(
         &'z self,
-        name: &[u8],
-        _encloser: usize,
-        next_closer: &[u8],
+        asked: Asked<'_>,
+        next_closer: Option<&[u8]>,
         to: &mut Answer<'z>,
     ) {
+        let Some(next_closer) = next_closer.filter(|_| asked.dnssec_ok) else {
+            return;
+        };
         match &self.proofs {
-            Proofs::Nsec(_) => self.add_nsec(name, to),
+            Proofs::Nsec(_) => self.add_nsec(asked.name, to),
             Proofs::Nsec3 { .. } => self.add_nsec3(next_closer, to),
             Proofs::None => {}
         }
     }
 
-    /// The node exists and has no such type.
+    /// The node exists and has no such type. Where it is a wildcard that stands for a name, `through` is that name and
+    /// the next closer one, neither of which exists.
     pub(super) fn prove_no_type<'z>(
         &'z self,
         node: usize,
-        is_wildcard: bool,
-        asked: &[u8],
+        through: Option<(&[u8], &[u8])>,
         to: &mut Answer<'z>,
     ) {
         let own = self.name(&self.nodes[node]);
-        match &self.proofs {
-            Proofs::Nsec(_) => self.add_nsec(own, to),
-            Proofs::Nsec3 { .. } if is_wildcard => {
-                // Its encloser, which is what the wildcard stands right below (RFC 5155 section 7.2.5).
-                if let Some(encloser) = name::parent(own) {
-                    let ahead = asked.len().saturating_sub(encloser.len());
-                    let labels = name::Labels::of(asked);
-                    let next = labels.starts().rev().find(|at| *at < ahead);
-                    self.add_encloser(&asked[next.unwrap_or(0)..], to);
+        match (&self.proofs, through) {
+            (Proofs::Nsec(_), through) => {
+                if let Some((name, _)) = through {
+                    self.add_nsec(name, to);
                 }
+                self.add_nsec(own, to);
+            }
+            // RFC 5155 section 7.2.5.
+            (Proofs::Nsec3 { .. }, Some((_, next_closer))) => {
+                self.add_encloser(next_closer, to);
                 self.add_nsec3(own, to);
             }
-            Proofs::Nsec3 { .. } => match self.hashed(own) {
+            (Proofs::Nsec3 { .. }, None) => match self.hashed(own) {
                 Some((at, true)) => self.add_proof(at, RrType::NSEC3, to),
                 // Opted out (RFC 5155 section 7.2.4).
                 _ => self.add_encloser(own, to),
             },
-            Proofs::None => {}
+            (Proofs::None, _) => {}
         }
     }
 
     /// The zone that begins at the node is not signed.
     pub(super) fn prove_unsigned<'z>(&'z self, node: usize, to: &mut Answer<'z>) {
-        self.prove_no_type(node, false, self.name(&self.nodes[node]), to);
+        self.prove_no_type(node, None, to);
     }
 
     /// The NSEC record of the name, or the one whose gap the name falls into.

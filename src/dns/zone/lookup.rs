@@ -212,21 +212,19 @@ impl Zone {
             }
             return Next::Done;
         };
-        self.at_node(node, Some((encloser, next_closer)), asked, to)
+        self.at_node(node, Some(next_closer), asked, to)
     }
 
-    /// The name exists, or a wildcard stands for it: `through` is then its encloser and the name that is missing.
+    /// The name exists, or a wildcard stands for it: `through` is then the name that is missing,
+    /// one label longer than the closest encloser.
     fn at_node<'z>(
         &'z self,
         node: usize,
-        through: Option<(usize, &[u8])>,
+        through: Option<&[u8]>,
         asked: Asked<'_>,
         to: &mut Answer<'z>,
     ) -> Next {
         let owner = through.map(|_| asked.name);
-        if let (Some((encloser, next_closer)), true) = (through, asked.dnssec_ok) {
-            self.prove_expansion(asked.name, encloser, next_closer, to);
-        }
         let wants_own = matches!(
             asked.rtype,
             RrType::CNAME | RrType::ANY | RrType::RRSIG | RrType::NSEC
@@ -237,6 +235,7 @@ impl Zone {
                 return Next::Done;
             }
             self.push(node, set, owner, asked.dnssec_ok, &mut to.answer);
+            self.prove_expansion(asked, through, to);
             let target = records(self.data(set)).next().unwrap_or(&[0]);
             return Next::Alias(target.to_ascii_lowercase());
         }
@@ -250,11 +249,14 @@ impl Zone {
             wanted => self.held(node, wanted),
         };
         match set {
-            Some(set) => self.push(node, set, owner, asked.dnssec_ok, &mut to.answer),
+            Some(set) => {
+                self.push(node, set, owner, asked.dnssec_ok, &mut to.answer);
+                self.prove_expansion(asked, through, to);
+            }
             None => {
                 self.deny(asked, to);
                 if asked.dnssec_ok {
-                    self.prove_no_type(node, through.is_some(), asked.name, to);
+                    self.prove_no_type(node, through.map(|it| (asked.name, it)), to);
                 }
             }
         }

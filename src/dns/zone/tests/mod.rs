@@ -1,6 +1,9 @@
 //! Tests of the zone: answers held against those of other name servers, proofs, checks, size.
 
+mod checks;
 mod others;
+mod proofs;
+mod size;
 
 use super::{Answer, Piece, Zone, file, records};
 use crate::{
