@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{
-    agreement::{PING_PATH, Seat},
+    agreement::{Anew, PING_PATH, Seat},
     disk::Disk,
     encoding::{
         encode,
@@ -160,6 +160,31 @@ pub(super) fn halted<R: AsyncRuntime, N: Net, D: Disk>(seat: &Seat<R, N, D>) -> 
     running.err().map(|it| it.to_string())
 }
 
+/// The entry since which more voters differ from this node than agree with it.
+pub(super) fn odd_one_out<R: AsyncRuntime, N: Net, D: Disk>(seat: &Seat<R, N, D>) -> Option<u64> {
+    let voters = seat.published.state.load().voters.clone();
+    let differing: Vec<u64> = seat
+        .neighbours
+        .differing()
+        .into_iter()
+        .filter(|(it, _)| voters.contains(it))
+        .map(|it| it.1)
+        .collect();
+    let agreeing = voters.len().saturating_sub(differing.len());
+    (differing.len() > agreeing)
+        .then(|| differing.into_iter().min())
+        .flatten()
+}
+
+/// Why this node's part should begin anew, where that helps: an entry that it cannot read stays unreadable, and a
+/// cluster that went on without it does not take it back.
+fn ended<R: AsyncRuntime, N: Net, D: Disk>(seat: &Seat<R, N, D>) -> Option<String> {
+    if seat.fenced.borrow().is_some() || seat.published.halted.borrow().is_some() {
+        return None;
+    }
+    halted(seat)
+}
+
 /// Watches over one node's part in the agreement.
 pub(super) struct Vigil<R: AsyncRuntime, N: Net, D: Disk> {
     seat: Arc<Seat<R, N, D>>,
@@ -216,6 +241,13 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Vigil<R, N, D> {
                 tracing::warn!(%error, "leadership could not be handed over");
             }
         }
+        if let Some(why) = ended(&self.seat) {
+            self.seat.anew.send_if_modified(|anew| {
+                let first = anew.is_none();
+                anew.get_or_insert(Anew::Ended(why));
+                first
+            });
+        }
         self.health.send_if_modified(|old| {
             let changed = **old != health;
             if changed {
@@ -242,25 +274,8 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Vigil<R, N, D> {
                 damage.from, damage.upto
             ));
         }
-        self.odd_one_out()
+        odd_one_out(&self.seat)
             .map(|at| format!("this node's state differs from the others' since entry {at}"))
-    }
-
-    /// The entry since which more voters differ from this node than agree with it.
-    fn odd_one_out(&self) -> Option<u64> {
-        let voters = self.seat.published.state.load().voters.clone();
-        let differing: Vec<u64> = self
-            .seat
-            .neighbours
-            .differing()
-            .into_iter()
-            .filter(|(it, _)| voters.contains(it))
-            .map(|it| it.1)
-            .collect();
-        let agreeing = voters.len().saturating_sub(differing.len());
-        (differing.len() > agreeing)
-            .then(|| differing.into_iter().min())
-            .flatten()
     }
 
     fn examine(&mut self, now: Timestamp) -> Health {
@@ -315,6 +330,8 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Vigil<R, N, D> {
                 poisoned: seat.disk.poisoned().map(|it| it.to_string()),
                 ..DiskHealth::default()
             },
+            begun_anew: seat.tally.begun_anew(),
+            refetched: seat.tally.refetched(),
             alarms: Vec::new(),
         };
         health.alarms = self.alarms(&health);
@@ -331,6 +348,10 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Vigil<R, N, D> {
         }
         let faults = &seat.published.faults;
         for (count, what) in [
+            (
+                health.refetched,
+                "times this node's state differed from the others' and was fetched anew: memory or disk may be faulty",
+            ),
             (
                 faults.panics(),
                 "entries made applying panic and were refused",

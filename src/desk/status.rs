@@ -110,6 +110,10 @@ struct Agreement {
     last_log: u64,
     applied: u64,
     snapshot: u64,
+    /// How often this node's part began anew since the process started.
+    begun_anew: u64,
+    /// How often its state differed from the others' and was fetched from one of them.
+    refetched: u64,
 }
 
 /// What this node's letterbox holds.
@@ -296,6 +300,8 @@ fn agreement(state: &State, health: &Health, own: NodeId) -> Agreement {
         last_log: health.last_log,
         applied: health.applied,
         snapshot: health.snapshot,
+        begun_anew: health.begun_anew,
+        refetched: health.refetched,
     }
 }
 

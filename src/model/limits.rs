@@ -137,6 +137,10 @@ pub const CLOCK_SKEW_MS_MAX: i64 = 5_000;
 /// How long the log's disk may take for one write before a leader hands over: longer than any honest hiccup, and
 /// shorter than a customer's patience.
 pub const DISK_STALL_MS: u64 = 2_000;
+
+/// Bytes that must fit on the disk before Raft begins anew after a failed write: the write-ahead file grows to a few
+/// megabytes between two checkpoints.
+pub const DISK_ROOM_BYTES: usize = 4 * 1024 * 1024;
 /// Bytes of the record of who lives in a data folder: a few hundred, and some for each peer.
 pub const RESIDENT_BYTES_MAX: u64 = 64 << 10;
 /// Bytes of the note of which website was served last: a hash.

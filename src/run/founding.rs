@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use super::{
     NoPart, Place, PlaceError, Resident,
-    part::{self, Peers},
+    part::{Part, Peers},
     report,
 };
 use crate::{
@@ -118,8 +118,8 @@ pub fn found(config: &Config, name: Label) -> Result<Resident, FoundError> {
     let keyring = Arc::new(founding.keyring);
     runtime.block_on(async {
         let listen = config.cluster.listen;
-        let Peers { mut agreement, .. } =
-            part::take_part(&place, &resident, listen, blobs, keyring).await?;
+        let mut part = Part::new(place.clone(), resident.clone(), listen, blobs, keyring);
+        let Peers { mut agreement, .. } = part.open(None).await?;
         let mut tasks = Tasks::new();
         for (name, work) in agreement.work.drain(..) {
             tasks.start(runtime.handle(), name, work);

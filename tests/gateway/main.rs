@@ -17,6 +17,7 @@ mod full_disk;
 mod harness;
 mod kills;
 mod members;
+mod odd_one;
 mod pages;
 mod partitions;
 mod rolling;
