@@ -170,6 +170,7 @@ pub(super) struct Seat<R: AsyncRuntime, N: Net, D: Disk> {
     pub(super) fenced: watch::Receiver<Option<u32>>,
     pub(super) proposer: Proposer<R, N, Machine<D>>,
     pub(super) membership: Arc<Membership<R, N, Machine<D>>>,
+    pub(super) watch: stamp::Watch,
     pub(super) tally: Arc<Tally>,
     pub(super) anew: watch::Sender<Option<Anew>>,
 }
@@ -234,6 +235,7 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Agreement<R, N, D> {
                 fenced,
                 proposer,
                 membership,
+                watch: stamp::Watch::default(),
                 tally: parts.front.tally.clone(),
                 anew: watch::Sender::new(None),
             }
@@ -502,7 +504,8 @@ fn stamper<R: AsyncRuntime, N: Net, D: Disk>(
         let ahead = seat
             .neighbours
             .clocks_ahead_ms(|it| state.voters.contains(it));
-        stamp::next((seat.clock)(), &ahead, state.now).at
+        let passed_ms = seat.watch.passed_since(state.now);
+        stamp::next((seat.clock)(), &ahead, state.now, passed_ms).at
     })
 }
 

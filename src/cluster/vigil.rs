@@ -223,6 +223,9 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Vigil<R, N, D> {
 
     async fn look(&mut self) {
         let now = (self.seat.clock)();
+        // Whoever leads next must know how old the newest time of the log is.
+        let newest = self.seat.published.state.load().now;
+        self.seat.watch.passed_since(newest);
         let health = self.examine(now);
         let stand_back = self.unfit(&health);
         if stand_back.is_some() == self.may_stand {
@@ -368,7 +371,7 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Vigil<R, N, D> {
         }
         if health.role == RaftRole::Leader {
             let ahead = seat.neighbours.clocks_ahead_ms(|_| true);
-            if super::stamp::next((seat.clock)(), &ahead, Timestamp::default()).clock_is_off {
+            if super::stamp::next((seat.clock)(), &ahead, Timestamp::default(), 0).clock_is_off {
                 alarms.push(
                     "this leader's clock is off the others' by more than 5 s and is overruled"
                         .to_owned(),
