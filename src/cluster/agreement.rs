@@ -129,7 +129,9 @@ pub enum OpenError {
     #[error("the log cannot be used")]
     Journal(#[from] JournalError),
     /// The vote is lost: this node could vote twice in a term.
-    #[error("its vote is lost, so that it could vote twice; it must join again as a new node")]
+    #[error(
+        "its vote is lost, so that it could vote twice; it must join again as a new node: 'lifeboat rejoin TOKEN' says how"
+    )]
     VoteLost,
     /// Raft did not start.
     #[error("Raft did not start: {0}")]

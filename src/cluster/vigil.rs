@@ -25,12 +25,17 @@ use super::{
     net::{Channel, Net},
 };
 use crate::{
+    clock,
     model::{
         limits,
+        nodes::Profile,
         words::{KeyedHash, NodeId, Timestamp},
     },
     tasks::{Outcome, Stop},
 };
+
+/// How long a node has for beginning anew with another profile before the next one does.
+const PROFILE_TURN: Duration = Duration::from_secs(4);
 
 /// How this node is, as told to others.
 fn condition<R: AsyncRuntime, N: Net, D: Disk>(seat: &Seat<R, N, D>) -> Condition {
@@ -145,7 +150,7 @@ async fn ping_one<R: AsyncRuntime, N: Net, D: Disk>(
 pub(super) fn halted<R: AsyncRuntime, N: Net, D: Disk>(seat: &Seat<R, N, D>) -> Option<String> {
     if let Some(generation) = *seat.fenced.borrow() {
         return Some(format!(
-            "the cluster was recovered without this node and is now generation {generation}; it must join again"
+            "the cluster was recovered without this node and is now generation {generation}; it must join again: 'lifeboat rejoin TOKEN' says how"
         ));
     }
     if let Some(halt) = seat.published.halted.borrow().as_ref() {
@@ -191,6 +196,8 @@ pub(super) struct Vigil<R: AsyncRuntime, N: Net, D: Disk> {
     health: watch::Sender<Arc<Health>>,
     lost_since: Timestamp,
     may_stand: bool,
+    /// Since when the cluster's profile is not the one that this node's timers have.
+    other_profile: Option<Instant>,
 }
 
 impl<R: AsyncRuntime, N: Net, D: Disk> Vigil<R, N, D> {
@@ -201,6 +208,7 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Vigil<R, N, D> {
             health,
             lost_since,
             may_stand: true,
+            other_profile: None,
         }
     }
 
@@ -244,6 +252,7 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Vigil<R, N, D> {
                 tracing::warn!(%error, "leadership could not be handed over");
             }
         }
+        self.follow_profile(&health).await;
         if let Some(why) = ended(&self.seat) {
             self.seat.anew.send_if_modified(|anew| {
                 let first = anew.is_none();
@@ -251,6 +260,7 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Vigil<R, N, D> {
                 first
             });
         }
+        self.tell_of_peers(&health);
         self.health.send_if_modified(|old| {
             let changed = **old != health;
             if changed {
@@ -258,6 +268,52 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Vigil<R, N, D> {
             }
             changed
         });
+    }
+
+    /// Begins anew with the profile that the cluster agreed on: one node after the other, the leader last, so that a
+    /// majority is there at every moment.
+    async fn follow_profile(&mut self, health: &Health) {
+        let state = self.seat.published.state.load_full();
+        let agreed = state.cluster.as_ref().map(|it| it.profile);
+        let Some(profile) = agreed.filter(|it| *it != self.seat.profile) else {
+            self.other_profile = None;
+            return;
+        };
+        let since = *self.other_profile.get_or_insert_with(clock::monotonic);
+        let me = self.seat.us.node;
+        let before = state.voters.iter().filter(|it| **it < me).count();
+        let turn = match health.role {
+            RaftRole::Leader => state.voters.len(),
+            _ => before,
+        };
+        let turns = u32::try_from(turn).unwrap_or(u32::MAX);
+        if since.elapsed() < PROFILE_TURN.saturating_mul(turns) {
+            return;
+        }
+        if health.role == RaftRole::Leader && state.voters.len() > 1 {
+            let handed = self.seat.membership.hand_over(&self.seat.neighbours).await;
+            if let Err(error) = handed {
+                tracing::info!(%error, "leadership was not handed over before the profile changes");
+            }
+        }
+        self.seat.anew.send_if_modified(|anew| {
+            let first = anew.is_none();
+            anew.get_or_insert(Anew::Profile(profile));
+            first
+        });
+    }
+
+    /// Says once that a member does not answer any more, and once that it does again.
+    fn tell_of_peers(&self, health: &Health) {
+        let before = self.health.borrow();
+        for peer in &health.peers {
+            let known = before.peers.iter().find(|it| it.id == peer.id);
+            match (known.map(|it| it.reachable), peer.reachable) {
+                (Some(true), false) => tracing::warn!(node = %peer.id, "a node does not answer"),
+                (Some(false), true) => tracing::info!(node = %peer.id, "a node answers again"),
+                _ => {}
+            }
+        }
     }
 
     /// Why this node must not lead, if so.
@@ -382,13 +438,18 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Vigil<R, N, D> {
         if let Some(longest) = seat
             .neighbours
             .longest_round_trip()
-            .filter(|it| *it > most * 3)
+            .filter(|it| *it > most * 3 && seat.profile != Profile::Wan)
         {
+            let fits = Profile::ALL
+                .into_iter()
+                .find(|it| longest <= Duration::from_millis(it.round_trip_ms_max()))
+                .unwrap_or(Profile::Wan);
             alarms.push(format!(
-                "a round trip takes {} ms; profile {} is made for {} ms: choose a slower one",
+                "a round trip takes {} ms; profile {} is made for {} ms: run 'lifeboat profile {}' if that lasts",
                 longest.as_millis(),
                 seat.profile.name(),
                 most.as_millis(),
+                fits.name(),
             ));
         }
         alarms

@@ -409,7 +409,7 @@ fn alarms(state: &State, health: &Health, letters: &BoxHealth) -> Vec<String> {
         if peer.round_trip_us.is_some_and(|it| it > most_us) {
             let most = profile.round_trip_ms_max();
             alarms.push(format!(
-                "the round trip to {} is longer than the {} ms that profile {} bears",
+                "the round trip to {} is longer than the {} ms that profile {} bears; 'lifeboat profile NAME' changes it",
                 peer.id,
                 most,
                 profile.name()

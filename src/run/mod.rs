@@ -35,7 +35,7 @@ use crate::{
     web,
 };
 
-pub use founding::{FoundError, found, join};
+pub use founding::{FoundError, found, join, rejoin};
 pub use part::NoPart;
 pub use place::{Place, PlaceError, Resident};
 

@@ -81,7 +81,7 @@ pub enum NoPart {
     },
     /// There is no log where there must be one.
     #[error(
-        "the log in {} is gone, and with it the vote, so that this node could vote twice; it must join again as a new node",
+        "the log in {} is gone, and with it the vote, so that this node could vote twice; it must join again as a new node: 'lifeboat rejoin TOKEN' says how",
         folder.display()
     )]
     LogGone {

@@ -186,7 +186,8 @@ impl Place {
         }
     }
 
-    /// Removes what an interrupted founding or joining left, and makes room for a new one. Only where nobody lives.
+    /// Removes log and identity, as an interrupted founding or joining left them or a node that joins anew gives them
+    /// up, and makes room for new ones.
     ///
     /// # Errors
     /// When it cannot be removed or made.
@@ -194,6 +195,10 @@ impl Place {
         for path in [self.raft(), self.identity()] {
             match fs::remove_dir_all(&path) {
                 Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+                    let removed = durable::remove_durably(&path);
+                    removed.map_err(|source| PlaceError::File { path, source })?;
+                }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(source) => return Err(PlaceError::File { path, source }),
             }

@@ -152,3 +152,36 @@ async fn two_decide(stage: &Stage, two: [usize; 2]) -> Result<()> {
     small_write(&stage.nodes[two[1]], "two of three").await?;
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_profile_that_is_changed_is_taken_on_by_every_node_without_a_restart() -> Result<()> {
+    play(3, async |stage| {
+        let set = stage.nodes[1].done(&["profile", "wan"]).await?;
+        anyhow::ensure!(set.contains("wan"), "{set}");
+        for node in &mut stage.nodes {
+            let name = node.name.clone();
+            until(&format!("{name} runs with it"), async || {
+                let status = node.status().await?;
+                let anew = status["agreement"]["begun_anew"].as_u64();
+                anyhow::ensure!(anew <= Some(1), "it begins anew again and again: {status}");
+                Ok((anew == Some(1) && status["cluster"]["profile"] == "wan").then_some(()))
+            })
+            .await?;
+            anyhow::ensure!(node.ended()?.is_none(), "{name} ended");
+            let noted = std::fs::read_to_string(node.data.join("node.json"))?;
+            anyhow::ensure!(noted.contains("\"Wan\""), "{name} noted {noted}");
+        }
+        stage.all_agree().await?;
+        small_write(&stage.nodes[2], "with the new profile").await?;
+        let shown = stage.nodes[0].done(&["profile"]).await?;
+        anyhow::ensure!(shown == "wan\n", "{shown}");
+        stage.nodes[0].stop().await?;
+        stage.nodes[0].up().await?;
+        stage.all_agree().await?;
+        let status = stage.nodes[0].status().await?;
+        let anew = &status["agreement"]["begun_anew"];
+        anyhow::ensure!(*anew == 0, "it started with the old profile: {anew}");
+        Ok(())
+    })
+    .await
+}
