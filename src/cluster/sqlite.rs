@@ -114,12 +114,6 @@ impl SqliteDisk {
         })
     }
 
-    /// Whether another process has the folder.
-    pub fn in_use(folder: &Path) -> bool {
-        let lock = File::options().write(true).open(folder.join("raft.lock"));
-        lock.is_ok_and(|it| matches!(it.try_lock(), Err(fs::TryLockError::WouldBlock)))
-    }
-
     /// The database in use. A damaged one that was set aside lies beside it under its older name.
     pub fn path(&self) -> &Path {
         &self.shared.path

@@ -80,12 +80,6 @@ pub enum FoundError {
         #[source]
         source: Wrong,
     },
-    /// The node runs.
-    #[error("node {node} runs in this folder; stop it first")]
-    Running {
-        /// Which node.
-        node: NodeId,
-    },
     /// Threads could not be started.
     #[error("cannot start threads")]
     Threads(#[source] std::io::Error),
@@ -184,9 +178,7 @@ pub fn rejoin(config: &Config, token: &JoinToken) -> Result<Resident, FoundError
     if old.cluster != token.cluster {
         return Err(JoinError::OtherCluster.into());
     }
-    if SqliteDisk::in_use(&place.raft()) {
-        return Err(FoundError::Running { node: old.node });
-    }
+    let _held = place.hold()?;
     settle(config, token, &place)
 }
 

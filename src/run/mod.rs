@@ -126,6 +126,7 @@ pub fn run(config: &Config, metrics: Metrics, until: UntilStopped) -> Result<(),
     let started = clock::now();
     let place = Place::open(&config.node.data_dir)?;
     let resident = place.resident()?;
+    let _held = place.hold()?;
     let keyring = Arc::new(Keyring::load(&place.service_key())?);
     let blobs = Blobs::open(&place.blobs())?;
     let runtimes = Runtimes::start().map_err(RunError::Threads)?;

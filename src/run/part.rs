@@ -242,6 +242,14 @@ impl Part {
                     Some(anew) => (anew.to_string(), self.prepared(anew)),
                     None => return Ok(()),
                 },
+                Err(error @ NoPart::Open(OpenError::VoteLost)) => {
+                    // No time heals that. Whoever lets it join anew stops it first.
+                    let why = chain(&error);
+                    tracing::error!(reason = %why, "this node does not take part; it serves what it last knew and takes messages");
+                    self.front.halt(why);
+                    stop.cancelled().await;
+                    return Ok(());
+                }
                 Err(error) => (chain(&error), None),
             };
             self.front.halt(why.clone());

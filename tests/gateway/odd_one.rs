@@ -6,105 +6,19 @@ use std::fs;
 
 use anyhow::{Context, Result};
 use lifeboat::clock;
-use lifeboat::cluster::disk::{Disk, Mark, Row, Write};
-use lifeboat::cluster::encoding::{EntryRecord, Kind, LogIdRecord, Packed, decode, encode};
-use lifeboat::cluster::raft::{Entry, Payload, SnapshotMeta, StoredMembership};
-use lifeboat::cluster::snapshots::{self, Contents};
-use lifeboat::cluster::sqlite::SqliteDisk;
-use lifeboat::model::words::{ClusterId, NodeId};
-use lifeboat::model::{Command, Stamped, State};
-use lifeboat::run::Place;
+use lifeboat::cluster::encoding::Packed;
+use lifeboat::cluster::raft::Payload;
+use lifeboat::model::Command;
 
 use crate::harness::conversations::exactly_once_on;
 use crate::harness::ledger::{Crowd, Letter, write_to};
+use crate::harness::logbook::Logbook;
 use crate::harness::node::Node;
 use crate::harness::stage::{Stage, play, small_write};
 use crate::harness::{tell, until};
 
 /// Letters that the log holds before something is planted.
 const LETTERS: usize = 30;
-
-/// The log of a node that does not run, as far as it knows that it is agreed on.
-struct Logbook {
-    disk: SqliteDisk,
-    cluster: ClusterId,
-    entries: Vec<Entry>,
-}
-
-impl Logbook {
-    fn of(node: &Node) -> Result<Self> {
-        let place = Place::open(&node.data)?;
-        let disk = SqliteDisk::open(&place.raft())?;
-        let loaded = disk.load()?;
-        let mark = |wanted| loaded.marks.iter().find(|(mark, _)| *mark == wanted);
-        let (_, committed) = mark(Mark::Committed).context("nothing is agreed on")?;
-        let committed = decode::<LogIdRecord>(committed)?.index;
-        let agreed = loaded.tail.iter().filter(|row| row.index <= committed);
-        let read = |row: &Row| decode::<EntryRecord>(&row.frame)?.into_raft(Kind::Entry);
-        Ok(Self {
-            cluster: place.resident()?.cluster,
-            entries: agreed.map(read).collect::<Result<_, _>>()?,
-            disk,
-        })
-    }
-
-    /// What comes of the first `count` entries when those that `missed` names are passed over.
-    fn applied(&self, count: usize, missed: impl Fn(&Command) -> bool) -> Result<Contents> {
-        let mut state = State::default();
-        let mut membership = StoredMembership::default();
-        for entry in &self.entries[..count] {
-            let index = entry.log_id.index;
-            match &entry.payload {
-                Payload::Blank => {}
-                Payload::Membership(set) => {
-                    membership = StoredMembership::new(Some(entry.log_id), set.clone());
-                    let voters = set.voter_ids().map(NodeId).collect();
-                    state.set_members(index, voters, set.learner_ids().map(NodeId).collect());
-                }
-                Payload::Normal(packed) => {
-                    let stamped = packed.read()?;
-                    if !missed(&stamped.proposal.command) {
-                        apply(&mut state, index, &stamped);
-                    }
-                }
-            }
-        }
-        let last = self.entries.get(count - 1).map(|it| it.log_id);
-        Ok(Contents {
-            state,
-            meta: SnapshotMeta {
-                last_log_id: last,
-                last_membership: membership,
-            },
-            // No history leads to it, as none leads to the state.
-            running: [7; 32],
-        })
-    }
-
-    /// Writes a snapshot as the node itself would; returns its file's name.
-    fn keep(&self, contents: &Contents) -> Result<String> {
-        let packed = snapshots::pack(self.cluster, contents)?;
-        let name = snapshots::file_name(contents.meta.last_log_id);
-        self.disk.write_file(&name, &packed.file)?;
-        Ok(name)
-    }
-
-    /// Writes one entry over what is in its place.
-    async fn put(&self, entry: &Entry) -> Result<()> {
-        let (done, written) = tokio::sync::oneshot::channel();
-        let row = Row {
-            index: entry.log_id.index,
-            frame: encode(&EntryRecord::from(entry))?.into(),
-        };
-        let tell = Box::new(move |result| drop(done.send(result)));
-        self.disk.submit(Write::Append(vec![row]), tell).await;
-        Ok(written.await??)
-    }
-}
-
-fn apply(state: &mut State, index: u64, stamped: &Stamped) {
-    state.apply(&lifeboat::model::Entry { index, stamped });
-}
 
 /// Plays three nodes with letters; `plant` is done to the third while it does not run, and it is started again.
 async fn planted(

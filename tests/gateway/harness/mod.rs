@@ -4,6 +4,7 @@
 pub mod browser;
 pub mod conversations;
 pub mod ledger;
+pub mod logbook;
 pub mod node;
 pub mod room;
 pub mod socket;
