@@ -2,7 +2,7 @@
 //!
 //! The state says which blobs matter and who holds them; this room keeps the files and makes the two agree: it
 //! fetches what is missing, says what it holds, and deletes what nobody refers to any more. A file that does not
-//! match its name is put aside and fetched again.
+//! match its name is put aside and fetched again. A file that the state never names is what a failed publication left.
 
 use std::{
     collections::HashMap,
@@ -12,6 +12,8 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+
+use tokio::time::Instant;
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -197,6 +199,7 @@ impl Blobs {
     pub async fn keep_in_step(self, cluster: Cluster, incarnation: u64, stop: Stop) -> Outcome {
         let mut changes = cluster.changes();
         let mut verified: HashMap<BlobHash, bool> = HashMap::new();
+        let mut unnamed: HashMap<PathBuf, Instant> = HashMap::new();
         loop {
             changes.borrow_and_update();
             let step = self.step(&cluster, incarnation, &mut verified);
@@ -204,6 +207,7 @@ impl Blobs {
                 () = stop.cancelled() => return Ok(()),
                 () = step => {}
             }
+            self.let_go_of_unnamed(&cluster, &mut unnamed).await;
             let again = tokio::time::sleep(Duration::from_millis(limits::BLOB_LOOK_MS));
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
@@ -269,6 +273,56 @@ impl Blobs {
             }
         }
         verified.retain(|hash, _| state.blobs.contains_key(hash));
+    }
+
+    /// Deletes files that the state did not name for as long as a released blob is kept. While the node is alone what
+    /// it knows may be old, so that the wait begins anew.
+    async fn let_go_of_unnamed(&self, cluster: &Cluster, unnamed: &mut HashMap<PathBuf, Instant>) {
+        if cluster.health().alone() {
+            unnamed.clear();
+            return;
+        }
+        let (blobs, state) = (self.clone(), cluster.state());
+        let listed =
+            tokio::task::spawn_blocking(move || blobs.files(|hash| state.blobs.contains_key(hash)));
+        let files = match listed.await {
+            Ok(Ok(files)) => files,
+            Ok(Err(error)) => return tracing::warn!(%error, "cannot list the blobs"),
+            Err(error) => return tracing::warn!(%error, "listing the blobs ended early"),
+        };
+        let (now, patience) = (
+            clock::monotonic(),
+            Duration::from_millis(limits::BLOB_RELEASE_MS),
+        );
+        unnamed.retain(|path, _| files.contains(path));
+        for path in files {
+            let since = *unnamed.entry(path.clone()).or_insert(now);
+            if now.duration_since(since) < patience {
+                continue;
+            }
+            match tokio::fs::remove_file(&path).await {
+                Ok(()) => {
+                    tracing::info!(file = %path.display(), "let go of a file that no publication came to name");
+                }
+                Err(error) => {
+                    tracing::warn!(file = %path.display(), %error, "cannot delete a file that nothing refers to");
+                }
+            }
+        }
+    }
+
+    /// The files of blobs that are not `named`, half-copied ones included. Blocking.
+    fn files(&self, named: impl Fn(&BlobHash) -> bool) -> io::Result<Vec<PathBuf>> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&self.folder)? {
+            let path = entry?.path();
+            let name = path.file_name().and_then(|it| it.to_str());
+            let hash = name.and_then(|it| it.split('.').next()?.parse::<BlobHash>().ok());
+            if hash.is_some_and(|it| !named(&it)) {
+                files.push(path);
+            }
+        }
+        Ok(files)
     }
 
     async fn verify(&self, hash: BlobHash) -> bool {
@@ -349,6 +403,10 @@ mod tests {
     use tokio::io::AsyncReadExt;
 
     use super::*;
+    use crate::{
+        cluster::stand_in::{Majority, proposal, reaches_majority},
+        model::words::Note,
+    };
 
     fn folder(name: &str) -> PathBuf {
         let folder =
@@ -372,6 +430,40 @@ mod tests {
             blobs.read(&BlobHash([0; 32])),
             Err(BlobError::Missing { .. })
         ));
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_no_publication_came_to_name_is_let_go_of_and_a_named_one_is_kept() {
+        let folder = folder("unnamed");
+        let blobs = Blobs::open(&folder).unwrap();
+        let (left, named) = (blobs.put(b"left").unwrap(), blobs.put(b"named").unwrap());
+        let half = durable::temporary_name(&blobs.path(&BlobHash([7; 32])));
+        fs::write(&half, b"half").unwrap();
+        let majority = Majority::founded(1);
+        let publish = Command::PublishSite {
+            bundle: named,
+            size: 5,
+            files: 1,
+            note: Note::new("").unwrap(),
+        };
+        majority.apply(proposal(Actor::System, publish));
+        let (cluster, knows) = majority.node(1);
+        let mut unnamed = HashMap::new();
+        let almost = Duration::from_millis(limits::BLOB_RELEASE_MS - 1_000);
+        blobs.let_go_of_unnamed(&cluster, &mut unnamed).await;
+        tokio::time::advance(almost).await;
+        reaches_majority(&knows, false);
+        blobs.let_go_of_unnamed(&cluster, &mut unnamed).await;
+        reaches_majority(&knows, true);
+        blobs.let_go_of_unnamed(&cluster, &mut unnamed).await;
+        tokio::time::advance(almost).await;
+        blobs.let_go_of_unnamed(&cluster, &mut unnamed).await;
+        assert!(blobs.has(&left) && half.exists(), "the wait began anew");
+        tokio::time::advance(Duration::from_secs(2)).await;
+        blobs.let_go_of_unnamed(&cluster, &mut unnamed).await;
+        assert!(!blobs.has(&left) && !half.exists());
+        assert!(blobs.has(&named));
         fs::remove_dir_all(&folder).unwrap();
     }
 

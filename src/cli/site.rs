@@ -5,6 +5,7 @@
 use std::{
     fs,
     io::{self, Write},
+    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -20,7 +21,11 @@ use super::{
     node::{Node, part},
     output::{Paper, bytes as size, count, printable, table},
 };
-use crate::{clock, model::limits};
+use crate::{
+    clock,
+    model::limits,
+    run::preview::{Looked, Preview},
+};
 
 /// How often it is asked whether a version is live.
 const LOOK: Duration = Duration::from_millis(250);
@@ -49,13 +54,15 @@ pub enum Site {
         /// The version, such as v42
         version: String,
     },
-    /// Print a file of a version, live or not
+    /// Look at a version, or at a folder before it is published, in a browser on this machine
     Preview {
-        /// The version, such as v42
-        version: String,
-        /// The file's path
-        #[arg(default_value = "index.html")]
-        path: String,
+        /// The version, such as v42; or a folder or archive, as for 'publish'
+        what: String,
+        /// Print this file of the version instead
+        path: Option<String>,
+        /// Where the browser finds it; only this machine can reach a loopback address
+        #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS:PORT")]
+        listen: SocketAddr,
     },
 }
 
@@ -111,12 +118,63 @@ pub async fn site(node: &Node, what: Site, paper: Paper, progress: bool) -> Resu
         }
         Site::List => list(node, paper).await,
         Site::Rollback { version } => rollback(node, &version).await,
-        Site::Preview { version, path } => {
+        Site::Preview {
+            what,
+            path: Some(path),
+            ..
+        } => {
             let path: Vec<String> = path.split('/').map(part).collect();
-            let path = format!("/site/preview/{}/{}", part(&version), path.join("/"));
+            let path = format!("/site/preview/{}/{}", part(&what), path.join("/"));
             Ok(Said::bytes(node.fetch(&path).await?))
         }
+        Site::Preview {
+            what,
+            path: None,
+            listen,
+        } => preview(node, &what, listen).await,
     }
+}
+
+/// Serves a version or a folder to a browser on this machine until it is interrupted.
+async fn preview(node: &Node, what: &str, listen: SocketAddr) -> Result<Said, Failure> {
+    if !listen.ip().is_loopback() {
+        return Err(Failure::new(
+            Exit::Usage,
+            format!("{listen} can be reached from elsewhere"),
+            "a preview is for this machine, because nobody is asked who they are".to_owned(),
+            "name a loopback address such as 127.0.0.1:8000, and reach it by 'ssh -L' from afar",
+        ));
+    }
+    let version = what.strip_prefix('v').unwrap_or(what);
+    let is_version = version.parse::<u64>().is_ok() && !Path::new(what).exists();
+    let looked = match is_version {
+        true => {
+            let path = format!("/site/bundles/{}", part(what));
+            Looked::Packed(node.fetch(&path).await?)
+        }
+        false => Looked::Source(PathBuf::from(what)),
+    };
+    let preview = Preview::open(looked, listen).await.map_err(|error| {
+        let advice = "name a version that 'lifeboat site list' shows, or a folder or archive";
+        Failure::new(
+            Exit::Failed,
+            format!("{what} cannot be shown"),
+            chain(&error),
+            advice,
+        )
+    })?;
+    // Told at once and not at the end, because somebody waits to click on it.
+    let _ = writeln!(
+        io::stderr(),
+        "{} is shown at http://{}/ until Ctrl-C. Nothing is published by that.",
+        printable(what),
+        preview.address
+    );
+    tokio::select! {
+        () = preview.serve(what) => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    Ok(Said::nothing())
 }
 
 async fn publish(

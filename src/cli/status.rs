@@ -68,6 +68,10 @@ struct Agreement {
 #[derive(Debug, Deserialize)]
 struct Letters {
     held: u64,
+    #[serde(default)]
+    copied: u64,
+    #[serde(default)]
+    copies: u64,
     oldest: Option<String>,
     refused: u64,
     drained: bool,
@@ -261,6 +265,15 @@ fn letters(status: &Status, paper: Paper) -> String {
         ),
         None => format!("{} held here", count(letters.held, "message")),
     };
+    if letters.copied > 0 {
+        line.push_str(&format!(", {} of them on other nodes too", letters.copied));
+    }
+    if letters.copies > 0 {
+        line.push_str(&format!(
+            "; {} of other nodes kept here",
+            count(letters.copies, "message")
+        ));
+    }
     if letters.refused > 0 {
         line.push_str(&format!("; {} refused by the cluster", letters.refused));
     }

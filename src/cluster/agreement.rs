@@ -5,7 +5,6 @@
 
 use std::{
     collections::BTreeMap,
-    fmt,
     net::SocketAddr,
     sync::{
         Arc, OnceLock,
@@ -23,10 +22,11 @@ use tokio::sync::{mpsc, watch};
 use super::{
     Cluster, ProposeError, Request,
     answers::RaftAnswers,
+    copies::{self, CopyError, Keeper},
     disk::Disk,
     fetch::fetch_file,
     frames::Allegiance,
-    front::{Front, Tally},
+    front::{Anew, Front, Tally},
     joining::Admission,
     journal::{Damage, Journal, JournalError, KeepFrom},
     machine::{Machine, Published},
@@ -86,39 +86,6 @@ pub struct Parts<N, D> {
     pub instead: Option<Bytes>,
 }
 
-/// Why a node's part in the agreement shall end and begin anew, in the same process.
-#[derive(Clone, Debug)]
-pub enum Anew {
-    /// It could not go on: the disk failed, or Raft did.
-    Ended(String),
-    /// The state differed from the others', and one of those sent its own.
-    Differed {
-        /// The first entry at which it was seen.
-        since: u64,
-        /// The other node's snapshot, checked.
-        instead: Bytes,
-    },
-    /// The cluster agreed on another timing profile.
-    Profile(Profile),
-}
-
-impl fmt::Display for Anew {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ended(why) => f.write_str(why),
-            Self::Differed { since, .. } => {
-                write!(
-                    f,
-                    "its state differed from the others' since entry {since}; it goes on with one of theirs"
-                )
-            }
-            Self::Profile(profile) => {
-                write!(f, "the cluster's timing profile is {} now", profile.name())
-            }
-        }
-    }
-}
-
 /// Why a node cannot take part. It can still serve what it last knew.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -175,6 +142,7 @@ pub(super) struct Seat<R: AsyncRuntime, N: Net, D: Disk> {
     pub(super) watch: stamp::Watch,
     pub(super) tally: Arc<Tally>,
     pub(super) anew: watch::Sender<Option<Anew>>,
+    pub(super) keeper: Arc<Keeper>,
 }
 
 impl<R: AsyncRuntime, N: Net, D: Disk> Agreement<R, N, D> {
@@ -240,6 +208,7 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Agreement<R, N, D> {
                 watch: stamp::Watch::default(),
                 tally: parts.front.tally.clone(),
                 anew: watch::Sender::new(None),
+                keeper: parts.front.keeper.clone(),
             }
         });
         Ok(Self::assemble(
@@ -569,6 +538,18 @@ async fn answer<R: AsyncRuntime, N: Net, D: Disk>(
                             .await,
                     );
                 }
+                Request::Copy {
+                    peer,
+                    items,
+                    answer,
+                } => {
+                    let sent = match seat.peer(peer) {
+                        Some(peer) => copies::send(&seat.transport, peer, items).await,
+                        None => Err(CopyError::NoAddress { node: peer }),
+                    };
+                    let _ = answer.send(sent);
+                }
+                Request::Keep(keep) => seat.keeper.is(keep),
             }
         }));
     }

@@ -3,22 +3,29 @@
 //! State, health and the way in are the same for as long as the process runs. While nobody takes part, readers see
 //! what was agreed on last, and whoever asks is told why there is no answer (P3).
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
 
 use super::{
     Cluster, FetchBlob, Request,
+    copies::Keeper,
     fetch::FetchError,
     health::{Health, Quorum, RaftRole},
 };
-use crate::clock;
-use crate::model::{State, words::NodeId};
+use crate::{
+    clock,
+    model::{State, nodes::Profile, words::NodeId},
+};
 
 /// The state that readers see, and how far it is. Clones share it.
 #[derive(Clone, Debug)]
@@ -72,12 +79,47 @@ impl Tally {
     }
 }
 
+/// Why a node's part in the agreement shall end and begin anew, in the same process.
+#[derive(Clone, Debug)]
+pub enum Anew {
+    /// It could not go on: the disk failed, or Raft did.
+    Ended(String),
+    /// The state differed from the others', and one of those sent its own.
+    Differed {
+        /// The first entry at which it was seen.
+        since: u64,
+        /// The other node's snapshot, checked.
+        instead: Bytes,
+    },
+    /// The cluster agreed on another timing profile.
+    Profile(Profile),
+}
+
+impl fmt::Display for Anew {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ended(why) => f.write_str(why),
+            Self::Differed { since, .. } => {
+                write!(
+                    f,
+                    "its state differed from the others' since entry {since}; it goes on with one of theirs"
+                )
+            }
+            Self::Profile(profile) => {
+                write!(f, "the cluster's timing profile is {} now", profile.name())
+            }
+        }
+    }
+}
+
 /// The ends that a part publishes on and listens to. Clones are the same front.
 #[derive(Clone)]
 pub struct Front {
     pub(super) shown: Shown,
     pub(super) health: watch::Sender<Arc<Health>>,
     pub(super) tally: Arc<Tally>,
+    /// Who keeps copies of what others hold: told once, and the same for every part.
+    pub(super) keeper: Arc<Keeper>,
     wire: Arc<ArcSwap<Wire>>,
     id: NodeId,
 }
@@ -93,6 +135,7 @@ impl Front {
             shown: Shown::default(),
             health: watch::Sender::new(Arc::new(health)),
             tally: Arc::default(),
+            keeper: Arc::default(),
             wire: Arc::new(ArcSwap::from_pointee(loose())),
             id,
         }
@@ -107,7 +150,7 @@ impl Front {
             health: self.health.subscribe(),
             wire: self.wire.clone(),
             // Whoever waits for news must go on waiting, rather than end, when nobody publishes any.
-            _front: Some(self.clone()),
+            front: Some(self.clone()),
         }
     }
 

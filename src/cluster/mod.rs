@@ -5,6 +5,7 @@
 
 pub mod agreement;
 pub mod answers;
+pub mod copies;
 pub mod disk;
 pub mod encoding;
 pub mod fetch;
@@ -28,6 +29,8 @@ pub mod serve;
 pub mod snapshots;
 pub mod sqlite;
 pub mod stamp;
+#[cfg(test)]
+pub(crate) mod stand_in;
 mod tail;
 pub mod transport;
 mod vigil;
@@ -45,6 +48,7 @@ use crate::model::{
     Proposal, Reply, State,
     words::{BlobHash, NodeId},
 };
+use copies::{CopyError, CopyKept, KeepCopies};
 use fetch::FetchError;
 use front::{Front, Wire};
 use health::Health;
@@ -108,6 +112,14 @@ pub(crate) enum Request {
         force: bool,
         answer: oneshot::Sender<Result<(), ChangeError>>,
     },
+    /// Have a peer keep copies of what this node's letterbox holds.
+    Copy {
+        peer: NodeId,
+        items: Vec<Proposal>,
+        answer: oneshot::Sender<Result<Vec<CopyKept>, CopyError>>,
+    },
+    /// Give the copies that peers send to this from now on.
+    Keep(Arc<KeepCopies>),
 }
 
 /// Why the membership was not changed.
@@ -140,7 +152,7 @@ pub struct Cluster {
     applied: watch::Receiver<u64>,
     health: watch::Receiver<Arc<Health>>,
     wire: Arc<ArcSwap<Wire>>,
-    _front: Option<Front>,
+    front: Option<Front>,
 }
 
 impl Cluster {
@@ -160,7 +172,7 @@ impl Cluster {
             applied,
             health,
             wire: Arc::new(ArcSwap::from_pointee(Wire { requests, fetch })),
-            _front: None,
+            front: None,
         }
     }
 
@@ -246,6 +258,39 @@ impl Cluster {
         match tokio::time::timeout(deadline, answered).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) | Err(_) => Err(ChangeError::Unknown),
+        }
+    }
+
+    /// Has `peer` keep copies of what this node's letterbox holds, at most [`crate::model::limits::LETTERBOX_COPIES_AT_ONCE`] at a
+    /// time. What became of each is told in their order.
+    ///
+    /// # Errors
+    /// When the peer did not say what became of them. Sending them again is safe.
+    pub async fn copy_to(
+        &self,
+        peer: NodeId,
+        items: Vec<Proposal>,
+    ) -> Result<Vec<CopyKept>, CopyError> {
+        let (answer, answered) = oneshot::channel();
+        let request = Request::Copy {
+            peer,
+            items,
+            answer,
+        };
+        self.wire
+            .load()
+            .requests
+            .try_send(request)
+            .map_err(|_| CopyError::NoPart)?;
+        answered.await.unwrap_or(Err(CopyError::NoPart))
+    }
+
+    /// From now on copies that peers send go to `keep`. A node that takes no part gets none.
+    pub fn keep_copies(&self, keep: Arc<KeepCopies>) {
+        match &self.front {
+            Some(front) => front.keeper.is(keep),
+            // Nobody stands behind it but whoever listens.
+            None => drop(self.wire.load().requests.try_send(Request::Keep(keep))),
         }
     }
 

@@ -1,4 +1,5 @@
-//! What peers may ask of this node: forwarded proposals and changes, how it is, blobs, Raft's own questions.
+//! What peers may ask of this node: forwarded proposals and changes, how it is, blobs, copies of what they hold,
+//! Raft's own questions.
 //!
 //! Each `from` was proven by its certificate. A node that lost entries grants no vote, and takes entries again only
 //! from a leader that knows of the loss.
@@ -12,6 +13,7 @@ use openraft::AsyncRuntime;
 use super::{
     agreement::{BLOB_PATH, BlobReader, PING_PATH, Seat},
     answers::{RaftAnswers, Usable},
+    copies,
     disk::Disk,
     encoding::{
         decode, encode,
@@ -69,6 +71,7 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Inbound for Questions<R, N, D> {
                         .await,
                 ))
             }),
+            copies::PATH => seat.keeper.answer(from, &body),
             RENEW_PATH => {
                 let renewed = self.admission.renew(from, &body);
                 Box::pin(async move { renewed })

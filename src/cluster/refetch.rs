@@ -11,9 +11,10 @@ use openraft::{AsyncRuntime, async_runtime::WatchReceiver};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::{
-    agreement::{Anew, Seat},
+    agreement::Seat,
     disk::{Disk, DiskError},
     frames::Refused,
+    front::Anew,
     net::Net,
     serve::Range,
     snapshots::{self, SnapshotError},

@@ -15,12 +15,13 @@ use tokio::{
 };
 
 use super::{
-    agreement::{Anew, PING_PATH, Seat},
+    agreement::{PING_PATH, Seat},
     disk::Disk,
     encoding::{
         encode,
         talk::{Condition, Ping, Pong},
     },
+    front::Anew,
     health::{DiskHealth, Health, Quorum, RaftRole},
     net::{Channel, Net},
 };

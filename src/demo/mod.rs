@@ -4,6 +4,7 @@
 //! Everything it starts is stopped in reverse, on Ctrl-C, SIGTERM, or a failure, and ends by itself if the demo is
 //! killed. It drives the nodes as an operator does, by the command line and the local socket.
 
+pub mod browser;
 mod child;
 mod facts;
 mod http;
@@ -13,6 +14,7 @@ mod places;
 pub mod primary;
 mod scenario;
 pub mod sink;
+pub mod socket;
 mod timeline;
 mod visitor;
 

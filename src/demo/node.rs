@@ -6,27 +6,18 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
-use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http1;
-use hyper::header::{CONTENT_TYPE, HOST};
-use hyper::{Method, Request};
-use hyper_util::rt::TokioIo;
-use serde_json::Value;
-use tokio::net::UnixStream;
+use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::child::{Child, ask};
 use super::facts::NodeFacts;
 use super::places::{self, Folder, NodePorts, Ports};
+use super::socket;
 
 /// The names of up to seven nodes; in a real cluster each is a place.
 const NAMES: [&str; 7] = [
     "node-a", "node-b", "node-c", "node-d", "node-e", "node-f", "node-g",
 ];
-/// The longest that a node may take for an answer on its socket.
-const ANSWER_WITHIN: Duration = Duration::from_secs(10);
-
 /// One node.
 pub(super) struct Node {
     pub name: &'static str,
@@ -140,7 +131,7 @@ metrics-listen = "{metrics}"
         let child = self.child.insert(child);
         let answered = async {
             loop {
-                if get(&self.socket, "/api/v1/status").await.is_ok() {
+                if socket::get(&self.socket, "/status").await.is_ok() {
                     return Ok(());
                 }
                 if let Some(status) = child.ended() {
@@ -189,7 +180,7 @@ metrics-listen = "{metrics}"
     /// # Errors
     /// When it does not answer.
     pub async fn status(&self) -> anyhow::Result<Value> {
-        get(&self.socket, "/api/v1/status").await
+        socket::get(&self.socket, "/status").await
     }
 
     /// Asks it to have something agreed on, without effect on anybody: a join token for a second.
@@ -197,15 +188,10 @@ metrics-listen = "{metrics}"
     /// # Errors
     /// When it is not agreed on.
     pub async fn small_write(&self, key: &str) -> anyhow::Result<()> {
-        let body = r#"{"ttl_s":1}"#;
-        call(
-            &self.socket,
-            Method::POST,
-            "/api/v1/tokens",
-            Some((key, body)),
-        )
-        .await
-        .map(drop)
+        let body = json!({ "ttl_s": 1 });
+        socket::post(&self.socket, "/tokens", key, &body)
+            .await
+            .map(drop)
     }
 
     /// Its entry in `demo.json`.
@@ -254,48 +240,4 @@ fn words(verb: &[&str], config: &Path) -> Vec<OsString> {
         .map(OsString::from)
         .chain([config.as_os_str().to_owned()])
         .collect()
-}
-
-async fn get(socket: &Path, path: &str) -> anyhow::Result<Value> {
-    call(socket, Method::GET, path, None).await
-}
-
-/// One request over a node's local socket; `write` is an idempotency key and a JSON body.
-async fn call(
-    socket: &Path,
-    method: Method,
-    path: &str,
-    write: Option<(&str, &str)>,
-) -> anyhow::Result<Value> {
-    let asked = async {
-        let stream = UnixStream::connect(socket)
-            .await
-            .context("the socket does not answer")?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        // Ends with the connection, which ends with this request.
-        tokio::spawn(connection);
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(HOST, "localhost");
-        let mut body = Bytes::new();
-        if let Some((key, text)) = write {
-            request = request
-                .header(CONTENT_TYPE, "application/json")
-                .header("Idempotency-Key", key);
-            body = Bytes::copy_from_slice(text.as_bytes());
-        }
-        let answer = sender.send_request(request.body(Full::new(body))?).await?;
-        let status = answer.status();
-        let text = answer.into_body().collect().await?.to_bytes();
-        anyhow::ensure!(
-            status.is_success(),
-            "{status}: {}",
-            String::from_utf8_lossy(&text)
-        );
-        serde_json::from_slice(&text).context("the node did not answer in JSON")
-    };
-    timeout(ANSWER_WITHIN, asked)
-        .await
-        .context("no answer in time")?
 }

@@ -98,6 +98,8 @@ struct Said {
     agreed: Option<String>,
     /// The node that took it.
     node: String,
+    /// On how many servers' disks it is, while it is held.
+    servers: Option<u64>,
     /// When a mail server took it on its way out.
     passed_on: Option<String>,
     /// Why the cluster refused it after it was held: somebody must look.
@@ -119,7 +121,7 @@ pub(super) struct Nothing {}
 /// What became of a write, truthfully.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Kept {
-    /// agreed (a majority has it) or held (this node has it and will pass it on).
+    /// agreed (a majority has it) or held (this node, and perhaps others, have it and will pass it on).
     kept: &'static str,
     conversation: String,
     /// Its place in the conversation, once agreed.
@@ -373,6 +375,7 @@ impl Desk {
             taken: rfc3339(it.taken),
             agreed: Some(rfc3339(it.agreed)),
             node: it.origin.to_string(),
+            servers: None,
             passed_on: it.passed_on.map(rfc3339),
             refused: None,
         });
@@ -392,6 +395,7 @@ impl Desk {
                 taken: rfc3339(*taken),
                 agreed: None,
                 node: item.proposal.origin.to_string(),
+                servers: Some(item.servers),
                 passed_on: None,
                 refused: item.refused.clone(),
             })
@@ -472,9 +476,13 @@ impl Desk {
                 let says = format!("{deed} {agreed}: a majority has it; {then}");
                 kept(StatusCode::OK, "agreed", number, says)
             }
-            Posted::Held => {
+            Posted::Held { servers } => {
+                let where_to = match servers {
+                    0 | 1 => "this node".to_owned(),
+                    more => format!("{more} of {} nodes", self.cluster.state().members().len()),
+                };
                 let says = format!(
-                    "{deed} is held on this node; it is passed on as soon as a majority can be reached"
+                    "{deed} is held on {where_to}; it is passed on as soon as a majority can be reached"
                 );
                 kept(StatusCode::ACCEPTED, "held", None, says)
             }

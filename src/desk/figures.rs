@@ -1,6 +1,6 @@
 //! Whether the node is alive and ready, and its figures as Prometheus text. Nothing here names a visitor.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -11,13 +11,22 @@ use axum::{
 };
 use tokio::net::TcpListener;
 
+use super::calls::Calls;
 use crate::{
     cluster::{Cluster, health::RaftRole},
     letterbox::Letterbox,
-    model::outbox,
+    model::{limits, outbox},
     tasks::{Outcome, Stop},
     telemetry::Metrics,
     web::counters::Counters,
+};
+
+/// What callers of the figures must keep to: whoever can reach the listener cannot hold it up for others.
+const CALLS: Calls = Calls {
+    what: "the metrics",
+    most: limits::METRICS_CONNECTIONS_MAX,
+    head: Duration::from_millis(limits::METRICS_HEAD_MS),
+    whole: Duration::from_millis(limits::METRICS_CONNECTION_MS),
 };
 
 /// What the figures are taken from.
@@ -46,7 +55,7 @@ pub fn checks(cluster: Cluster, letterbox: Letterbox) -> Router {
 
 async fn ready(State((cluster, letterbox)): State<(Cluster, Letterbox)>) -> impl IntoResponse {
     let (health, letters) = (cluster.health(), letterbox.health());
-    let keeps = letters.stalled_ms < crate::model::limits::DISK_STALL_MS;
+    let keeps = letters.stalled_ms < limits::DISK_STALL_MS;
     let agrees = !health.alone();
     let status = if keeps || agrees {
         StatusCode::OK
@@ -69,10 +78,13 @@ pub async fn serve(listener: TcpListener, seen: Seen, stop: Stop) -> Outcome {
             .route("/metrics", get(figures))
             .with_state(seen),
     );
-    axum::serve(listener, router)
-        .with_graceful_shutdown(async move { stop.cancelled().await })
-        .await?;
-    Ok(())
+    CALLS
+        .take(
+            listener,
+            |stream| CALLS.answer(stream, router.clone(), stop.clone()),
+            &stop,
+        )
+        .await
 }
 
 async fn figures(State(seen): State<Seen>) -> impl IntoResponse {
@@ -181,6 +193,16 @@ impl Seen {
                 letters.held,
             ),
             (
+                "lifeboat_letterbox_copied",
+                "Of those held, kept by another node too.",
+                letters.copied,
+            ),
+            (
+                "lifeboat_letterbox_copies",
+                "Copies of what other nodes hold.",
+                letters.copies,
+            ),
+            (
                 "lifeboat_letterbox_refused",
                 "Held, then refused for good.",
                 letters.refused,
@@ -216,4 +238,52 @@ impl Seen {
 
 fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+    };
+
+    use super::*;
+    use crate::{clock, cluster::stand_in::Majority};
+
+    #[tokio::test(start_paused = true)]
+    async fn p10_silent_callers_of_the_metrics_do_not_keep_others_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let (cluster, _knows) = Majority::founded(1).node(1);
+        let (letterbox, _work) =
+            Letterbox::open(&folder.path().join("letterbox.db"), cluster.clone()).unwrap();
+        let seen = Seen {
+            cluster,
+            letterbox,
+            counters: Arc::default(),
+            metrics: Metrics::new(),
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = Stop::new();
+        let served = tokio::spawn(serve(listener, seen, stop.clone()));
+        let mut silent = Vec::new();
+        for _ in 0..limits::METRICS_CONNECTIONS_MAX {
+            silent.push(TcpStream::connect(address).await.unwrap());
+        }
+        let began = clock::monotonic();
+        let mut asks = TcpStream::connect(address).await.unwrap();
+        asks.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n")
+            .await
+            .unwrap();
+        let mut answer = String::new();
+        asks.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("lifeboat_letterbox_held"));
+        let waited = clock::monotonic() - began;
+        assert!(
+            waited >= CALLS.head,
+            "there was room for one more: {waited:?}"
+        );
+        stop.cancel();
+        served.await.unwrap().unwrap();
+    }
 }

@@ -6,6 +6,7 @@
 pub mod api;
 mod asking;
 mod audit;
+mod calls;
 mod conversations;
 pub mod figures;
 mod members;

@@ -154,6 +154,13 @@ pub(super) fn routes() -> Vec<Route> {
             get(preview),
         )
         .gives_bytes(),
+        Route::new::<Version>(
+            "get",
+            "/site/bundles/{version}",
+            "All files of a version as nodes keep them, to be looked at in a browser",
+            get(packed_files),
+        )
+        .gives_bytes(),
     ]
 }
 
@@ -280,6 +287,27 @@ async fn preview(
         ),
     ];
     Ok((headers, file.identity).into_response())
+}
+
+async fn packed_files(
+    Shared(desk): Shared<Desk>,
+    Path(version): Path<String>,
+) -> Result<Response, Problem> {
+    let what = "reading the version";
+    let bundle = {
+        let state = desk.cluster.state();
+        find(&state, &version)?.1.bundle
+    };
+    let blobs = desk.blobs.clone();
+    let bytes = tokio::task::spawn_blocking(move || blobs.read(&bundle))
+        .await
+        .map_err(|_| Problem::failed(what, "it ended in a panic", "look at the node's log"))?
+        .map_err(|error| {
+            let advice = "this node may not have copied it yet; ask another node";
+            Problem::failed(what, chain(&error), advice)
+        })?;
+    let media = HeaderValue::from_static("application/octet-stream");
+    Ok(([(header::CONTENT_TYPE, media)], bytes).into_response())
 }
 
 /// A bundle after packing.

@@ -1,31 +1,21 @@
 //! The node's local socket: who may open its file may ask, and the kernel says who that is.
 //!
-//! One request a connection. More connections than the limit wait in the system's queue; silent ones are closed.
+//! One request a connection, within the bounds of `calls`.
 
 use std::{
     fs, io,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    sync::Arc,
     time::Duration,
 };
 
 use axum::Router;
-use hyper::{body::Incoming, server::conn::http1};
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
-use tokio::{
-    net::{UnixListener, UnixStream},
-    sync::Semaphore,
-    time::{sleep, timeout},
-};
-use tokio_util::task::TaskTracker;
+use hyper::body::Incoming;
+use tokio::net::{UnixListener, UnixStream};
 use tower::ServiceExt;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
-use super::Caller;
+use super::{Caller, calls::Calls};
 use crate::{
     durable,
     model::{Actor, limits},
@@ -34,8 +24,13 @@ use crate::{
 
 /// The owner and the group may open the socket; who is in the group is the machine's administrator's choice.
 const MODE: u32 = 0o660;
-/// How long accepting rests when the system has no descriptor left for a connection.
-const PAUSE: Duration = Duration::from_millis(100);
+/// What callers of the API must keep to.
+const CALLS: Calls = Calls {
+    what: "the API",
+    most: limits::DESK_CONNECTIONS_MAX,
+    head: Duration::from_millis(limits::DESK_HEAD_MS),
+    whole: Duration::from_millis(limits::DESK_REQUEST_MS),
+};
 
 /// Why the socket could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -102,36 +97,16 @@ pub(super) async fn serve(
     stop: Stop,
 ) -> Outcome {
     info!(socket = %path.display(), "the API listens");
-    let room = Arc::new(Semaphore::new(limits::DESK_CONNECTIONS_MAX));
-    let open = TaskTracker::new();
-    loop {
-        let place = tokio::select! {
-            () = stop.cancelled() => break,
-            place = room.clone().acquire_owned() => place?,
-        };
-        let accepted = tokio::select! {
-            () = stop.cancelled() => break,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, _)) => {
-                let (router, stop) = (router.clone(), stop.clone());
-                open.spawn(async move {
-                    answer(stream, router, stop).await;
-                    drop(place);
-                });
-            }
-            Err(error) => {
-                warn!(%error, "the API cannot accept a connection");
-                sleep(PAUSE).await;
-            }
-        }
-    }
+    let ended = CALLS
+        .take(
+            listener,
+            |stream| answer(stream, router.clone(), stop.clone()),
+            &stop,
+        )
+        .await;
     // A name that is left behind is replaced at the next start, so failing here loses nothing.
     let _ = fs::remove_file(path);
-    open.close();
-    let _cut_off = timeout(Duration::from_millis(limits::DESK_STOP_MS), open.wait()).await;
-    Ok(())
+    ended
 }
 
 async fn answer(stream: UnixStream, router: Router, stop: Stop) {
@@ -150,25 +125,5 @@ async fn answer(stream: UnixStream, router: Router, stop: Stop) {
         request.extensions_mut().insert(caller.clone());
         request
     });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_millis(limits::DESK_HEAD_MS))
-        .keep_alive(false)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(works));
-    tokio::pin!(connection);
-    let whole = Duration::from_millis(limits::DESK_REQUEST_MS);
-    let ended = timeout(whole, async {
-        tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = stop.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                connection.as_mut().await
-            }
-        }
-    });
-    match ended.await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => debug!(%error, "a connection to the API ended early"),
-        Err(_) => warn!("a request to the API took too long; its connection is closed"),
-    }
+    CALLS.answer(stream, works, stop).await;
 }

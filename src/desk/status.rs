@@ -121,6 +121,10 @@ struct Agreement {
 struct Letters {
     /// Held here and not yet agreed on.
     held: u64,
+    /// Of those, how many another node keeps a copy of.
+    copied: u64,
+    /// Copies kept here of what other nodes hold.
+    copies: u64,
     /// When the oldest of them was taken.
     oldest: Option<String>,
     /// Refused by the cluster after they were held: somebody must look.
@@ -316,6 +320,8 @@ fn letters(desk: &Desk) -> Letters {
         .min();
     Letters {
         held: health.held,
+        copied: health.copied,
+        copies: health.copies,
         oldest: oldest.map(rfc3339),
         refused: health.refused,
         damaged: health.damaged,

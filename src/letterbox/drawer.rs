@@ -2,6 +2,7 @@
 //!
 //! A full disk refuses the items at hand and may recover; any other failure poisons the drawer, as nothing about a
 //! file can be trusted after a failed fsync. Items that were in it stay readable from memory and go on being proposed.
+//! Copies of what other nodes hold lie in a table of their own: each keeps the stamp of the box that it came from.
 
 use std::{
     fs,
@@ -13,12 +14,12 @@ use std::{
     thread,
 };
 
-use rusqlite::{Connection, ErrorCode, params};
+use rusqlite::{Connection, ErrorCode, ToSql, Transaction, params};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     clock,
-    model::{BoxStamp, Proposal, limits},
+    model::{BoxStamp, Proposal, limits, words::NodeId},
 };
 
 /// The first byte of every stored item.
@@ -28,7 +29,19 @@ const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS item (
         incarnation INTEGER NOT NULL, sequence INTEGER NOT NULL, checksum INTEGER NOT NULL,
-        refused TEXT, bytes BLOB NOT NULL, PRIMARY KEY (incarnation, sequence)) WITHOUT ROWID;";
+        refused TEXT, bytes BLOB NOT NULL, PRIMARY KEY (incarnation, sequence)) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS copy (
+        origin INTEGER NOT NULL, incarnation INTEGER NOT NULL, sequence INTEGER NOT NULL, checksum INTEGER NOT NULL,
+        refused TEXT, bytes BLOB NOT NULL, PRIMARY KEY (origin, incarnation, sequence)) WITHOUT ROWID;";
+
+/// Which item of which box.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Key {
+    /// The node in whose box the item itself lies, where this is a copy of it.
+    pub(super) copy_of: Option<NodeId>,
+    /// Its place in that box.
+    pub(super) stamp: BoxStamp,
+}
 
 /// Why an item was not stored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -70,7 +83,7 @@ pub enum OpenError {
 /// One stored item.
 #[derive(Clone, Debug)]
 pub(super) struct Stored {
-    pub(super) stamp: BoxStamp,
+    pub(super) key: Key,
     pub(super) proposal: Proposal,
     /// Why the cluster refused it for good, after its sender had been told that it is held.
     pub(super) refused: Option<String>,
@@ -87,17 +100,57 @@ pub(super) struct Contents {
 
 enum Job {
     Put {
-        stamp: BoxStamp,
+        key: Key,
         bytes: Vec<u8>,
         done: oneshot::Sender<Result<(), StoreError>>,
     },
     Remove {
-        stamp: BoxStamp,
+        key: Key,
     },
     Refuse {
-        stamp: BoxStamp,
+        key: Key,
         why: String,
     },
+}
+
+impl Job {
+    /// Makes the change in a transaction. Our own items and the copies of others' lie in a table each.
+    fn note(&self, transaction: &Transaction<'_>) -> rusqlite::Result<usize> {
+        let (Self::Put { key, .. } | Self::Remove { key } | Self::Refuse { key, .. }) = self;
+        let BoxStamp {
+            incarnation,
+            sequence,
+        } = key.stamp;
+        let run = |statement, values: &[&dyn ToSql]| {
+            transaction.prepare_cached(statement)?.execute(values)
+        };
+        match (self, key.copy_of) {
+            (Self::Put { bytes, .. }, None) => run(
+                "INSERT OR REPLACE INTO item VALUES (?1, ?2, ?3, NULL, ?4)",
+                params![incarnation, sequence, crc32c::crc32c(bytes), bytes],
+            ),
+            (Self::Put { bytes, .. }, Some(NodeId(origin))) => run(
+                "INSERT OR REPLACE INTO copy VALUES (?1, ?2, ?3, ?4, NULL, ?5)",
+                params![origin, incarnation, sequence, crc32c::crc32c(bytes), bytes],
+            ),
+            (Self::Remove { .. }, None) => run(
+                "DELETE FROM item WHERE incarnation = ?1 AND sequence = ?2",
+                params![incarnation, sequence],
+            ),
+            (Self::Remove { .. }, Some(NodeId(origin))) => run(
+                "DELETE FROM copy WHERE origin = ?1 AND incarnation = ?2 AND sequence = ?3",
+                params![origin, incarnation, sequence],
+            ),
+            (Self::Refuse { why, .. }, None) => run(
+                "UPDATE item SET refused = ?3 WHERE incarnation = ?1 AND sequence = ?2",
+                params![incarnation, sequence, why],
+            ),
+            (Self::Refuse { why, .. }, Some(NodeId(origin))) => run(
+                "UPDATE copy SET refused = ?4 WHERE origin = ?1 AND incarnation = ?2 AND sequence = ?3",
+                params![origin, incarnation, sequence, why],
+            ),
+        }
+    }
 }
 
 /// The sending side of the thread that owns the file.
@@ -162,13 +215,13 @@ impl Drawer {
     /// Stores an item; the answer comes once it is fsynced.
     pub(super) fn put(
         &self,
-        stamp: BoxStamp,
+        key: Key,
         proposal: &Proposal,
     ) -> oneshot::Receiver<Result<(), StoreError>> {
         let (done, stored) = oneshot::channel();
         match encode(proposal) {
             Ok(bytes) => {
-                if let Err(error) = self.jobs.try_send(Job::Put { stamp, bytes, done })
+                if let Err(error) = self.jobs.try_send(Job::Put { key, bytes, done })
                     && let Job::Put { done, .. } = error.into_inner()
                 {
                     // The other end may have gone away; then nobody waits for this answer either.
@@ -185,13 +238,13 @@ impl Drawer {
     }
 
     /// Lets go of an item that was agreed on. Lost at a power cut, it is proposed once more and gets its first answer.
-    pub(super) fn remove(&self, stamp: BoxStamp) {
-        let _ = self.jobs.try_send(Job::Remove { stamp });
+    pub(super) fn remove(&self, key: Key) {
+        let _ = self.jobs.try_send(Job::Remove { key });
     }
 
     /// Keeps an item that the cluster refused, for somebody to look at.
-    pub(super) fn refuse(&self, stamp: BoxStamp, why: String) {
-        let _ = self.jobs.try_send(Job::Refuse { stamp, why });
+    pub(super) fn refuse(&self, key: Key, why: String) {
+        let _ = self.jobs.try_send(Job::Refuse { key, why });
     }
 
     /// For how long the file has been at one write, in milliseconds.
@@ -250,22 +303,29 @@ fn read(connection: &Connection) -> rusqlite::Result<Contents> {
         items: Vec::new(),
         damaged: 0,
     };
-    let mut rows = connection.prepare("SELECT incarnation, sequence, checksum, refused, bytes FROM item ORDER BY incarnation, sequence")?;
-    let mut rows = rows.query([])?;
-    while let Some(row) = rows.next()? {
-        let stamp = BoxStamp {
-            incarnation: row.get(0)?,
-            sequence: row.get(1)?,
-        };
-        let (checksum, refused, bytes): (u32, Option<String>, Vec<u8>) =
-            (row.get(2)?, row.get(3)?, row.get(4)?);
-        match decode(&bytes).filter(|_| crc32c::crc32c(&bytes) == checksum) {
-            Some(proposal) => contents.items.push(Stored {
-                stamp,
-                proposal,
-                refused,
-            }),
-            None => contents.damaged += 1,
+    for (table, origin) in [("item", "NULL"), ("copy", "origin")] {
+        let mut rows = connection.prepare(&format!(
+            "SELECT {origin}, incarnation, sequence, checksum, refused, bytes FROM {table} ORDER BY 1, 2, 3"
+        ))?;
+        let mut rows = rows.query([])?;
+        while let Some(row) = rows.next()? {
+            let key = Key {
+                copy_of: row.get::<_, Option<u64>>(0)?.map(NodeId),
+                stamp: BoxStamp {
+                    incarnation: row.get(1)?,
+                    sequence: row.get(2)?,
+                },
+            };
+            let (checksum, refused, bytes): (u32, Option<String>, Vec<u8>) =
+                (row.get(3)?, row.get(4)?, row.get(5)?);
+            match decode(&bytes).filter(|_| crc32c::crc32c(&bytes) == checksum) {
+                Some(proposal) => contents.items.push(Stored {
+                    key,
+                    proposal,
+                    refused,
+                }),
+                None => contents.damaged += 1,
+            }
         }
     }
     Ok(contents)
@@ -306,24 +366,7 @@ fn commit(connection: &mut Connection, batch: &[Job]) -> Result<(), StoreError> 
     let write = |connection: &mut Connection| -> rusqlite::Result<()> {
         let transaction = connection.transaction()?;
         for job in batch {
-            match job {
-                Job::Put { stamp, bytes, .. } => transaction
-                    .prepare_cached("INSERT OR REPLACE INTO item VALUES (?1, ?2, ?3, NULL, ?4)")?
-                    .execute(params![
-                        stamp.incarnation,
-                        stamp.sequence,
-                        crc32c::crc32c(bytes),
-                        bytes
-                    ])?,
-                Job::Remove { stamp } => transaction
-                    .prepare_cached("DELETE FROM item WHERE incarnation = ?1 AND sequence = ?2")?
-                    .execute(params![stamp.incarnation, stamp.sequence])?,
-                Job::Refuse { stamp, why } => transaction
-                    .prepare_cached(
-                        "UPDATE item SET refused = ?3 WHERE incarnation = ?1 AND sequence = ?2",
-                    )?
-                    .execute(params![stamp.incarnation, stamp.sequence, why])?,
-            };
+            job.note(&transaction)?;
         }
         transaction.commit()
     };

@@ -3,7 +3,10 @@
 //! Appending to the node's own file and proposing to the cluster start together. Agreed in time: "safely stored".
 //! Not agreed but fsynced here: "held here", and proposed again until agreed, each conversation's items in order. So
 //! being alone needs no code of its own. The client id makes a repeat harmless; the stamp proves the box drained.
+//!
+//! While no majority agrees, peers that can be reached keep copies, and any of them may propose those later.
 
+mod copies;
 mod drawer;
 mod round;
 
@@ -15,8 +18,11 @@ use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    cluster::{Cluster, Committed},
-    model::{Proposal, Refusal, limits, words::ConversationId},
+    cluster::{Cluster, Committed, copies::KeepCopies},
+    model::{
+        Proposal, Refusal, limits,
+        words::{ClientId, ConversationId, NodeId},
+    },
     tasks::{Outcome, Stop},
 };
 
@@ -29,7 +35,10 @@ pub enum Posted {
     /// A quorum has it.
     Agreed(Committed),
     /// It is fsynced on this node and will be proposed until it is agreed on.
-    Held,
+    Held {
+        /// How many servers have it on disk, this one included.
+        servers: u64,
+    },
     /// It was refused and nothing was kept.
     Refused(Refusal),
     /// It could not be kept here, and whether the cluster has it is not known. Posting it again is safe.
@@ -45,6 +54,10 @@ pub struct HeldItem {
     pub stored: bool,
     /// Why the cluster refused it after it was held; somebody must look at it.
     pub refused: Option<String>,
+    /// The node that took it, where this is a copy.
+    pub copy_of: Option<NodeId>,
+    /// How many servers have it on disk, as far as is known here.
+    pub servers: u64,
 }
 
 /// What waits in the box, by conversation and in order.
@@ -59,13 +72,17 @@ pub struct BoxHealth {
     pub sequence: u64,
     /// Items held and not yet agreed on.
     pub held: u64,
+    /// Of those, how many another node keeps a copy of.
+    pub copied: u64,
+    /// Copies kept here of what other nodes hold.
+    pub copies: u64,
     /// Items the cluster refused after they were held.
     pub refused: u64,
     /// Stored items that could not be read at the start.
     pub damaged: u64,
     /// How long the oldest unfinished write has waited, in milliseconds.
     pub stalled_ms: u64,
-    /// Every sequence of every incarnation is known to be agreed on.
+    /// Every sequence of every incarnation is known to be agreed on, and no copy of another node's is left.
     pub drained: bool,
 }
 
@@ -86,7 +103,8 @@ impl Letterbox {
         path: &Path,
         cluster: Cluster,
     ) -> Result<(Self, impl FnOnce(Stop) -> LetterboxWork + use<>), OpenError> {
-        let (round, orders) = Round::open(path, cluster)?;
+        let (round, orders) = Round::open(path, cluster.clone())?;
+        cluster.keep_copies(keeper(orders.downgrade()));
         let letterbox = Self {
             orders,
             held: round.held.clone(),
@@ -103,6 +121,7 @@ impl Letterbox {
     pub async fn post(&self, proposal: Proposal) -> Posted {
         let (agreed, mut on_agreed) = oneshot::channel();
         let (stored, on_stored) = oneshot::channel();
+        let (conversation, id) = (proposal.command.conversation(), proposal.id);
         let order = Order::Post {
             proposal: Box::new(proposal),
             agreed,
@@ -112,22 +131,36 @@ impl Letterbox {
             return Posted::Unsure("this server has too much to do at the moment".to_owned());
         }
         let hold_after = Duration::from_millis(limits::HOLD_AFTER_MS);
-        match tokio::time::timeout(hold_after, &mut on_agreed).await {
+        // An item that nobody keeps and nobody proposes any more is dropped with its sender; the disk's words tell why.
+        let dropped = match tokio::time::timeout(hold_after, &mut on_agreed).await {
             Ok(Ok(outcome)) => return outcome,
-            Ok(Err(_)) => return Posted::Unsure("the letterbox is stopping".to_owned()),
-            Err(_) => {}
-        }
+            Ok(Err(_)) => true,
+            Err(_) => false,
+        };
         let patience = Duration::from_millis(limits::STORE_PATIENCE_MS);
         let failure = match tokio::time::timeout(patience, on_stored).await {
-            Ok(Ok(Ok(()))) => return Posted::Held,
+            Ok(Ok(Ok(()))) => {
+                let servers = conversation.map_or(1, |it| self.servers(&it, id));
+                return Posted::Held { servers };
+            }
             Ok(Ok(Err(error))) => error.to_string(),
             Ok(Err(_)) => "the letterbox is stopping".to_owned(),
             Err(_) => "the disk does not answer".to_owned(),
         };
+        if dropped {
+            return Posted::Unsure(failure);
+        }
         match tokio::time::timeout(patience, on_agreed).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) | Err(_) => Posted::Unsure(failure),
         }
+    }
+
+    /// How many servers have a held item on disk, as far as is known here.
+    fn servers(&self, conversation: &ConversationId, id: ClientId) -> u64 {
+        let held = self.held_for(conversation);
+        let item = held.iter().find(|it| it.proposal.id == id);
+        item.map_or(1, |it| it.servers.max(1))
     }
 
     /// What is held and not yet agreed on, by conversation. Never waits.
@@ -148,6 +181,25 @@ impl Letterbox {
     pub fn health(&self) -> Arc<BoxHealth> {
         self.health.load_full()
     }
+}
+
+/// What keeps copies for other nodes, for as long as the letterbox is worked on.
+fn keeper(orders: mpsc::WeakSender<Order>) -> Arc<KeepCopies> {
+    Arc::new(move |from, items| {
+        let orders = orders.clone();
+        Box::pin(async move {
+            let (done, keeping) = oneshot::channel();
+            orders
+                .upgrade()?
+                .try_send(Order::Keep { from, items, done })
+                .ok()?;
+            let mut kept = Vec::new();
+            for one in keeping.await.ok()? {
+                kept.push(one.end().await);
+            }
+            Some(kept)
+        })
+    })
 }
 
 /// The work of a letterbox.

@@ -1,10 +1,10 @@
 //! The postman's round: one task owns what is held, proposes it in order, and lets go of what was agreed on.
 //!
 //! One proposal an item, one at a time within a conversation, conversations side by side. While no majority can be
-//! reached nothing is proposed; when one can be again, everything is.
+//! reached nothing is proposed; when one can be again, everything is. Copies of items are `copies`'s to see to.
 
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     path::Path,
     sync::Arc,
     time::Duration,
@@ -19,13 +19,17 @@ use tokio::{
 
 use super::{
     BoxHealth, Held, HeldItem, Posted,
-    drawer::{Drawer, OpenError, StoreError, Stored},
+    copies::{Copier, Keeping, Offered, turn},
+    drawer::{Drawer, Key, OpenError, StoreError, Stored},
 };
 use crate::{
-    cluster::{Cluster, Committed, ProposeError},
+    cluster::{
+        Cluster, Committed, ProposeError,
+        copies::{CopyError, CopyKept},
+    },
     model::{
-        BoxStamp, Proposal, Refusal, Reply, limits,
-        words::{ClientId, ConversationId},
+        BoxStamp, Command, Proposal, Refusal, Reply, limits,
+        words::{ClientId, ConversationId, NodeId},
     },
     tasks::{Outcome, Stop},
 };
@@ -40,53 +44,110 @@ pub(super) enum Order {
         agreed: oneshot::Sender<Posted>,
         stored: oneshot::Sender<Result<(), StoreError>>,
     },
+    /// Another node wants copies of its own items kept.
+    Keep {
+        from: NodeId,
+        items: Vec<Proposal>,
+        done: oneshot::Sender<Vec<Keeping>>,
+    },
 }
 
 /// How an item stands with the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Kept {
+pub(super) enum Kept {
     Writing,
     Stored,
     Failed(StoreError),
 }
 
-struct Item {
-    stamp: BoxStamp,
-    proposal: Proposal,
-    kept: Kept,
-    refused: Option<String>,
-    agreed: Vec<oneshot::Sender<Posted>>,
-    stored: Vec<oneshot::Sender<Result<(), StoreError>>>,
+pub(super) struct Item {
+    pub(super) key: Key,
+    pub(super) proposal: Proposal,
+    /// When it came here, or when this process found it in its file.
+    pub(super) since: Instant,
+    pub(super) kept: Kept,
+    pub(super) refused: Option<String>,
+    /// The nodes that keep a copy of it.
+    pub(super) copied_to: Vec<NodeId>,
+    pub(super) agreed: Vec<oneshot::Sender<Posted>>,
+    pub(super) stored: Vec<oneshot::Sender<Result<(), StoreError>>>,
+}
+
+impl Item {
+    /// One that is on its way to the file.
+    pub(super) fn new(key: Key, proposal: Proposal) -> Self {
+        Self {
+            key,
+            proposal,
+            since: Instant::now(),
+            kept: Kept::Writing,
+            refused: None,
+            copied_to: Vec::new(),
+            agreed: Vec::new(),
+            stored: Vec::new(),
+        }
+    }
+
+    /// How many servers have it on disk, as far as is known here: of a copy, this one and the one that took it.
+    fn servers(&self) -> u64 {
+        let here = usize::from(self.kept == Kept::Stored);
+        (here + self.copied_to.len() + usize::from(self.key.copy_of.is_some())) as u64
+    }
 }
 
 /// One conversation's items, oldest first, and whether the first is being proposed.
 #[derive(Default)]
-struct Queue {
-    items: VecDeque<Item>,
-    proposing: bool,
-    not_before: Option<Instant>,
-    failures: u32,
+pub(super) struct Queue {
+    pub(super) items: VecDeque<Item>,
+    pub(super) proposing: bool,
+    pub(super) not_before: Option<Instant>,
+    pub(super) failures: u32,
 }
 
-enum Event {
-    Stored(ConversationId, BoxStamp, Result<(), StoreError>),
-    Proposed(ConversationId, BoxStamp, Result<Committed, ProposeError>),
+impl Queue {
+    /// Puts an item at the end; what opens the conversation at the beginning, or what was said in it cannot be taken.
+    fn put(&mut self, item: Item) {
+        match item.proposal.command {
+            Command::OpenConversation { .. } => self.items.push_front(item),
+            _ => self.items.push_back(item),
+        }
+    }
+
+    /// Whether it may be proposed now. One that only waits for another node to do so first need not.
+    fn is_ready(&self) -> bool {
+        !self.proposing && (self.not_before.is_none() || self.failures == 0)
+    }
+}
+
+pub(super) enum Event {
+    Stored(ConversationId, Key, Result<(), StoreError>),
+    Proposed(ConversationId, Key, Result<Committed, ProposeError>),
+    Copied(NodeId, Offered, Result<Vec<CopyKept>, CopyError>),
 }
 
 pub(super) struct Round {
-    cluster: Cluster,
-    drawer: Drawer,
+    pub(super) cluster: Cluster,
+    pub(super) drawer: Drawer,
     orders: mpsc::Receiver<Order>,
-    queues: HashMap<ConversationId, Queue>,
+    pub(super) queues: HashMap<ConversationId, Queue>,
     ready: VecDeque<ConversationId>,
     waiting: BTreeSet<(Instant, ConversationId)>,
-    events: JoinSet<Event>,
+    pub(super) events: JoinSet<Event>,
+    /// Our own items that may be copied, with when they came, in the order of their stamps.
+    pub(super) ours: BTreeMap<BoxStamp, (ConversationId, Instant)>,
+    /// Copies of other nodes' items.
+    pub(super) copies: BTreeMap<Key, (ConversationId, ClientId)>,
+    pub(super) copier: Copier,
+    /// Since when a majority can be reached.
+    pub(super) majority_since: Instant,
     proposals_under_way: usize,
     incarnation: u64,
     sequence: u64,
     damaged: u64,
     held_count: u64,
     refused_count: u64,
+    /// Of our own items, those that another node keeps too.
+    pub(super) copied_count: u64,
     pub(super) held: Arc<ArcSwap<Held>>,
     pub(super) health: Arc<ArcSwap<BoxHealth>>,
 }
@@ -106,17 +167,22 @@ impl Round {
             ready: VecDeque::new(),
             waiting: BTreeSet::new(),
             events: JoinSet::new(),
+            ours: BTreeMap::new(),
+            copies: BTreeMap::new(),
+            copier: Copier::default(),
+            majority_since: Instant::now(),
             proposals_under_way: 0,
             incarnation: contents.incarnation,
             sequence: 0,
             damaged: contents.damaged,
             held_count: 0,
             refused_count: 0,
+            copied_count: 0,
             held: Arc::default(),
             health: Arc::default(),
         };
         for Stored {
-            stamp,
+            key,
             proposal,
             refused,
         } in contents.items
@@ -124,26 +190,14 @@ impl Round {
             let Some(conversation) = proposal.command.conversation() else {
                 continue;
             };
-            let item = Item {
-                stamp,
-                proposal,
-                kept: Kept::Stored,
-                refused,
-                agreed: Vec::new(),
-                stored: Vec::new(),
-            };
-            if item.refused.is_some() {
-                round.refused_count += 1;
-            } else {
-                round.held_count += 1;
-            }
-            round
-                .queues
-                .entry(conversation)
-                .or_default()
-                .items
-                .push_back(item);
-            round.publish(conversation);
+            round.lay(
+                conversation,
+                Item {
+                    kept: Kept::Stored,
+                    refused,
+                    ..Item::new(key, proposal)
+                },
+            );
         }
         round.publish_health();
         Ok((round, orders))
@@ -159,15 +213,19 @@ impl Round {
             }
             let look = Instant::now() + LOOK_AT_DISK_EVERY;
             let wake = self.waiting.first().map_or(look, |it| it.0.min(look));
+            let wake = self.offer_copies(alone).map_or(wake, |it| it.min(wake));
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 order = self.orders.recv() => match order {
                     Some(Order::Post { proposal, agreed, stored }) => self.take(*proposal, agreed, stored),
+                    // Whoever asked may have stopped waiting; the copies are kept all the same.
+                    Some(Order::Keep { from, items, done }) => drop(done.send(self.keep(from, items))),
                     None => return Ok(()),
                 },
                 Some(event) = self.events.join_next() => match event {
-                    Ok(Event::Stored(conversation, stamp, result)) => self.was_stored(conversation, stamp, &result),
-                    Ok(Event::Proposed(conversation, stamp, result)) => self.was_proposed(conversation, stamp, result),
+                    Ok(Event::Stored(conversation, key, result)) => self.was_stored(conversation, key, &result),
+                    Ok(Event::Proposed(conversation, key, result)) => self.was_proposed(conversation, key, result),
+                    Ok(Event::Copied(peer, offered, result)) => self.were_copied(peer, offered, result),
                     Err(error) => return Err(Box::new(error)),
                 },
                 changed = health.changed() => {
@@ -178,7 +236,10 @@ impl Round {
                     }
                     alone = now_alone;
                 }
-                () = tokio::time::sleep_until(wake) => self.wake_waiting(),
+                () = tokio::time::sleep_until(wake) => {
+                    self.wake_waiting();
+                    self.let_go_of_agreed_copies();
+                }
             }
             self.publish_health();
         }
@@ -210,6 +271,7 @@ impl Round {
                 Kept::Failed(error) => drop(stored.send(Err(error.clone()))),
             }
             item.agreed.push(agreed);
+            self.hurry(conversation);
             return;
         }
         if self.held_count + self.refused_count >= limits::LETTERBOX_ITEMS_MAX as u64 {
@@ -229,33 +291,61 @@ impl Round {
             stamp: Some(stamp),
             ..proposal
         };
-        let on_disk = self.drawer.put(stamp, &proposal);
+        let key = Key {
+            copy_of: None,
+            stamp,
+        };
+        let item = Item {
+            agreed: vec![agreed],
+            stored: vec![stored],
+            ..Item::new(key, proposal)
+        };
+        self.write(conversation, item);
+        self.hurry(conversation);
+    }
+
+    /// Has a new item written to the file and lays it into its queue.
+    pub(super) fn write(&mut self, conversation: ConversationId, item: Item) {
+        let key = item.key;
+        let on_disk = self.drawer.put(key, &item.proposal);
         self.events.spawn(async move {
             let gone = || StoreError::Poisoned("the letterbox's thread ended".to_owned());
             Event::Stored(
                 conversation,
-                stamp,
+                key,
                 on_disk.await.unwrap_or_else(|_| Err(gone())),
             )
         });
-        let item = Item {
-            stamp,
-            proposal,
-            kept: Kept::Writing,
-            refused: None,
-            agreed: vec![agreed],
-            stored: vec![stored],
-        };
-        self.held_count += 1;
-        let queue = self.queues.entry(conversation).or_default();
-        queue.items.push_back(item);
-        if !queue.proposing && queue.not_before.is_none() {
-            self.ready.push_back(conversation);
+        self.lay(conversation, item);
+    }
+
+    fn lay(&mut self, conversation: ConversationId, item: Item) {
+        let (key, id) = (item.key, item.proposal.id);
+        match (&item.refused, key.copy_of) {
+            (Some(_), _) => self.refused_count += 1,
+            (None, Some(_)) => drop(self.copies.insert(key, (conversation, id))),
+            (None, None) => {
+                self.held_count += 1;
+                self.ours.insert(key.stamp, (conversation, item.since));
+            }
         }
+        self.queues.entry(conversation).or_default().put(item);
         self.publish(conversation);
     }
 
-    fn find(&mut self, conversation: ConversationId, id: ClientId) -> Option<&mut Item> {
+    /// Somebody waits for an item of this conversation: it is proposed now, unless it failed a moment ago.
+    pub(super) fn hurry(&mut self, conversation: ConversationId) {
+        if let Some(queue) = self
+            .queues
+            .get_mut(&conversation)
+            .filter(|it| it.is_ready())
+        {
+            queue.not_before = None;
+            self.ready.push_back(conversation);
+        }
+    }
+
+    pub(super) fn find(&mut self, conversation: ConversationId, id: ClientId) -> Option<&mut Item> {
         self.queues
             .get_mut(&conversation)?
             .items
@@ -270,25 +360,25 @@ impl Round {
             let Some(queue) = self
                 .queues
                 .get_mut(&conversation)
-                .filter(|it| !it.proposing)
+                .filter(|it| !it.proposing && it.not_before.is_none())
             else {
                 continue;
             };
             let Some(item) = queue.items.iter().find(|it| it.refused.is_none()) else {
                 continue;
             };
+            if let Some(at) = turn(queue, &self.cluster.health(), self.majority_since) {
+                queue.not_before = Some(at);
+                self.waiting.insert((at, conversation));
+                continue;
+            }
+            let (cluster, proposal, key) = (self.cluster.clone(), item.proposal.clone(), item.key);
             queue.proposing = true;
             queue.not_before = None;
             self.proposals_under_way += 1;
-            let (cluster, proposal, stamp) =
-                (self.cluster.clone(), item.proposal.clone(), item.stamp);
             self.events.spawn(async move {
                 let deadline = Duration::from_millis(limits::LETTERBOX_PROPOSE_MS);
-                Event::Proposed(
-                    conversation,
-                    stamp,
-                    cluster.propose(proposal, deadline).await,
-                )
+                Event::Proposed(conversation, key, cluster.propose(proposal, deadline).await)
             });
         }
     }
@@ -296,13 +386,13 @@ impl Round {
     fn was_stored(
         &mut self,
         conversation: ConversationId,
-        stamp: BoxStamp,
+        key: Key,
         result: &Result<(), StoreError>,
     ) {
         let Some(queue) = self.queues.get_mut(&conversation) else {
             return;
         };
-        let Some(place) = queue.items.iter().position(|it| it.stamp == stamp) else {
+        let Some(place) = queue.items.iter().position(|it| it.key == key) else {
             return;
         };
         let item = &mut queue.items[place];
@@ -318,16 +408,27 @@ impl Round {
     }
 
     /// Takes an item that is not marked as refused out of its queue.
-    fn take_out(&mut self, conversation: ConversationId, place: usize) -> Option<Item> {
+    pub(super) fn take_out(&mut self, conversation: ConversationId, place: usize) -> Option<Item> {
         let item = self.queues.get_mut(&conversation)?.items.remove(place)?;
-        self.held_count = self.held_count.saturating_sub(1);
+        self.count_out(item.key, !item.copied_to.is_empty());
         Some(item)
+    }
+
+    /// An item is agreed on, gone or refused: it is held no more.
+    fn count_out(&mut self, key: Key, copied: bool) {
+        if key.copy_of.is_some() {
+            self.copies.remove(&key);
+        } else {
+            self.ours.remove(&key.stamp);
+            self.held_count = self.held_count.saturating_sub(1);
+            self.copied_count = self.copied_count.saturating_sub(u64::from(copied));
+        }
     }
 
     fn was_proposed(
         &mut self,
         conversation: ConversationId,
-        stamp: BoxStamp,
+        key: Key,
         result: Result<Committed, ProposeError>,
     ) {
         self.proposals_under_way -= 1;
@@ -335,14 +436,14 @@ impl Round {
             return;
         };
         queue.proposing = false;
-        let Some(place) = queue.items.iter().position(|it| it.stamp == stamp) else {
+        let Some(place) = queue.items.iter().position(|it| it.key == key) else {
             return;
         };
         match result {
             Ok(committed) if settled(&committed.reply, &queue.items[place]) => {
                 queue.failures = 0;
                 if let Some(item) = self.take_out(conversation, place) {
-                    self.drawer.remove(stamp);
+                    self.drawer.remove(key);
                     answer(item, &posted(committed));
                 }
             }
@@ -373,19 +474,20 @@ impl Round {
         else {
             return;
         };
-        let stamp = item.stamp;
+        let key = item.key;
         if item.agreed.iter().any(|it| !it.is_closed()) {
             if let Some(item) = self.take_out(conversation, place) {
-                self.drawer.remove(stamp);
+                self.drawer.remove(key);
                 answer(item, &Posted::Refused(refusal));
             }
             return;
         }
         tracing::error!(item = %item.proposal.id, reason = %refusal, "the cluster refused a held item; it is kept for somebody to look at");
         item.refused = Some(refusal.to_string());
-        self.held_count = self.held_count.saturating_sub(1);
+        let copied = !item.copied_to.is_empty();
+        self.count_out(key, copied);
         self.refused_count += 1;
-        self.drawer.refuse(stamp, refusal.to_string());
+        self.drawer.refuse(key, refusal.to_string());
     }
 
     fn try_later(&mut self, conversation: ConversationId, place: usize) {
@@ -397,9 +499,7 @@ impl Round {
             return;
         }
         queue.failures = queue.failures.saturating_add(1);
-        let pause_ms = (limits::LETTERBOX_RETRY_MS << queue.failures.min(6))
-            .min(limits::LETTERBOX_RETRY_MS_MAX);
-        let at = Instant::now() + Duration::from_millis(pause_ms);
+        let at = Instant::now() + pause(queue.failures);
         queue.not_before = Some(at);
         self.waiting.insert((at, conversation));
     }
@@ -416,6 +516,7 @@ impl Round {
     }
 
     fn everybody_is_ready(&mut self) {
+        self.majority_since = Instant::now();
         self.waiting.clear();
         for (conversation, queue) in &mut self.queues {
             queue.not_before = None;
@@ -424,13 +525,15 @@ impl Round {
         }
     }
 
-    fn publish(&self, conversation: ConversationId) {
+    pub(super) fn publish(&self, conversation: ConversationId) {
         let mut held = Held::clone(&self.held.load());
         let items = self.queues.get(&conversation).map(|queue| {
             let shown = |it: &Item| HeldItem {
                 proposal: it.proposal.clone(),
                 stored: it.kept == Kept::Stored,
                 refused: it.refused.clone(),
+                copy_of: it.key.copy_of,
+                servers: it.servers(),
             };
             queue.items.iter().map(shown).collect::<imbl::Vector<_>>()
         });
@@ -443,16 +546,26 @@ impl Round {
 
     fn publish_health(&self) {
         let (held, refused) = (self.held_count, self.refused_count);
+        let copies = self.copies.len() as u64;
         self.health.store(Arc::new(BoxHealth {
             incarnation: self.incarnation,
             sequence: self.sequence,
             held,
+            copied: self.copied_count,
+            copies,
             refused,
             damaged: self.damaged,
             stalled_ms: self.drawer.stalled_ms(),
-            drained: held == 0 && refused == 0 && self.damaged == 0,
+            drained: held == 0 && copies == 0 && refused == 0 && self.damaged == 0,
         }));
     }
+}
+
+/// How long to wait after so many failures one after the other.
+pub(super) fn pause(failures: u32) -> Duration {
+    Duration::from_millis(
+        (limits::LETTERBOX_RETRY_MS << failures.min(6)).min(limits::LETTERBOX_RETRY_MS_MAX),
+    )
 }
 
 /// Whether the reply means that the cluster has the item.

@@ -1,165 +1,44 @@
-//! The letterbox's story: agreed, held, agreed later, once and in order, and across a restart.
+//! The letterbox's story: agreed, held, agreed later, once and in order, across a restart, and by way of a peer.
 
-use std::{
-    path::PathBuf,
-    sync::{Mutex, PoisonError},
-};
+use std::path::PathBuf;
 
 use tokio::{runtime::Handle, sync::watch};
 
 use super::*;
 use crate::{
-    clock,
     cluster::{
-        ProposeError, Request,
-        health::{Health, Quorum},
+        health::Health,
+        stand_in::{self, Majority, Weather, reaches, reaches_majority},
     },
     model::{
-        Actor, Command, Entry, Source, Stamped, State,
-        command::FORMAT,
-        conversation::Door,
-        nodes::{CaRecord, NodeFacts, Profile},
-        words::{
-            ClientId, ClusterId, KeyedHash, Label, Lang, NodeId, Note, Sealed, TicketCode,
-            Timestamp,
-        },
+        Actor, Command,
+        words::{ClientId, KeyedHash, Lang, NodeId, Sealed, TicketCode, Timestamp},
     },
     tasks::Tasks,
 };
 
-/// A majority that can be cut off: one state, entries applied as they are asked for.
-struct Majority {
-    state: Arc<ArcSwap<State>>,
-    applied: watch::Sender<u64>,
-    health: watch::Sender<Arc<Health>>,
-    order: Mutex<Vec<ClientId>>,
+type Knows = watch::Sender<Arc<Health>>;
+
+/// A majority of one, that node's handle, and what the node knows.
+fn majority() -> (Arc<Majority>, Cluster, Knows) {
+    let majority = Majority::founded(1);
+    let (cluster, knows) = majority.node(1);
+    (majority, cluster, knows)
 }
 
-impl Majority {
-    fn new(tasks: &mut Tasks) -> (Arc<Self>, Cluster) {
-        let health = Health {
-            quorum: Quorum::Held,
-            ..Health::default()
-        };
-        let majority = Arc::new(Self {
-            state: Arc::default(),
-            applied: watch::Sender::new(0),
-            health: watch::Sender::new(Arc::new(health)),
-            order: Mutex::default(),
-        });
-        majority.apply(&proposal(Actor::System, founding(), 0));
-        let (requests, mut asked) = mpsc::channel(64);
-        let fetch = Arc::new(
-            |node, _, _, _| -> futures_util::future::BoxFuture<'static, _> {
-                Box::pin(async move { Err(crate::cluster::fetch::FetchError::NoAddress { node }) })
-            },
-        );
-        let cluster = Cluster::new(
-            NodeId(1),
-            majority.state.clone(),
-            majority.applied.subscribe(),
-            majority.health.subscribe(),
-            requests,
-            fetch,
-        );
-        let agreeing = majority.clone();
-        tasks.start(&Handle::current(), "majority", move |stop| async move {
-            loop {
-                tokio::select! {
-                    () = stop.cancelled() => return Ok(()),
-                    Some(Request::Propose { proposal, answer, .. }) = asked.recv() => {
-                        let result = if agreeing.health.borrow().alone() {
-                            Err(ProposeError::NoLeader)
-                        } else {
-                            Ok(agreeing.apply(&proposal))
-                        };
-                        let _ = answer.send(result);
-                    }
-                }
-            }
-        });
-        (majority, cluster)
-    }
-
-    fn apply(&self, proposal: &Proposal) -> Committed {
-        let mut state = State::clone(&self.state.load());
-        let index = state.index + 1;
-        let stamped = Stamped {
-            at: clock::now(),
-            proposal: proposal.clone(),
-        };
-        let reply = state.apply(&Entry {
-            index,
-            stamped: &stamped,
-        });
-        self.state.store(Arc::new(state));
-        self.order
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(proposal.id);
-        self.applied.send_replace(index);
-        Committed { index, reply }
-    }
-
-    fn be_reachable(&self, reachable: bool) {
-        let quorum = if reachable {
-            Quorum::Held
-        } else {
-            Quorum::LostSince(Timestamp(1))
-        };
-        self.health.send_replace(Arc::new(Health {
-            quorum,
-            ..Health::default()
-        }));
-    }
-
-    async fn reaches(&self, index: u64) {
-        self.applied
-            .subscribe()
-            .wait_for(|it| *it >= index)
-            .await
-            .unwrap();
-    }
-}
-
-fn founding() -> Command {
-    let label = |text: &str| Label::new(text).unwrap();
-    Command::Found {
-        cluster: ClusterId([1; 16]),
-        name: label("test"),
-        profile: Profile::Lan,
-        authority: CaRecord {
-            certificate: String::new(),
-            key: Sealed {
-                key: 1,
-                bytes: vec![],
-            },
-        },
-        node: NodeFacts {
-            name: label("a"),
-            provider: label("p"),
-            region: label("r"),
-            advertise: Note::new("127.0.0.1:1").unwrap(),
-            sites: vec![],
-            fingerprint: KeyedHash([0; 32]),
-            format: FORMAT,
-            version: Note::new("1").unwrap(),
-        },
-    }
+/// Cuts a node off, or lets it reach the majority again.
+fn be_reachable(majority: &Majority, knows: &Knows, reachable: bool) {
+    majority.weather(match reachable {
+        true => Weather::Fair,
+        false => Weather::Alone,
+    });
+    reaches_majority(knows, reachable);
 }
 
 fn proposal(actor: Actor, command: Command, id: u8) -> Proposal {
     Proposal {
-        format: FORMAT,
         id: ClientId([id; 16]),
-        actor,
-        source: Source {
-            door: Door::Form,
-            address: None,
-        },
-        origin: NodeId(1),
-        stamp: None,
-        command,
+        ..stand_in::proposal(actor, command)
     }
 }
 
@@ -216,7 +95,7 @@ fn open(path: &Path, cluster: &Cluster, tasks: &mut Tasks) -> Letterbox {
 #[tokio::test]
 async fn p1_what_a_majority_takes_is_agreed_and_leaves_the_box() {
     let (path, mut tasks) = (file("agreed"), Tasks::new());
-    let (_, cluster) = Majority::new(&mut tasks);
+    let (_, cluster, _knows) = majority();
     let letterbox = open(&path, &cluster, &mut tasks);
     let Posted::Agreed(first) = letterbox.post(opening(7, 7)).await else {
         panic!("not agreed")
@@ -240,16 +119,18 @@ async fn p1_what_a_majority_takes_is_agreed_and_leaves_the_box() {
 #[tokio::test]
 async fn p3_what_nobody_else_can_take_is_held_and_agreed_once_and_in_order_when_they_can() {
     let (path, mut tasks) = (file("held"), Tasks::new());
-    let (majority, cluster) = Majority::new(&mut tasks);
+    let (majority, cluster, knows) = majority();
     let letterbox = open(&path, &cluster, &mut tasks);
-    majority.be_reachable(false);
+    be_reachable(&majority, &knows, false);
     let posts =
         [opening(7, 1), adding(7, 2), adding(7, 3), opening(7, 1)].map(|it| letterbox.post(it));
     let told = futures_util::future::join_all(posts).await;
-    assert_eq!(told, vec![Posted::Held; 4]);
+    assert_eq!(told, vec![Posted::Held { servers: 1 }; 4]);
     assert_eq!(letterbox.held_for(&ConversationId([7; 16])).len(), 3);
-    majority.be_reachable(true);
-    majority.reaches(4).await;
+    be_reachable(&majority, &knows, true);
+    majority
+        .until("three messages", |it| it.answers.len() == 4)
+        .await;
     let said: Vec<ClientId> = cluster.state().conversations[&ConversationId([7; 16])]
         .messages
         .iter()
@@ -261,52 +142,50 @@ async fn p3_what_nobody_else_can_take_is_held_and_agreed_once_and_in_order_when_
 #[tokio::test]
 async fn p1_what_was_held_survives_the_process_and_is_agreed_by_the_next_one() {
     let (path, mut tasks) = (file("restart"), Tasks::new());
-    let (majority, cluster) = Majority::new(&mut tasks);
-    majority.be_reachable(false);
+    let (majority, cluster, knows) = majority();
+    be_reachable(&majority, &knows, false);
     let mut first = Tasks::new();
     let letterbox = open(&path, &cluster, &mut first);
-    assert_eq!(letterbox.post(opening(7, 1)).await, Posted::Held);
+    assert_eq!(
+        letterbox.post(opening(7, 1)).await,
+        Posted::Held { servers: 1 }
+    );
     let before = letterbox.health().incarnation;
     drop(first);
     drop(letterbox);
     let letterbox = open(&path, &cluster, &mut tasks);
     assert!(letterbox.health().incarnation > before);
     assert_eq!(letterbox.held_for(&ConversationId([7; 16])).len(), 1);
-    majority.be_reachable(true);
-    majority.reaches(2).await;
-    assert!(
-        cluster
-            .state()
-            .conversations
-            .contains_key(&ConversationId([7; 16]))
-    );
+    be_reachable(&majority, &knows, true);
+    majority
+        .until("the message", |it| {
+            it.conversations.contains_key(&ConversationId([7; 16]))
+        })
+        .await;
     assert!(cluster.state().boxes[&(NodeId(1), before)].covers(1));
 }
 
 #[tokio::test]
 async fn an_addition_to_a_conversation_that_is_held_elsewhere_waits_for_it() {
     let (path, mut tasks) = (file("elsewhere"), Tasks::new());
-    let (majority, cluster) = Majority::new(&mut tasks);
+    let (majority, cluster, _knows) = majority();
     let letterbox = open(&path, &cluster, &mut tasks);
-    assert_eq!(letterbox.post(adding(7, 2)).await, Posted::Held);
-    let opened = majority.apply(&opening(7, 1)).index;
-    majority.reaches(opened + 1).await;
-    let mut changes = cluster.changes();
-    changes
-        .wait_for(|_| {
-            cluster.state().conversations[&ConversationId([7; 16])]
-                .messages
-                .len()
-                == 2
+    assert_eq!(
+        letterbox.post(adding(7, 2)).await,
+        Posted::Held { servers: 1 }
+    );
+    majority.apply(opening(7, 1));
+    majority
+        .until("both messages", |it| {
+            it.conversations[&ConversationId([7; 16])].messages.len() == 2
         })
-        .await
-        .unwrap();
+        .await;
 }
 
 #[tokio::test]
 async fn what_the_cluster_never_takes_is_refused_to_its_sender_and_not_kept() {
     let (path, mut tasks) = (file("refused"), Tasks::new());
-    let (_, cluster) = Majority::new(&mut tasks);
+    let (_, cluster, _knows) = majority();
     let letterbox = open(&path, &cluster, &mut tasks);
     let mut large = opening(7, 1);
     if let Command::OpenConversation { body, .. } = &mut large.command {
@@ -322,7 +201,7 @@ async fn what_the_cluster_never_takes_is_refused_to_its_sender_and_not_kept() {
 #[tokio::test]
 async fn p3_a_letterbox_that_is_no_database_any_more_is_set_aside_and_a_new_one_takes_messages() {
     let (path, mut tasks) = (file("aside"), Tasks::new());
-    let (_, cluster) = Majority::new(&mut tasks);
+    let (_, cluster, _knows) = majority();
     std::fs::write(&path, vec![7; 8_192]).unwrap();
     let letterbox = open(&path, &cluster, &mut tasks);
     assert_eq!(letterbox.health().damaged, 1);
@@ -336,4 +215,137 @@ async fn p3_a_letterbox_that_is_no_database_any_more_is_set_aside_and_a_new_one_
             .count(),
         1
     );
+}
+
+/// A node of a cluster of three, with a letterbox.
+fn boat(majority: &Arc<Majority>, id: u64, name: &str, tasks: &mut Tasks) -> (Letterbox, Knows) {
+    let (cluster, knows) = majority.node(id);
+    (open(&file(name), &cluster, tasks), knows)
+}
+
+/// Waits until a letterbox is as wanted.
+async fn until(letterbox: &Letterbox, what: &str, wanted: impl Fn(&BoxHealth) -> bool) {
+    let looking = async {
+        while !wanted(&letterbox.health()) {
+            // waits because a letterbox tells nobody what it holds; the deadline is below
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let in_time = tokio::time::timeout(Duration::from_secs(20), looking).await;
+    assert!(in_time.is_ok(), "{what}: {:?}", letterbox.health());
+}
+
+#[tokio::test]
+async fn p1_what_is_held_lies_on_a_peer_too_which_passes_it_on_when_its_taker_is_gone() {
+    let mut tasks = Tasks::new();
+    let majority = Majority::founded(3);
+    majority.weather(Weather::Alone);
+    let mut first = Tasks::new();
+    let (taker, taker_knows) = boat(&majority, 1, "taker", &mut first);
+    let (peer, peer_knows) = boat(&majority, 2, "peer", &mut tasks);
+    for (knows, sees) in [(&taker_knows, [2]), (&peer_knows, [1])] {
+        reaches_majority(knows, false);
+        reaches(knows, &sees);
+    }
+    let told = [opening(7, 1), adding(7, 2)].map(|it| taker.post(it));
+    let told = futures_util::future::join_all(told).await;
+    assert_eq!(told, vec![Posted::Held { servers: 2 }; 2]);
+    let copies = peer.held_for(&ConversationId([7; 16]));
+    assert!(copies.iter().all(|it| it.stored && it.servers == 2));
+    assert_eq!((taker.health().copied, peer.health().copies), (2, 2));
+    assert!(!peer.health().drained, "a copy may be the last one");
+    // Its disk is gone with it.
+    drop((taker, first));
+    reaches(&peer_knows, &[3]);
+    be_reachable(&majority, &peer_knows, true);
+    majority
+        .until("both messages", |it| {
+            it.conversations
+                .get(&ConversationId([7; 16]))
+                .is_some_and(|it| it.messages.len() == 2)
+        })
+        .await;
+    until(&peer, "the copies go", |it| it.drained).await;
+}
+
+#[tokio::test]
+async fn copies_survive_their_keepers_restart() {
+    let mut tasks = Tasks::new();
+    let majority = Majority::founded(3);
+    majority.weather(Weather::Alone);
+    let (taker, knows) = boat(&majority, 1, "sender", &mut tasks);
+    reaches_majority(&knows, false);
+    let (path, mut first) = (file("keeper"), Tasks::new());
+    let (cluster, keeper_knows) = majority.node(2);
+    reaches_majority(&keeper_knows, false);
+    let keeper = open(&path, &cluster, &mut first);
+    assert_eq!(taker.post(opening(7, 1)).await, Posted::Held { servers: 2 });
+    drop((keeper, first));
+    let keeper = open(&path, &cluster, &mut tasks);
+    assert_eq!(keeper.health().copies, 1);
+    assert_eq!(
+        keeper.held_for(&ConversationId([7; 16]))[0].copy_of,
+        Some(NodeId(1))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_of_those_that_hold_a_message_proposes_it_and_not_all() {
+    let mut tasks = Tasks::new();
+    let majority = Majority::founded(3);
+    majority.weather(Weather::Alone);
+    let boats: Vec<_> = (1..=3)
+        .map(|id| boat(&majority, id, &format!("turn-{id}"), &mut tasks))
+        .collect();
+    for (_, knows) in &boats {
+        reaches_majority(knows, false);
+    }
+    boats[0].0.post(opening(7, 1)).await;
+    until(&boats[0].0, "it lies on all", |it| it.copied == 1).await;
+    majority.weather(Weather::Fair);
+    for (_, knows) in boats.iter().rev() {
+        reaches_majority(knows, true);
+    }
+    for (letterbox, _) in &boats {
+        until(letterbox, "it is drained", |it| it.drained).await;
+    }
+    let proposed = majority.log();
+    assert_eq!(
+        proposed
+            .iter()
+            .filter(|it| it.id == ClientId([1; 16]))
+            .count(),
+        1
+    );
+}
+
+#[tokio::test]
+async fn what_is_agreed_on_within_a_moment_is_not_copied() {
+    let mut tasks = Tasks::new();
+    let majority = Majority::founded(3);
+    let (taker, _knows) = boat(&majority, 1, "brisk", &mut tasks);
+    let (peer, _peer_knows) = boat(&majority, 2, "idle", &mut tasks);
+    for number in 1..=50 {
+        assert!(matches!(
+            taker.post(opening(number, number)).await,
+            Posted::Agreed(_)
+        ));
+    }
+    // Its own writes came after: had there been a copy, it would have been on its way before them.
+    peer.post(opening(60, 60)).await;
+    assert_eq!((taker.health().copied, peer.health().copies), (0, 0));
+}
+
+#[tokio::test]
+async fn a_disk_that_refuses_says_so_in_its_own_words_when_no_majority_answers() {
+    let (path, mut tasks) = (file("words"), Tasks::new());
+    let (majority, cluster, knows) = majority();
+    be_reachable(&majority, &knows, false);
+    let letterbox = open(&path, &cluster, &mut tasks);
+    let other = rusqlite::Connection::open(&path).unwrap();
+    other.execute_batch("DROP TABLE item").unwrap();
+    let Posted::Unsure(why) = letterbox.post(opening(7, 1)).await else {
+        panic!("it was kept")
+    };
+    assert!(why.contains("no such table"), "{why}");
 }

@@ -33,7 +33,8 @@ pub const BLOB_BYTES_MAX: u64 = 256 << 20;
 pub const BLOB_LOOK_MS: u64 = 5_000;
 /// How long telling the cluster about a blob may take before it is said again.
 pub const BLOB_PROPOSE_MS: u64 = 10_000;
-/// How long nodes keep the file of a blob that nothing refers to, so that a slow node can still finish copying it.
+/// How long nodes keep the file of a blob that nothing refers to, so that a slow node can still finish copying it; and
+/// the file of one that the state has never named, so that its publication can still be agreed on.
 pub const BLOB_RELEASE_MS: u64 = 3_600_000;
 
 /// Nodes ever admitted and not forgotten: seven voters, learners, and those being replaced.
@@ -64,6 +65,16 @@ pub const BOX_GAP_MAX: usize = 100_000;
 
 /// The longest a mail lease can be asked for: the longest SMTP session (RFC 5321 section 4.5.3.2) with room to spare.
 pub const LEASE_MS_MAX: u64 = 900_000;
+/// The pause after a mail's first try in vain; doubled each time.
+pub const MAIL_RETRY_MS: u64 = 5_000;
+/// The longest such pause for a customer's mail: what mail servers that turn strangers away at first expect.
+pub const MAIL_RETRY_MS_MAX: u64 = 3_600_000;
+/// The longest such pause for support mail: a customer waits for whoever reads it.
+pub const SUPPORT_RETRY_MS_MAX: u64 = 5 * 60_000;
+/// How long support mail rests after a try in vain, also when the way was seen to work since.
+pub const SUPPORT_REST_MS: u64 = 30_000;
+/// Outbox items looked at when support mail gets through again: each that gets through looks at as many.
+pub const OUTBOX_HURRIED_MAX: usize = 1_000;
 /// How long support mail is tried: as long as a conversation is kept.
 pub const SUPPORT_MAIL_MS: u64 = 30 * 24 * 3_600_000;
 /// How long an acknowledgement to a customer is tried: a day later it only confuses.
@@ -106,6 +117,18 @@ pub const LETTERBOX_PROPOSE_MS: u64 = 10_000;
 pub const LETTERBOX_RETRY_MS: u64 = 100;
 /// The longest such pause: a customer must not wait longer than this once the others can be reached.
 pub const LETTERBOX_RETRY_MS_MAX: u64 = 5_000;
+
+/// How long an item waits for a majority before other nodes are asked to keep a copy, while a leader is known: longer
+/// than an ordinary agreement, and early enough that the copies are there when the page says "held".
+pub const LETTERBOX_COPY_AFTER_MS: u64 = 1_000;
+/// Copies that travel in one message: this many of the largest fit into a frame.
+pub const LETTERBOX_COPIES_AT_ONCE: usize = 32;
+/// Copies that a node keeps for all others together: as many as items of its own, about 100 MB.
+pub const LETTERBOX_COPIES_MAX: usize = LETTERBOX_ITEMS_MAX;
+/// How long a peer may take to have copies on its disk before they are sent again.
+pub const LETTERBOX_COPY_MS: u64 = 5_000;
+/// How long the node that took a message has to pass it on, once it can, before those that keep a copy do.
+pub const LETTERBOX_COPY_TURN_MS: u64 = 5_000;
 
 /// Bytes of one frame between nodes or on the disk: small enough to hold seven of them in memory for each peer.
 pub const FRAME_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -242,8 +265,14 @@ pub const DESK_REQUEST_MS: u64 = 15 * 60_000;
 pub const DESK_STOP_MS: u64 = 5_000;
 /// Bytes of a request's JSON: the longest message, each character escaped, with its fields.
 pub const DESK_BODY_BYTES_MAX: usize = 64 * 1024;
-/// Bytes of an answer that the command line reads: a list of the longest conversations, or a file of the site.
-pub const DESK_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of an answer that the command line reads: the largest is a version of the website with all its files.
+pub const DESK_ANSWER_BYTES_MAX: usize = BLOB_BYTES_MAX as usize;
+/// Connections to the metrics listener at a time: one or two that collect, and somebody who looks.
+pub const METRICS_CONNECTIONS_MAX: usize = 16;
+/// Time for the head of a request for metrics.
+pub const METRICS_HEAD_MS: u64 = 5_000;
+/// The longest that one connection to the metrics listener lives: its one answer is some tens of kilobytes.
+pub const METRICS_CONNECTION_MS: u64 = 15_000;
 /// How long an operator waits for a majority: longer than two leader changes of the wide profile.
 pub const DESK_PROPOSE_MS: u64 = 10_000;
 /// How long an answer waits until this node itself has applied what was agreed on.
@@ -320,6 +349,11 @@ pub const EMERGENCY_RETRY_AFTER_S: u64 = 300;
 
 // A node that holds the largest set of audit lines and answers must stay far below a gigabyte.
 const _: () = assert!(AUDIT_LINES_MAX + ANSWERS_MAX <= 200_000);
+// An item's sealed fields are at most four; the rest of it is far below a kilobyte.
+const _: () =
+    assert!(LETTERBOX_COPIES_AT_ONCE * (4 * SEALED_BYTES_MAX + 1_024) < PEER_FRAME_BYTES_MAX);
+const _: () = assert!(LETTERBOX_COPY_AFTER_MS < HOLD_AFTER_MS);
+const _: () = assert!(SUPPORT_REST_MS < SUPPORT_RETRY_MS_MAX);
 const _: () = assert!(LEASE_MS_MAX < ACKNOWLEDGEMENT_MAIL_MS);
 const _: () =
     assert!(HOLD_AFTER_MS < LETTERBOX_PROPOSE_MS && LETTERBOX_BATCH_MAX <= LETTERBOX_JOBS_MAX);

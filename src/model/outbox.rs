@@ -13,7 +13,9 @@ use super::{
 };
 
 /// The entry that made the item, and its place among the items of that entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct ItemId {
     /// Log index of the entry.
     pub index: u64,
@@ -254,14 +256,18 @@ pub(super) fn settle(
     let current = item.lease.is_some_and(|it| it.epoch == epoch);
     if *outcome == Outcome::Accepted {
         // A mail server took it, whoever holds the lease now: a fact is never refused for being late.
+        let support = is_for_support(&item.kind);
         pass_on(state, id);
+        if support {
+            hurry_support_mail(state);
+        }
         return Ok(Reply::Done);
     }
     if !current {
         return Err(Refusal::StaleEpoch);
     }
     let (route, attempts) = (item.route, item.attempts);
-    let support = matches!(item.kind.recipient(), Recipient::Staff(Staff::Support));
+    let support = is_for_support(&item.kind);
     match outcome {
         Outcome::Accepted => {}
         Outcome::HandedBack => reschedule(state, id, now, |item| item.lease = None),
@@ -277,7 +283,7 @@ pub(super) fn settle(
             let wait_ms = if support && next == RouteChoice::OffNet {
                 0
             } else {
-                backoff_ms(attempts)
+                backoff_ms(attempts, support)
             };
             note_answer(state, id, answer);
             reschedule(state, id, now.plus_ms(wait_ms), |item| {
@@ -290,12 +296,46 @@ pub(super) fn settle(
     Ok(Reply::Done)
 }
 
-/// How long to wait after so many failed attempts: 5 s doubled each time, an hour at the most.
-fn backoff_ms(attempts: u32) -> u64 {
-    5_000_u64
+fn is_for_support(kind: &ItemKind) -> bool {
+    matches!(kind.recipient(), Recipient::Staff(Staff::Support))
+}
+
+/// How long to wait after so many failed attempts: doubled each time. Support has people waiting for its mail.
+fn backoff_ms(attempts: u32, support: bool) -> u64 {
+    let most = match support {
+        true => limits::SUPPORT_RETRY_MS_MAX,
+        false => limits::MAIL_RETRY_MS_MAX,
+    };
+    limits::MAIL_RETRY_MS
         .checked_shl(attempts.min(16))
         .unwrap_or(u64::MAX)
-        .min(3_600_000)
+        .min(most)
+}
+
+/// A mail for support was accepted, so that the way there works: those that wait for their next try need not wait
+/// longer. Each is left alone for [`limits::SUPPORT_REST_MS`] after its last one, whatever else gets through, so that a
+/// message that nobody wants is not tried with each that somebody does.
+fn hurry_support_mail(state: &mut State) {
+    let now = state.now;
+    let waiting = state
+        .outbox_due
+        .range((now, ItemId::default())..)
+        .take(limits::OUTBOX_HURRIED_MAX);
+    let sooner: Vec<(ItemId, Timestamp)> = waiting
+        .filter_map(|(due, id)| {
+            let item = state.outbox.get(id)?;
+            let attempts = item.attempts.checked_sub(1)?;
+            if item.lease.is_some() || !is_for_support(&item.kind) {
+                return None;
+            }
+            let tried = due.0.saturating_sub(backoff_ms(attempts, true));
+            let at = Timestamp(tried).plus_ms(limits::SUPPORT_REST_MS).max(now);
+            (at < *due).then_some((*id, at))
+        })
+        .collect();
+    for (id, at) in sooner {
+        reschedule(state, id, at, |_| {});
+    }
 }
 
 fn note_answer(state: &mut State, id: ItemId, answer: &Note) {
@@ -343,5 +383,92 @@ fn pass_on(state: &mut State, id: ItemId) {
     let place = conversation.messages.iter().position(|it| it.id == message);
     if let Some(message) = place.and_then(|place| conversation.messages.get_mut(place)) {
         message.passed_on.get_or_insert(now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A state with so many messages for support and one acknowledgement in its outbox.
+    fn outbox(messages: u8) -> State {
+        let mut state = State {
+            now: Timestamp(1_000_000),
+            ..State::default()
+        };
+        for number in 0..messages {
+            let kind = ItemKind::ForwardToSupport {
+                conversation: ConversationId([number; 16]),
+                message: ClientId([number; 16]),
+            };
+            put(&mut state, 1, kind);
+        }
+        let conversation = ConversationId([0; 16]);
+        put(&mut state, 1, ItemKind::Acknowledge { conversation });
+        state
+    }
+
+    /// One attempt at an item that is due.
+    fn attempt(state: &mut State, place: u32, outcome: &Outcome) {
+        let id = ItemId { index: 1, place };
+        lease(state, 7, id, NodeId(1), 15_000).unwrap();
+        settle(state, id, 7, outcome).unwrap();
+    }
+
+    /// Attempts in vain until the item has rested as long as it ever does.
+    fn wear_out(state: &mut State, place: u32) -> u64 {
+        let (id, mut longest) = (ItemId { index: 1, place }, 0);
+        for _ in 0..30 {
+            state.now = state.now.max(state.outbox[&id].due);
+            attempt(state, place, &Outcome::TryLater(Note::default()));
+            longest = longest.max(state.outbox[&id].due.ms_since(state.now));
+        }
+        longest
+    }
+
+    #[test]
+    fn support_mail_never_rests_longer_than_some_minutes() {
+        let mut state = outbox(1);
+        assert_eq!(wear_out(&mut state, 0), limits::SUPPORT_RETRY_MS_MAX);
+        assert_eq!(wear_out(&mut state, 1), limits::MAIL_RETRY_MS_MAX);
+    }
+
+    #[test]
+    fn when_support_mail_gets_through_again_the_rest_of_it_is_tried_at_once() {
+        let mut state = outbox(4);
+        for place in 0..4 {
+            wear_out(&mut state, place);
+        }
+        let due = |state: &State, place| state.outbox[&ItemId { index: 1, place }].due;
+        // The second and third fail once more, and the fourth is under way.
+        for place in 0..=3 {
+            state.now = state.now.max(due(&state, place));
+        }
+        attempt(&mut state, 1, &Outcome::TryLater(Note::default()));
+        attempt(&mut state, 1, &Outcome::TryLater(Note::default()));
+        attempt(&mut state, 2, &Outcome::TryLater(Note::default()));
+        attempt(&mut state, 2, &Outcome::TryLater(Note::default()));
+        state.now = state.now.plus_ms(limits::SUPPORT_REST_MS + 1);
+        attempt(&mut state, 4, &Outcome::TryLater(Note::default()));
+        lease(
+            &mut state,
+            9,
+            ItemId { index: 1, place: 3 },
+            NodeId(2),
+            400_000,
+        )
+        .unwrap();
+        let (leased, customer) = (due(&state, 3), due(&state, 4));
+        attempt(&mut state, 0, &Outcome::Accepted);
+        assert_eq!(due(&state, 1), state.now);
+        assert_eq!(due(&state, 2), state.now);
+        assert_eq!((due(&state, 3), due(&state, 4)), (leased, customer));
+
+        // One that fails all the same rests for a while, however much else gets through.
+        attempt(&mut state, 1, &Outcome::TryLater(Note::default()));
+        attempt(&mut state, 1, &Outcome::TryLater(Note::default()));
+        let failed = state.now;
+        attempt(&mut state, 2, &Outcome::Accepted);
+        assert_eq!(due(&state, 1), failed.plus_ms(limits::SUPPORT_REST_MS));
     }
 }

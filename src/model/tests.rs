@@ -572,7 +572,12 @@ proptest! {
     ) {
         let mut story = Story::founded();
         for (command, client, at, stamp) in history {
-            let actor = if command.conversation().is_some() { Actor::Customer } else { Actor::Local { uid: 0 } };
+            let actor = match (command.conversation().is_some(), client % 5) {
+                // A node may not write: it is refused late, after the conversation was opened.
+                (true, 0) => Actor::Node(NodeId(1)),
+                (true, _) => Actor::Customer,
+                (false, _) => Actor::Local { uid: 0 },
+            };
             let mut proposal = story.proposal(actor, command);
             proposal.id = id(client);
             proposal.stamp = stamp.map(|(incarnation, sequence)| BoxStamp { incarnation, sequence });

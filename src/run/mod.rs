@@ -7,6 +7,7 @@
 mod founding;
 mod part;
 mod place;
+pub mod preview;
 mod report;
 mod site;
 
@@ -411,16 +412,18 @@ impl Node<'_> {
         tasks.keep(background, "courier", move |stop| {
             mail_out::courier::run(courier.clone(), stop)
         });
-        let letterbox = self.letterbox.clone();
+        let (letterbox, reach) = (self.letterbox.clone(), self.cluster.clone());
         let alone = Arc::new(mail_out::held::Alone {
             cluster: self.cluster.clone(),
             letters: letters(),
             way: mail_out::way::Way::new(out)?,
             held: Arc::new(move || {
-                letterbox
-                    .held()
-                    .values()
-                    .flatten()
+                let held = letterbox.held();
+                // A copy is the other node's to tell of, for as long as that node can be reached.
+                let peers = reach.health();
+                let others = |node| peers.peers.iter().any(|it| it.id == node && it.reachable);
+                let ours = held.values().flatten();
+                ours.filter(|it| !it.copy_of.is_some_and(others))
                     .map(|it| it.proposal.clone())
                     .collect()
             }),

@@ -24,10 +24,10 @@ use crate::{
     clock,
     cluster::{
         Cluster, NodeAgreement,
-        agreement::{Agreement, Anew, OpenError, Parts, Work},
+        agreement::{Agreement, OpenError, Parts, Work},
         disk::DiskError,
         frames::Allegiance,
-        front::Front,
+        front::{Anew, Front},
         net::TlsNet,
         renewal::Renewal,
         serve::Range,

@@ -88,5 +88,5 @@ impl LiveSite {
 }
 
 fn load(blobs: &Blobs, hash: BlobHash) -> Result<Site, NotServed> {
-    Ok(Site::load(&blobs.read(&hash)?, public::is_ours)?)
+    Ok(Site::load(&blobs.read(&hash)?, public::is_kept)?)
 }

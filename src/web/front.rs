@@ -52,7 +52,7 @@ pub struct Front {
     pub site: Arc<ArcSwapOption<Site>>,
     /// Lifeboat's own pages. `/` shows the default site.
     pub public: axum::Router,
-    /// Which paths belong to `public` even when a website is published, and under borrowed names.
+    /// Which paths are `public`'s under borrowed names, and wherever the website has nothing.
     pub is_ours: fn(&str) -> bool,
     /// `/healthz` and `/readyz`.
     pub checks: axum::Router,
@@ -168,15 +168,22 @@ impl Front {
                     "There is no such script.\n",
                 ))
             }
-            Standing::Borrowed if (self.is_ours)(path) => Decision::Pages(standing),
-            Standing::Borrowed => match site.as_ref() {
-                Some(site) => {
-                    self.counters.from_site.add();
-                    let part = site.part_of_emergency(request);
-                    Decision::Now(part.unwrap_or_else(|| site.emergency(request)))
+            Standing::Borrowed => {
+                // A picture may lie under an address where otherwise a first page of ours is.
+                let part = site.as_ref().and_then(|it| it.part_of_emergency(request));
+                let answer = match part {
+                    None if (self.is_ours)(path) => return Decision::Pages(standing),
+                    None => site.as_ref().map(|it| it.emergency(request)),
+                    part => part,
+                };
+                match answer {
+                    Some(answer) => {
+                        self.counters.from_site.add();
+                        Decision::Now(answer)
+                    }
+                    None => Decision::Emergency,
                 }
-                None => Decision::Emergency,
-            },
+            }
         }
     }
 

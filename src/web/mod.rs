@@ -24,6 +24,7 @@ mod paths;
 mod places;
 mod policy;
 mod posted;
+pub mod preview;
 pub mod public;
 pub mod site;
 mod squeeze;

@@ -11,6 +11,7 @@
 mod alone;
 mod clocks;
 mod cold_start;
+mod copies;
 mod damage;
 mod demo;
 mod disk;

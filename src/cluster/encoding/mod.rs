@@ -79,10 +79,14 @@ pub enum Kind {
     RenewRequest = 40,
     /// The newer certificate.
     RenewAnswer = 41,
+    /// Copies of what a letterbox holds, to be kept by a peer.
+    Copies = 42,
+    /// What became of them.
+    CopiesKept = 43,
 }
 
 impl Kind {
-    const ALL: [Kind; 25] = [
+    const ALL: [Kind; 27] = [
         Kind::LogId,
         Kind::Vote,
         Kind::Entry,
@@ -108,6 +112,8 @@ impl Kind {
         Kind::JoinAnswer,
         Kind::RenewRequest,
         Kind::RenewAnswer,
+        Kind::Copies,
+        Kind::CopiesKept,
     ];
 
     fn from_byte(byte: u8) -> Option<Kind> {

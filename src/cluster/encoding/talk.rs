@@ -1,10 +1,11 @@
-//! What nodes say to each other apart from the log: forwarded proposals and changes, and how they are.
+//! What nodes say to each other apart from the log: forwarded proposals and changes, copies of what is held, and how
+//! they are.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Kind, Record};
 use crate::{
-    cluster::{ChangeError, Committed, MemberChange, ProposeError},
+    cluster::{ChangeError, Committed, MemberChange, ProposeError, copies::CopyKept},
     model::{
         Proposal, Reply,
         words::{KeyedHash, NodeId, Timestamp},
@@ -112,4 +113,26 @@ pub struct Changed(pub Result<(), ChangeError>);
 
 impl Record for Changed {
     const KIND: Kind = Kind::Changed;
+}
+
+/// Copies of what the asking node's letterbox holds, to be kept by a peer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Copies {
+    /// The items, each with its stamp.
+    pub items: Vec<Proposal>,
+}
+
+impl Record for Copies {
+    const KIND: Kind = Kind::Copies;
+}
+
+/// What became of each copy, in the order in which they came.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopiesKept {
+    /// One line for each copy.
+    pub kept: Vec<CopyKept>,
+}
+
+impl Record for CopiesKept {
+    const KIND: Kind = Kind::CopiesKept;
 }

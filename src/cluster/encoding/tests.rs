@@ -12,9 +12,10 @@ use openraft_rt_tokio::TokioRuntime;
 use proptest::prelude::*;
 
 use super::*;
+use crate::cluster::copies::CopyKept;
 use crate::cluster::raft::{Entry, LeaderId, LogId, Membership, Payload, Types, Vote};
-use crate::model::words::{ClientId, NodeId, Timestamp};
-use crate::model::{Actor, Command, Proposal, Source, Stamped, conversation::Door};
+use crate::model::words::{ClientId, ConversationId, NodeId, Timestamp};
+use crate::model::{Actor, BoxStamp, Command, Proposal, Source, Stamped, conversation::Door};
 
 type T = Types<TokioRuntime>;
 
@@ -158,6 +159,30 @@ fn bytes_sent_by_the_first_release_are_still_sent_and_read() {
     golden(wire::TransferResponse::Accepted, "011600");
     golden(wire::SnapshotResponse { vote }, "0118020301");
     golden(wire::SnapshotProgress { have: 300 }, "0119ac02");
+    let closing = Proposal {
+        format: 1,
+        id: ClientId([7; 16]),
+        actor: Actor::Customer,
+        source: Source {
+            door: Door::Form,
+            address: None,
+        },
+        origin: NodeId(3),
+        stamp: Some(BoxStamp {
+            incarnation: 300,
+            sequence: 2,
+        }),
+        command: Command::CloseConversation {
+            conversation: ConversationId([9; 16]),
+        },
+    };
+    let items = vec![closing];
+    golden(
+        talk::Copies { items },
+        "012a0101070707070707070707070707070707070000000301ac02020d09090909090909090909090909090909",
+    );
+    let kept = vec![CopyKept::OnDisk, CopyKept::Agreed, CopyKept::NotKept];
+    golden(talk::CopiesKept { kept }, "012b03000102");
 }
 
 #[test]
@@ -487,4 +512,6 @@ fn read_as_everything(frame: &[u8]) {
     let _ = decode::<wire::SnapshotOffer>(frame).map(|it| it.meta());
     let _ = decode::<wire::SnapshotResponse>(frame);
     let _ = decode::<wire::SnapshotProgress>(frame);
+    let _ = decode::<talk::Copies>(frame);
+    let _ = decode::<talk::CopiesKept>(frame);
 }

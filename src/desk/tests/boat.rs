@@ -1,45 +1,33 @@
-//! A node for tests: a real state, letterbox, blobs, key and socket. Only agreeing is short: one task applies what is
-//! proposed, or says that there is no majority.
+//! A node for tests: a real state, letterbox, blobs, key and socket. Only agreeing is short.
 
-use std::{
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicU8, Ordering},
-    },
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use arc_swap::ArcSwap;
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
 use http_body_util::{BodyExt, Full};
 use hyper::{Request as HttpRequest, StatusCode, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use imbl::OrdSet;
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::{
-    net::UnixStream,
-    sync::{mpsc, watch},
-};
+use tokio::{net::UnixStream, sync::watch};
 
+pub(crate) use crate::cluster::stand_in::Weather;
 use crate::{
     blobs::Blobs,
     clock,
     cluster::{
-        ChangeError, Cluster, Committed, MemberChange, ProposeError, Request,
-        fetch::FetchError,
+        Cluster, Committed,
         health::{Health, PeerHealth, Quorum, RaftRole},
+        stand_in::Majority,
     },
     config,
     desk::{self, DeskParts},
     letterbox::Letterbox,
     model::{
-        Actor, Command, Entry, Proposal, Source, Stamped, State,
+        Actor, Command, Proposal, Source, State,
         command::FORMAT,
         conversation::Door,
-        nodes::{CaRecord, NodeFacts, Profile, Role, sound_voters},
+        nodes::{CaRecord, NodeFacts, Profile, Role},
         words::{
             ClientId, ClusterId, ConversationId, KeyedHash, Label, Lang, NodeId, Note, TokenId,
         },
@@ -49,23 +37,12 @@ use crate::{
     tls::pki::Authority,
 };
 
-/// How agreeing goes.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Weather {
-    /// A majority agrees at once.
-    Fair = 0,
-    /// There is no majority.
-    Alone = 1,
-    /// What is proposed is agreed on, and the answer is lost.
-    Deaf = 2,
-}
-
 pub(crate) struct Boat {
     pub(crate) socket: PathBuf,
     pub(crate) cluster: Cluster,
     pub(crate) letterbox: Letterbox,
     pub(crate) keyring: Arc<Keyring>,
-    weather: Arc<AtomicU8>,
+    majority: Arc<Majority>,
     health: watch::Sender<Arc<Health>>,
     stop: Stop,
     folder: TempDir,
@@ -97,30 +74,9 @@ impl Boat {
     pub(crate) async fn afloat() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let keyring = Arc::new(Keyring::generate());
-        let state = Arc::new(ArcSwap::from_pointee(State::default()));
-        let (applied, applied_rx) = watch::channel(0);
-        let (health, health_rx) = watch::channel(Arc::new(well()));
-        let (requests, queue) = mpsc::channel(64);
-        let nobody = |node, _, _, _| -> BoxFuture<'static, Result<(), FetchError>> {
-            Box::pin(async move { Err(FetchError::NoAddress { node }) })
-        };
-        let fetch = Arc::new(nobody);
-        let cluster = Cluster::new(
-            NodeId(1),
-            state.clone(),
-            applied_rx,
-            health_rx,
-            requests,
-            fetch,
-        );
-        let weather = Arc::new(AtomicU8::new(0));
-        let agree = Agree {
-            state,
-            applied,
-            queue,
-            weather: weather.clone(),
-        };
-        tokio::spawn(agree.run());
+        let majority = Majority::of(State::default());
+        let (cluster, health) = majority.node(1);
+        health.send_replace(Arc::new(well()));
         let stop = Stop::new();
         let box_file = folder.path().join("letterbox.db");
         let (letterbox, work) = Letterbox::open(&box_file, cluster.clone()).unwrap();
@@ -150,7 +106,7 @@ impl Boat {
             cluster,
             letterbox,
             keyring,
-            weather,
+            majority,
             health,
             stop,
             folder,
@@ -174,6 +130,7 @@ impl Boat {
             node: facts("prague-1", "alpha", 1),
         })
         .await;
+        self.majority.has_voters(OrdSet::unit(NodeId(1)));
         let secret_hash = KeyedHash([9; 32]);
         self.agree(Command::CreateToken {
             token: TokenId([1; 8]),
@@ -274,7 +231,7 @@ impl Boat {
     }
 
     pub(crate) fn weather(&self, weather: Weather) {
-        self.weather.store(weather as u8, Ordering::SeqCst);
+        self.majority.weather(weather);
         let mut health = Health::clone(&self.health.borrow());
         match weather {
             Weather::Alone => {
@@ -384,102 +341,5 @@ fn well() -> Health {
         last_log: 5,
         applied: 5,
         ..Health::default()
-    }
-}
-
-/// Stands for the tasks of the Raft runtime: one node that agrees with itself.
-struct Agree {
-    state: Arc<ArcSwap<State>>,
-    applied: watch::Sender<u64>,
-    queue: mpsc::Receiver<Request>,
-    weather: Arc<AtomicU8>,
-}
-
-impl Agree {
-    async fn run(mut self) {
-        while let Some(request) = self.queue.recv().await {
-            let weather = self.weather.load(Ordering::SeqCst);
-            match request {
-                Request::Propose { answer, .. } if weather == Weather::Alone as u8 => {
-                    let _ = answer.send(Err(ProposeError::NoLeader));
-                }
-                Request::Propose {
-                    proposal, answer, ..
-                } => {
-                    let committed = self.apply(*proposal);
-                    let told = if weather == Weather::Deaf as u8 {
-                        Err(ProposeError::Unknown)
-                    } else {
-                        Ok(committed)
-                    };
-                    let _ = answer.send(told);
-                }
-                Request::Change {
-                    change,
-                    force,
-                    answer,
-                } => {
-                    let _ = answer.send(self.change(&change, force));
-                }
-            }
-        }
-    }
-
-    fn apply(&mut self, proposal: Proposal) -> Committed {
-        let mut state = State::clone(&self.state.load());
-        let founding = matches!(proposal.command, Command::Found { .. });
-        let index = state.index + 1;
-        let stamped = Stamped {
-            at: clock::now(),
-            proposal,
-        };
-        let reply = state.apply(&Entry {
-            index,
-            stamped: &stamped,
-        });
-        if founding {
-            state.set_members(index, OrdSet::unit(NodeId(1)), OrdSet::new());
-        }
-        self.publish(state);
-        Committed { index, reply }
-    }
-
-    fn change(&mut self, change: &MemberChange, force: bool) -> Result<(), ChangeError> {
-        let mut state = State::clone(&self.state.load());
-        let (mut voters, mut learners) = (state.voters.clone(), state.learners.clone());
-        match change {
-            MemberChange::Promote(node) => {
-                learners.remove(node);
-                voters.insert(*node);
-            }
-            MemberChange::Demote(node) => {
-                voters.remove(node);
-                learners.insert(*node);
-            }
-            MemberChange::Remove(node) => {
-                voters.remove(node);
-                learners.remove(node);
-            }
-            MemberChange::Replace(out, into) => {
-                voters.remove(out);
-                voters.insert(*into);
-            }
-            MemberChange::TransferLeadership(_) => return Ok(()),
-        }
-        if !force {
-            sound_voters(&state, &voters)?;
-        }
-        state.set_members(state.index + 1, voters, learners);
-        if let MemberChange::Remove(gone) | MemberChange::Replace(gone, _) = change {
-            state.nodes.remove(gone);
-        }
-        self.publish(state);
-        Ok(())
-    }
-
-    fn publish(&mut self, state: State) {
-        let index = state.index;
-        self.state.store(Arc::new(state));
-        self.applied.send_replace(index);
     }
 }

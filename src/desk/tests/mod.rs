@@ -348,6 +348,7 @@ async fn the_description_names_every_path_and_only_schemas_that_it_has() {
         "/api/v1/nodes/{node}/replace",
         "/api/v1/tokens/{token}",
         "/api/v1/site/preview/{version}/{path}",
+        "/api/v1/site/bundles/{version}",
         "/api/v1/conversations/{conversation}/messages",
         "/api/v1/audit/verify",
         "/api/v1/check",

@@ -86,6 +86,10 @@ async fn a_site_is_published_goes_live_is_previewed_and_rolled_back() {
         StatusCode::NOT_FOUND
     );
 
+    let got = boat.get(&format!("/site/bundles/{one}")).await;
+    let kept = boat.cluster.state().sites.versions.values().next().cloned();
+    assert_eq!(got.body.len() as u64, kept.unwrap().size);
+
     let got = boat
         .post("/site/rollback", "r", &json!({ "version": one }))
         .await

@@ -88,15 +88,18 @@ struct Asked<'a> {
 
 /// Whether a path is one of these pages, so that a published site does not take it. `/` is not: a site may have it.
 pub fn is_ours(path: &str) -> bool {
-    let first = path
-        .trim_start_matches('/')
-        .split('/')
-        .next()
-        .unwrap_or_default();
-    match first {
-        "write" | "ticket" | "c" => true,
-        tag => Lang::ALL.iter().any(|lang| lang.tag() == tag),
-    }
+    is_kept(path) || Lang::ALL.iter().any(|lang| lang.tag() == first_part(path))
+}
+
+/// Addresses that a published website cannot have. The first pages of each language, `/cs/` and `/en/`, are its own to
+/// make; where it has none, ours are there.
+pub fn is_kept(path: &str) -> bool {
+    matches!(first_part(path), "write" | "ticket" | "c")
+}
+
+fn first_part(path: &str) -> &str {
+    let path = path.trim_start_matches('/');
+    path.split('/').next().unwrap_or_default()
 }
 
 /// The pages as routes.

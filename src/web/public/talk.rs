@@ -26,7 +26,7 @@ pub(super) struct Known {
     id: ConversationId,
     /// What is agreed.
     agreed: Option<Conversation>,
-    /// What only this node has, in order.
+    /// What the cluster has not agreed on, in order.
     held: Vec<HeldItem>,
 }
 
@@ -175,6 +175,15 @@ impl Known {
         agreed + self.held.len() >= limits::CONVERSATION_MESSAGES_MAX
     }
 
+    /// On how many disks the held message of the customer is that is on the fewest.
+    fn servers(&self) -> u64 {
+        let written = self
+            .held
+            .iter()
+            .filter(|item| item.proposal.actor == Actor::Customer);
+        written.map(|item| item.servers).min().unwrap_or_default()
+    }
+
     fn has(&self, message: ClientId) -> bool {
         self.held.iter().any(|item| item.proposal.id == message)
             || self
@@ -260,11 +269,7 @@ impl<'a> Asked<'a> {
             );
         }
         if held {
-            let more = self.say.with(
-                "state-held-more",
-                [("node", self.public.parts.node.as_str().into())],
-            );
-            return (self.say.it("state-held"), Some(more));
+            return self.held_on(known.servers());
         }
         let servers = self.public.parts.cluster.state().voters.len();
         let more = match servers {
@@ -278,6 +283,22 @@ impl<'a> Asked<'a> {
             ),
         };
         (self.say.it("state-safe"), Some(more))
+    }
+
+    /// The same of messages that are not agreed on, the one on fewest disks counting.
+    fn held_on(&self, on: u64) -> (String, Option<String>) {
+        let node = ("node", self.public.parts.node.as_str().into());
+        let of = self.public.parts.cluster.state().members().len();
+        if on < 2 {
+            let more = self.say.with("state-held-more", [node]);
+            return (self.say.it("state-held"), Some(more));
+        }
+        let on = ("on", on.into());
+        let heading = [on.clone(), ("of", of.into())];
+        (
+            self.say.with("state-held-copies", heading),
+            Some(self.say.with("state-held-copies-more", [on, node])),
+        )
     }
 
     fn answer_goes(&self, known: &Known) -> String {
@@ -331,7 +352,10 @@ impl<'a> Asked<'a> {
                 return None;
             };
             let ours = item.proposal.actor != Actor::Customer;
-            let state = Some(self.say.it("message-held"));
+            let state = Some(match item.servers {
+                0 | 1 => self.say.it("message-held"),
+                on => self.say.with("message-held-copies", [("on", on.into())]),
+            });
             Some(Line {
                 ours,
                 at: self.moment(*taken),

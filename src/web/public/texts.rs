@@ -124,9 +124,9 @@ mod tests {
         include_str!("ticket.rs"),
     ];
 
-    const PARTS: [&str; 13] = [
-        "code", "contact", "copies", "count", "day", "month", "most", "node", "seconds", "servers",
-        "time", "year", "zone",
+    const PARTS: [&str; 15] = [
+        "code", "contact", "copies", "count", "day", "month", "most", "node", "of", "on",
+        "seconds", "servers", "time", "year", "zone",
     ];
 
     /// Each key of a file with the names of the parts that its text takes.

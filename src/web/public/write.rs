@@ -155,7 +155,7 @@ impl Public {
                 self.caught_up(committed.index).await;
                 Ok(())
             }
-            Posted::Held => Ok(()),
+            Posted::Held { .. } => Ok(()),
             Posted::Refused(_) => Err(NotTaken::for_now(say, "form-refused")),
             Posted::Unsure(_) => Err(NotTaken::for_now(say, "form-unsure")),
         }

@@ -1,19 +1,18 @@
 //! What the stories are told with: nodes as processes, rooms to run them in, customers with browsers, and a ledger of
 //! what was acknowledged. Nothing here knows a story.
 
-pub mod browser;
 pub mod conversations;
 pub mod ledger;
 pub mod logbook;
 pub mod node;
 pub mod room;
-pub mod socket;
 pub mod stage;
 
 use std::time::Duration;
 
 use anyhow::Result;
 use lifeboat::clock;
+pub use lifeboat::demo::{browser, socket};
 
 /// The longest that anything is waited for: a debug build on a busy machine is slow, and most waits take a second.
 pub const WAIT: Duration = Duration::from_secs(60);

@@ -8,6 +8,7 @@ use super::way::{out, way};
 use super::*;
 use crate::cluster::Cluster;
 use crate::cluster::health::Quorum;
+use crate::cluster::stand_in::Weather;
 use crate::mail::out::compose::House;
 use crate::mail::out::courier::{self, Courier};
 use crate::mail::out::letters::Letters;
@@ -154,10 +155,10 @@ async fn a_stop_hands_back_what_was_not_let_go_of() {
 #[tokio::test]
 async fn an_acceptance_is_reported_when_the_cluster_is_back_and_nothing_is_sent_again() {
     let agreement = Agreement::new();
-    let watched = agreement.clone();
+    let watched = Arc::clone(&agreement);
     let cuts_off = move |line: &str| {
         if line == "." {
-            watched.cut_off.store(true, Ordering::SeqCst);
+            watched.weather(Weather::Alone);
         }
         friendly(line)
     };
@@ -168,12 +169,12 @@ async fn an_acceptance_is_reported_when_the_cluster_is_back_and_nothing_is_sent_
     heard(&mut server, "From: ").await;
     let mut unheard = agreement.unheard.subscribe();
     unheard.wait_for(|count| *count > 0).await.unwrap();
-    agreement.cut_off.store(false, Ordering::SeqCst);
+    agreement.weather(Weather::Fair);
     agreement
         .until("an empty outbox", |state| state.outbox.is_empty())
         .await;
-    let log = agreement.log.lock().unwrap().clone();
-    let settled = log.iter().filter_map(|it| match it {
+    let log = agreement.log();
+    let settled = log.iter().filter_map(|it| match &it.command {
         Command::SettleItem { outcome, .. } => Some(outcome.clone()),
         _ => None,
     });
@@ -196,9 +197,9 @@ async fn a_node_that_is_alone_takes_nothing_from_the_outbox() {
     agreement
         .until("an empty outbox", |state| state.outbox.is_empty())
         .await;
-    let log = agreement.log.lock().unwrap();
+    let log = agreement.log();
     let lone_leases = log
         .iter()
-        .filter(|it| matches!(it, Command::LeaseItem { node, .. } if node.0 == 1));
+        .filter(|it| matches!(&it.command, Command::LeaseItem { node, .. } if node.0 == 1));
     assert_eq!(lone_leases.count(), 0);
 }

@@ -14,7 +14,7 @@ struct Lone {
     letterbox: Arc<Mutex<Vec<Proposal>>>,
 }
 
-fn lone(agreement: &Arc<Agreement>, port: u16, name: &str) -> Lone {
+fn lone(agreement: &Agreement, port: u16, name: &str) -> Lone {
     let letterbox: Arc<Mutex<Vec<Proposal>>> = Arc::default();
     let inside = letterbox.clone();
     let folder = std::env::temp_dir().join(format!("lifeboat-held-{}", std::process::id()));

@@ -1,34 +1,25 @@
-//! A node for the tests of the pages: the real letterbox and the real model. In Raft's place stands a task that applies
-//! what it is asked to, or, when alone, answers that no leader can be reached.
+//! A node for the tests of the pages: the real letterbox and the real model. In Raft's place stands a majority
+//! that can be lost.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use axum::http::request::Builder;
-use imbl::OrdSet;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tower::ServiceExt;
 
 use super::super::*;
 use crate::cluster::health::Health;
-use crate::cluster::{Committed, FetchBlob, ProposeError, Request as ClusterRequest};
+use crate::cluster::stand_in::{Majority, Weather, reaches, reaches_majority};
 use crate::config::Problems;
-use crate::model::conversation::Door;
-use crate::model::nodes::{CaRecord, NodeFacts, Profile};
-use crate::model::words::{ClientId, ClusterId, KeyedHash, Label, NodeId, Note, Sealed};
-use crate::model::{Actor, Command, Entry, Proposal, Reply, Source, Stamped, State as Agreed};
+use crate::model::words::ClientId;
 use crate::tasks::Stop;
 
 /// A node with its pages, and a hand on whether it can reach the others.
 pub(super) struct House {
     routes: Router,
     pub(super) keyring: Arc<Keyring>,
-    pub(super) state: Arc<ArcSwap<Agreed>>,
-    alone: Arc<AtomicBool>,
+    pub(super) majority: Arc<Majority>,
     health: watch::Sender<Arc<Health>>,
-    cluster: Cluster,
     folder: PathBuf,
     stop: Stop,
 }
@@ -64,121 +55,14 @@ pub(super) fn company() -> Company {
     company
 }
 
-/// A founded cluster of `voters` nodes, as far as the model knows.
-pub(super) fn founded(voters: u64) -> Agreed {
-    let mut state = Agreed::default();
-    let text = |text: &str| Note::new(text).unwrap();
-    let command = Command::Found {
-        cluster: ClusterId([1; 16]),
-        name: Label::new("test").unwrap(),
-        profile: Profile::Near,
-        authority: CaRecord {
-            certificate: String::new(),
-            key: Sealed {
-                key: 1,
-                bytes: vec![0; 40],
-            },
-        },
-        node: NodeFacts {
-            name: Label::new("a").unwrap(),
-            provider: Label::new("p").unwrap(),
-            region: Label::new("eu").unwrap(),
-            advertise: text("a:1"),
-            sites: Vec::new(),
-            fingerprint: KeyedHash([0; 32]),
-            format: 1,
-            version: text("1"),
-        },
-    };
-    let reply = apply(
-        &mut state,
-        proposal(Actor::System, ClientId([9; 16]), command),
-    );
-    assert_eq!(reply, Reply::Admitted(NodeId(1)));
-    state.set_members(
-        2,
-        (1..=voters).map(NodeId).collect::<OrdSet<_>>(),
-        OrdSet::new(),
-    );
-    state
-}
-
-pub(super) fn proposal(actor: Actor, id: ClientId, command: Command) -> Proposal {
-    let source = Source {
-        door: Door::Api,
-        address: None,
-    };
-    Proposal {
-        format: 1,
-        id,
-        actor,
-        source,
-        origin: NodeId(1),
-        stamp: None,
-        command,
-    }
-}
-
-pub(super) fn apply(state: &mut Agreed, proposal: Proposal) -> Reply {
-    let stamped = Stamped {
-        at: clock::now(),
-        proposal,
-    };
-    state.apply(&Entry {
-        index: state.index + 1,
-        stamped: &stamped,
-    })
-}
-
-/// The pages ask for no blob.
-pub(super) fn no_blobs() -> Arc<FetchBlob> {
-    Arc::new(|_, _, _, _| Box::pin(std::future::pending()))
-}
-
 pub(super) async fn house() -> House {
     let keyring = Arc::new(Keyring::generate());
-    house_with(keyring, founded(3)).await
+    house_with(keyring, Majority::founded(3), 1).await
 }
 
-pub(super) async fn house_with(keyring: Arc<Keyring>, state: Agreed) -> House {
-    let state = Arc::new(ArcSwap::from_pointee(state));
-    let alone = Arc::new(AtomicBool::new(false));
-    let (applied_to, applied) = watch::channel(state.load().index);
-    let well = Health {
-        quorum: Quorum::Held,
-        ..Health::default()
-    };
-    let (health, health_seen) = watch::channel(Arc::new(well));
-    let (requests, mut asked) = mpsc::channel(64);
-    let cluster = Cluster::new(
-        NodeId(1),
-        state.clone(),
-        applied,
-        health_seen,
-        requests,
-        no_blobs(),
-    );
-    let (agreed, is_alone) = (state.clone(), alone.clone());
-    tokio::spawn(async move {
-        while let Some(request) = asked.recv().await {
-            let ClusterRequest::Propose {
-                proposal, answer, ..
-            } = request
-            else {
-                continue;
-            };
-            if is_alone.load(Ordering::SeqCst) {
-                let _ = answer.send(Err(ProposeError::NoLeader));
-                continue;
-            }
-            let mut next = (*agreed.load_full()).clone();
-            let reply = apply(&mut next, *proposal);
-            let index = next.index;
-            agreed.store(Arc::new(next));
-            applied_to.send_replace(index);
-            let _ = answer.send(Ok(Committed { index, reply }));
-        }
-    });
+/// The house of the node `id`.
+pub(super) async fn house_with(keyring: Arc<Keyring>, majority: Arc<Majority>, id: u64) -> House {
+    let (cluster, health) = majority.node(id);
     let folder = std::env::temp_dir().join(format!(
         "lifeboat-pages-{}",
         ClientId(clock::random_bytes())
@@ -198,10 +82,8 @@ pub(super) async fn house_with(keyring: Arc<Keyring>, state: Agreed) -> House {
     House {
         routes: routes(parts).unwrap(),
         keyring,
-        state,
-        alone,
+        majority,
         health,
-        cluster,
         folder,
         stop,
     }
@@ -243,16 +125,11 @@ impl Page {
 
 impl House {
     pub(super) fn set_alone(&self, alone: bool) {
-        self.alone.store(alone, Ordering::SeqCst);
-        let quorum = if alone {
-            Quorum::LostSince(clock::now())
-        } else {
-            Quorum::Held
-        };
-        self.health.send_replace(Arc::new(Health {
-            quorum,
-            ..Health::default()
-        }));
+        self.majority.weather(match alone {
+            true => Weather::Alone,
+            false => Weather::Fair,
+        });
+        reaches_majority(&self.health, !alone);
     }
 
     pub(super) async fn ask(&self, request: Builder, body: String) -> Page {
@@ -293,19 +170,12 @@ impl House {
     }
 
     pub(super) fn conversations(&self) -> usize {
-        self.state.load().conversations.len()
+        self.majority.state().conversations.len()
     }
 
-    pub(super) async fn until(&self, what: &str, is_so: impl Fn(&Agreed) -> bool) {
-        let mut changes = self.cluster.changes();
-        let wait = async {
-            while !is_so(&self.state.load()) {
-                changes.changed().await.unwrap();
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(20), wait)
-            .await
-            .expect(what);
+    /// Lets it know which of the others it can reach.
+    pub(super) fn reaches(&self, which: &[u64]) {
+        reaches(&self.health, which);
     }
 
     pub(super) async fn write(&self, text: &str) -> Page {

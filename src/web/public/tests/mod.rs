@@ -4,9 +4,10 @@ mod house;
 mod talks;
 
 use super::*;
+use crate::cluster::stand_in::Majority;
 use crate::model::limits;
 use crate::seal::conversation_context;
-use house::{founded, house, house_with};
+use house::{house, house_with};
 
 #[tokio::test]
 async fn the_first_page_speaks_the_visitor_s_language() {
@@ -71,7 +72,7 @@ async fn a_message_becomes_a_conversation_with_a_code_a_link_and_the_truth_about
         page.text
             .contains(&format!("https://help1.example.net{}", sent.goes_to()))
     );
-    let state = house.state.load_full();
+    let state = house.majority.state();
     let (id, conversation) = state.conversations.get_min().unwrap();
     assert_eq!(page.code(), house.keyring.ticket(id).to_string());
     assert!(!conversation.quarantined && conversation.by_mail);
@@ -86,8 +87,8 @@ async fn a_message_becomes_a_conversation_with_a_code_a_link_and_the_truth_about
 async fn p1_a_repeated_post_gets_the_first_answer_on_any_node_and_is_kept_once() {
     let keyring = Arc::new(Keyring::generate());
     let (one, two) = (
-        house_with(keyring.clone(), founded(3)).await,
-        house_with(keyring, founded(3)).await,
+        house_with(keyring.clone(), Majority::founded(3), 1).await,
+        house_with(keyring, Majority::founded(3), 1).await,
     );
     let token = one.token_opened(Purpose::Open, 10_000);
     let fields = [
@@ -102,7 +103,7 @@ async fn p1_a_repeated_post_gets_the_first_answer_on_any_node_and_is_kept_once()
         first,
         "another node gives the same answer"
     );
-    let state = one.state.load_full();
+    let state = one.majority.state();
     assert_eq!(
         (
             state.conversations.len(),
@@ -130,7 +131,7 @@ async fn p1_the_same_two_posts_at_the_same_moment_are_one_message() {
     ];
     let (one, two) = tokio::join!(house.post("/write", &fields), house.post("/write", &fields));
     assert_eq!(one.goes_to(), two.goes_to());
-    let state = house.state.load_full();
+    let state = house.majority.state();
     assert_eq!(
         state
             .conversations
@@ -240,7 +241,7 @@ async fn what_looks_like_abuse_is_kept_apart_and_never_refused() {
         )
         .await
         .goes_to();
-    let state = house.state.load_full();
+    let state = house.majority.state();
     assert_eq!(
         state
             .conversations
@@ -262,8 +263,8 @@ async fn too_many_messages_are_asked_to_wait_with_what_was_typed_kept() {
     assert!(last.headers.contains_key(header::RETRY_AFTER));
     assert!(last.text.contains("</textarea>") && last.text.contains("Please wait"));
     let quarantined = house
-        .state
-        .load()
+        .majority
+        .state()
         .conversations
         .iter()
         .filter(|(_, it)| it.quarantined)
@@ -322,5 +323,11 @@ fn a_published_site_takes_everything_but_our_own_paths() {
     }
     for path in ["/", "/css/a.css", "/writer", "/cz", "/index.html"] {
         assert!(!is_ours(path), "{path}");
+    }
+    for path in ["/write", "/ticket", "/c/x"] {
+        assert!(is_kept(path), "{path}");
+    }
+    for path in ["/", "/cs/", "/en", "/en/help"] {
+        assert!(!is_kept(path), "a published website may have {path}");
     }
 }

@@ -1,8 +1,9 @@
 //! Conversations: read, added to, opened by code, held by a lone node, and seen from elsewhere.
 
-use super::house::{apply, house, proposal};
+use super::house::{house, house_with};
 use super::*;
-use crate::model::words::{ClientId, ConversationId};
+use crate::cluster::stand_in::{Majority, proposal};
+use crate::model::words::ConversationId;
 use crate::model::{Actor, Command};
 
 #[tokio::test]
@@ -50,6 +51,7 @@ async fn p3_a_lone_node_takes_messages_says_where_they_are_and_passes_them_on() 
     assert_eq!(house.conversations(), 0);
     house.set_alone(false);
     house
+        .majority
         .until("both messages are agreed on", |state| {
             state
                 .conversations
@@ -78,12 +80,9 @@ async fn an_answer_of_the_company_is_shown() {
         body,
         taken: clock::now(),
     };
-    let mut next = (*house.state.load_full()).clone();
-    apply(
-        &mut next,
-        proposal(Actor::Local { uid: 0 }, ClientId([3; 16]), command),
-    );
-    house.state.store(Arc::new(next));
+    house
+        .majority
+        .apply(proposal(Actor::Local { uid: 0 }, command));
     let page = house.get(&path).await;
     assert!(page.text.contains("We are on it.") && !page.text.contains("No answer yet."));
     let czech = house.get(&format!("{path}?lang=cs")).await;
@@ -190,21 +189,14 @@ async fn a_conversation_that_is_full_says_so_and_keeps_what_was_typed() {
     let path = house.write("Help").await.goes_to();
     let id = house.keyring.open_link(&path[3..]).unwrap();
     let body = house.keyring.seal(&conversation_context(&id), b"again");
-    let mut next = (*house.state.load_full()).clone();
-    for turn in 1..limits::CONVERSATION_MESSAGES_MAX {
+    for _ in 1..limits::CONVERSATION_MESSAGES_MAX {
         let command = Command::AddMessage {
             conversation: id,
             body: body.clone(),
             taken: clock::now(),
         };
-        let mut message = [4; 16];
-        message[..8].copy_from_slice(&turn.to_be_bytes());
-        apply(
-            &mut next,
-            proposal(Actor::Customer, ClientId(message), command),
-        );
+        house.majority.apply(proposal(Actor::Customer, command));
     }
-    house.state.store(Arc::new(next));
     let token = house.token_opened(Purpose::Add(&path[3..]), 9_000);
     let page = house
         .post(
@@ -237,4 +229,30 @@ async fn under_a_borrowed_name_the_link_leads_to_a_name_of_our_own() {
         page.text
             .contains(&format!("https://help1.example.net{path}"))
     );
+}
+
+#[tokio::test]
+async fn p1_a_held_message_says_on_how_many_servers_it_is_and_is_shown_by_each_of_them() {
+    let keyring = Arc::new(Keyring::generate());
+    let majority = Majority::founded(5);
+    let taker = house_with(keyring.clone(), majority.clone(), 1).await;
+    let peer = house_with(keyring, majority, 2).await;
+    taker.set_alone(true);
+    taker.reaches(&[2]);
+    let path = taker.write("Help").await.goes_to();
+    for house in [&taker, &peer] {
+        let page = house.get(&format!("{path}?lang=en")).await;
+        let said = page.text;
+        assert!(
+            said.contains("Your message is held on 2 of our 5 servers"),
+            "{said}"
+        );
+        assert!(said.contains("held on 2 servers, not passed on yet"));
+        let czech = house.get(&format!("{path}?lang=cs")).await.text;
+        assert!(
+            czech.contains("Vaši zprávu zatím drží 2 z našich 5 serverů"),
+            "{czech}"
+        );
+        assert!(czech.contains("uloženo na 2 serverech, zatím nepředáno"));
+    }
 }

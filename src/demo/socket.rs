@@ -1,4 +1,4 @@
-//! A node's API over its local socket, as programs use it. An answer that is no success is an error with its words.
+//! A node's API over its local socket, as the demo and the tests of real nodes use it. An answer that is no success is an error with its words.
 
 use std::path::Path;
 use std::time::Duration;

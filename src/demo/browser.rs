@@ -1,5 +1,5 @@
-//! A customer's browser: real HTTPS with checked certificates, one connection kept open, no JavaScript. Any node can be
-//! asked; a connection that broke is opened anew by the next request.
+//! A customer's browser, as the demo and the tests of real nodes use it: real HTTPS with checked certificates, one
+//! connection kept open, no JavaScript. Any node can be asked; one that broke is opened anew by the next request.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -12,16 +12,17 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{ACCEPT_LANGUAGE, CONTENT_TYPE, HOST, LOCATION};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use lifeboat::tls::outgoing;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use crate::tls::outgoing;
+
 /// The longest that a customer waits for a page.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A browser with at most one open connection.
+/// A browser with at most one open connection. A clone begins with none.
 pub struct Browser {
     trust: TlsConnector,
     open: Option<(SocketAddr, SendRequest<Full<Bytes>>)>,
@@ -30,8 +31,11 @@ pub struct Browser {
 /// A page that was read.
 #[derive(Debug)]
 pub struct Page {
+    /// Whether it is what was asked for.
     pub status: StatusCode,
+    /// Where the browser is sent on to.
     pub location: Option<String>,
+    /// What it says, as HTML.
     pub text: String,
 }
 
@@ -40,6 +44,15 @@ pub struct Page {
 pub struct Form {
     action: String,
     hidden: Vec<(String, String)>,
+}
+
+impl Clone for Browser {
+    fn clone(&self) -> Browser {
+        Browser {
+            trust: self.trust.clone(),
+            open: None,
+        }
+    }
 }
 
 impl Browser {
@@ -203,7 +216,7 @@ impl Form {
             .filter(|input| input.contains("type=\"hidden\""))
             .filter_map(|input| {
                 let value = between(input, "value=\"", "\"").unwrap_or_default();
-                Some((between(input, "name=\"", "\"")?, value))
+                Some((between(input, "name=\"", "\"")?, unescaped(&value)))
             });
         Some(Form {
             action: action.to_owned(),
@@ -214,11 +227,7 @@ impl Form {
 
 /// What the page says in its first heading.
 pub fn heading(page: &str) -> String {
-    let heading = between(page, "<h1>", "</h1>").unwrap_or_default();
-    let parts = heading
-        .split('<')
-        .map(|part| part.rsplit('>').next().unwrap_or_default());
-    parts.collect::<String>().trim().to_owned()
+    without_tags(&between(page, "<h1>", "</h1>").unwrap_or_default())
 }
 
 /// The ticket code on a conversation's page.
@@ -230,4 +239,53 @@ pub fn ticket(page: &str) -> Option<String> {
 fn between(text: &str, start: &str, end: &str) -> Option<String> {
     let (_, rest) = text.split_once(start)?;
     Some(rest.split_once(end)?.0.to_owned())
+}
+
+fn without_tags(html: &str) -> String {
+    let mut text = String::new();
+    let mut inside = false;
+    for letter in html.chars() {
+        match letter {
+            '<' => inside = true,
+            '>' => inside = false,
+            other if !inside => text.push(other),
+            _ => {}
+        }
+    }
+    let words: Vec<&str> = text.split_whitespace().collect();
+    unescaped(&words.join(" "))
+}
+
+fn unescaped(text: &str) -> String {
+    let entities = [
+        ("&lt;", "<"),
+        ("&gt;", ">"),
+        ("&quot;", "\""),
+        ("&#34;", "\""),
+        ("&#39;", "'"),
+        ("&#38;", "&"),
+        ("&amp;", "&"),
+    ];
+    entities
+        .iter()
+        .fold(text.to_owned(), |text, (entity, letter)| {
+            text.replace(entity, letter)
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_form_is_read_as_a_browser_does() {
+        let page = "<form action=\"/ticket\"><input name=\"code\"></form><form method=\"post\" action=\"/write\">\
+            <input type=\"hidden\" name=\"token\" value=\"a&amp;b\"><input id=\"x\" name=\"contact\"></form>\
+            <h1><svg></svg>\n <span>Safely  stored</span></h1><p class=\"code\" id=\"k\"> K7F-Q2M-9XD </p>";
+        let form = Form::of(page, "/write").unwrap();
+        assert_eq!(form.hidden, [("token".to_owned(), "a&b".to_owned())]);
+        assert!(Form::of(page, "/nowhere").is_none());
+        assert_eq!(heading(page), "Safely stored");
+        assert_eq!(ticket(page).as_deref(), Some("K7F-Q2M-9XD"));
+    }
 }
