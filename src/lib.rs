@@ -8,6 +8,7 @@ pub mod blobs;
 pub mod letterbox;
 
 pub mod desk;
+pub mod dns;
 pub mod web;
 
 pub mod cli;
@@ -21,6 +22,7 @@ pub mod telemetry;
 pub mod tls;
 
 pub mod mail;
+pub mod probe;
 
 pub mod demo;
 pub mod run;

@@ -7,6 +7,7 @@ mod audit;
 mod check;
 mod cluster;
 mod conversations;
+mod dns;
 mod failure;
 mod node;
 mod output;
@@ -112,6 +113,11 @@ enum Verb {
         #[command(subcommand)]
         what: site::Site,
     },
+    /// Zones, services that switch, and switching by hand
+    Dns {
+        #[command(subcommand)]
+        what: dns::Dns,
+    },
     /// What customers wrote, and answering them
     Conversations {
         #[command(subcommand)]
@@ -216,6 +222,7 @@ fn done(line: Line) -> Result<Said, Failure> {
         | Verb::Status { .. }
         | Verb::Ready
         | Verb::Site { .. }
+        | Verb::Dns { .. }
         | Verb::Conversations { .. }
         | Verb::Audit { .. } => {
             let key = line.repeat.unwrap_or_else(new_key);
@@ -248,6 +255,7 @@ async fn asked(
         Verb::Status { .. } => status::status(node, paper).await,
         Verb::Ready => status::ready(node).await,
         Verb::Site { what } => site::site(node, what, paper, !json).await,
+        Verb::Dns { what } => dns::dns(node, what, paper).await,
         Verb::Conversations { what } => conversations::conversations(node, what, paper).await,
         Verb::Audit { what } => audit::audit(node, what, paper).await,
         Verb::Demo(_)

@@ -13,6 +13,7 @@ use serde_json::Value;
 use tokio::net::UnixStream;
 
 use super::failure::{Exit, Failure, chain};
+use super::output::printable;
 use crate::model::limits;
 
 /// How long a question may take.
@@ -244,7 +245,14 @@ fn refused(problem: Value, key: &str) -> Failure {
     } else {
         text("advice")
     };
-    let mut failure = Failure::new(exit, text("title"), text("detail"), advice);
+    let mut why = text("detail");
+    let several = problem["mistakes"].as_array().filter(|it| it.len() > 1);
+    for mistake in several.into_iter().flatten() {
+        let part = |name: &str| printable(mistake[name].as_str().unwrap_or_default());
+        let (field, found, wanted) = (part("field"), part("found"), part("wanted"));
+        why.push_str(&format!("\n       {field}: found {found}; wanted {wanted}"));
+    }
+    let mut failure = Failure::new(exit, text("title"), why, advice);
     failure.problem = Some(problem);
     failure
 }

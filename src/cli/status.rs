@@ -31,8 +31,32 @@ struct Status {
     blobs: Files,
     disk: Disk,
     conversations: Conversations,
+    names: Names,
+    late_visitors: Vec<Late>,
     alarms: Vec<String>,
     state: StateAge,
+}
+
+#[derive(Debug, Deserialize)]
+struct Names {
+    zones: u64,
+    waiting: u64,
+    services: Vec<Answering>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Answering {
+    service: String,
+    answering: String,
+    since: String,
+    pinned_until: Option<String>,
+    targets: std::collections::BTreeMap<String, String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Late {
+    name: String,
+    requests: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -184,8 +208,19 @@ fn shown(status: &Status, paper: Paper) -> String {
         ("files", files(status)),
         ("disk", disk(status, paper)),
         ("messages", conversations(status)),
+        ("names", names(status)),
     ] {
         text.push_str(&format!("{name:<10} {line}\n"));
+    }
+    for service in &status.names.services {
+        text.push_str(&format!("service    {}\n", answering(service, paper)));
+    }
+    for late in &status.late_visitors {
+        let requests = count(late.requests, "request");
+        let name = super::output::printable(&late.name);
+        text.push_str(&format!(
+            "late       {requests} for {name} in ten minutes, after the switch back\n"
+        ));
     }
     if status.alarms.is_empty() {
         text.push_str("alarms     none\n");
@@ -318,6 +353,33 @@ fn site(status: &Status) -> String {
     }
 }
 
+fn names(status: &Status) -> String {
+    let names = &status.names;
+    let waiting = match names.waiting {
+        0 => String::new(),
+        count => format!("; {count} wait for a majority to copy them"),
+    };
+    format!("{}{waiting}", count(names.zones, "zone"))
+}
+
+fn answering(service: &Answering, paper: Paper) -> String {
+    let targets: Vec<String> = service
+        .targets
+        .iter()
+        .map(|(target, stands)| format!("{target} {stands}"))
+        .collect();
+    let pinned = service.pinned_until.as_ref().map_or(String::new(), |at| {
+        format!(", pinned until {}", paper.time(at))
+    });
+    format!(
+        "{} answers {} since {}{pinned}; {}",
+        service.service,
+        service.answering,
+        paper.time(&service.since),
+        targets.join(", ")
+    )
+}
+
 fn files(status: &Status) -> String {
     let files = &status.blobs;
     format!(
@@ -413,6 +475,7 @@ mod tests {
                 "last_write_us": 840, "poisoned": null,
             },
             "conversations": { "open": 12, "closed": 3, "quarantined": 0 },
+            "late_visitors": [],
             "alarms": [],
         })
     }
@@ -441,6 +504,15 @@ messages   12 open, 3 closed, 0 quarantined
 alarms     none
 ";
         assert_eq!(text(status()), wanted);
+    }
+
+    #[test]
+    fn who_still_comes_after_a_switch_back_is_shown() {
+        let mut returned = status();
+        returned["late_visitors"] = json!([{ "name": "www.example.com", "requests": 42 }]);
+        let wanted =
+            "late       42 requests for www.example.com in ten minutes, after the switch back\n";
+        assert!(text(returned).contains(wanted));
     }
 
     #[test]

@@ -5,9 +5,12 @@
 mod cluster;
 mod colour;
 mod company;
+mod dns;
+mod document;
 mod file;
 mod mail;
 mod node;
+mod probe;
 mod problem;
 mod secret;
 mod telemetry;
@@ -27,8 +30,11 @@ use crate::model::limits::CONFIG_FILE_BYTES_MAX;
 pub use cluster::{Cluster, Profile};
 pub use colour::{Colour, NotAColour};
 pub use company::{Company, Network, PhoneLine, Spoken};
+pub use dns::{Dns, RateMode};
+pub use document::{NotToml, toml_as_json};
 pub use mail::{Mail, MailOut, Relay, RelayLogin, RelayTls};
 pub use node::Node;
+pub use probe::Probe;
 pub use problem::{Problem, Problems};
 pub use secret::{Secret, SecretError, SecretFile};
 pub use telemetry::{LogFormat, LogLevel, Telemetry};
@@ -51,7 +57,9 @@ struct FileSpec {
     node: node::NodeSpec,
     cluster: cluster::ClusterSpec,
     web: web::WebSpec,
+    dns: dns::DnsSpec,
     mail: mail::MailSpec,
+    probe: probe::ProbeSpec,
     company: company::CompanySpec,
     telemetry: telemetry::TelemetrySpec,
 }
@@ -65,8 +73,12 @@ pub struct Config {
     pub cluster: Cluster,
     /// The public's door.
     pub web: Web,
+    /// The door of the name service.
+    pub dns: Dns,
     /// The way out for mail.
     pub mail: Mail,
+    /// How it watches the company's servers.
+    pub probe: Probe,
     /// Whose boat this is.
     pub company: Company,
     /// How the node speaks about itself.
@@ -107,7 +119,9 @@ impl Config {
             node: Node::check(spec.node, &mut problems),
             cluster: Cluster::check(spec.cluster, &mut problems),
             web: Web::check(spec.web, &mut problems),
+            dns: Dns::check(spec.dns, &mut problems),
             mail: Mail::check(spec.mail, &mut problems),
+            probe: Probe::check(spec.probe, &mut problems),
             company: Company::check(spec.company, &mut problems),
             telemetry: Telemetry::check(spec.telemetry, &mut problems),
         };

@@ -24,6 +24,12 @@ const CONNECTIONS_MAX: usize = 1_000_000;
 /// Connections of one address unless the file says otherwise: an office or a mobile network behind one address.
 const CONNECTIONS_PER_ADDRESS: usize = 256;
 
+/// Hours of passing late visitors on unless the file says otherwise: by then nearly every resolver has asked again.
+const PASS_ON_HOURS: usize = 24;
+
+/// The most hours that can be asked for: a month, for visitors who never restart their browser.
+const PASS_ON_HOURS_MAX: usize = 744;
+
 /// What a file may say under `[web]`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
@@ -36,6 +42,7 @@ pub struct WebSpec {
     certificates: Option<PathBuf>,
     connections: Option<usize>,
     connections_per_address: Option<usize>,
+    pass_on_hours: Option<usize>,
 }
 
 /// The public's door, checked.
@@ -57,6 +64,8 @@ pub struct Web {
     pub connections: usize,
     /// Connections open at a time from one address (of IPv6, one /64).
     pub connections_per_address: usize,
+    /// For how many hours after a switch back late visitors are passed on to the primary; 0 for not at all.
+    pub pass_on_hours: u64,
 }
 
 impl Web {
@@ -105,6 +114,7 @@ impl Web {
             https_port: spec.https_port.unwrap_or(first),
             borrowed_names: borrowed("web.borrowed-names", spec.borrowed_names, &names, problems),
             connections_per_address: count(key, each, usual_each, all, problems),
+            pass_on_hours: hours("web.pass-on-hours", spec.pass_on_hours, problems),
             https_listen,
             http_listen,
             names,
@@ -177,6 +187,14 @@ fn is_host_name(name: &str) -> bool {
     name.parse::<IpAddr>().is_ok() || (name.len() <= 253 && name.split('.').all(label))
 }
 
+fn hours(key: &str, given: Option<usize>, problems: &mut Problems) -> u64 {
+    let hours = given.unwrap_or(PASS_ON_HOURS);
+    if hours > PASS_ON_HOURS_MAX {
+        problems.add(key, hours, &format!("0 to {PASS_ON_HOURS_MAX}"));
+    }
+    hours as u64
+}
+
 fn count(
     key: &str,
     given: Option<usize>,
@@ -215,7 +233,8 @@ mod tests {
         let (_, problems) = checked(
             "https-listen = [\"everywhere\"]\nhttp-listen = [\"0.0.0.0:80\", \"0.0.0.0:80\"]\n\
              names = [\"https://help.example.net\", \"a.example\"]\nborrowed-names = [\"A.example\"]\n\
-             certificates = \"tls\"\nconnections = 0\nconnections-per-address = 5000000",
+             certificates = \"tls\"\nconnections = 0\nconnections-per-address = 5000000\n\
+             pass-on-hours = 10000",
         );
         let keys = [
             "web.https-listen: found \"everywhere\"",
@@ -225,6 +244,7 @@ mod tests {
             "web.connections: found 0",
             "web.borrowed-names: found \"a.example\"",
             "web.connections-per-address: found 5000000",
+            "web.pass-on-hours: found 10000",
         ];
         let all = problems.join("\n");
         for key in keys {

@@ -9,6 +9,7 @@ mod child;
 mod facts;
 mod http;
 mod letter;
+mod names;
 mod node;
 mod places;
 pub mod primary;
@@ -172,7 +173,38 @@ impl Stage {
         let began = clock::monotonic();
         self.until_all_vote().await?;
         tell(&format!("all {count} agree"), began.elapsed());
+        let began = clock::monotonic();
+        self.give_names(count).await?;
+        let what = format!("all answer for {}", names::ZONE);
+        tell(&what, began.elapsed());
         Ok(())
+    }
+
+    /// Brings the zone and its service in by the command line, and waits until every node answers.
+    async fn give_names(&self, count: usize) -> anyhow::Result<()> {
+        names::write(&self.folder, self.ports, count)?;
+        let founder = self.nodes.first().context("there is no node")?;
+        let file = self.folder.file(&format!("{}.zone", names::ZONE));
+        let file = file.to_str().context("a path is not text")?;
+        let import = ["dns", "zone", "import", file];
+        let plan = founder.verb_json(&import).await?;
+        let changes = plan["changes"].to_string();
+        founder
+            .verb(&[&import[..], &["--confirm", &changes]].concat())
+            .await?;
+        let file = self.folder.file(&format!("{}.toml", names::SERVICE));
+        let file = file.to_str().context("a path is not text")?;
+        founder.verb(&["dns", "service", "apply", file]).await?;
+        let answering = async {
+            for node in &self.nodes {
+                while names::answer(node.ports.dns).await != Some(names::PRIMARY) {
+                    tokio::time::sleep(LOOK).await;
+                }
+            }
+        };
+        tokio::time::timeout(ALL_VOTE_WITHIN, answering)
+            .await
+            .context("not every node answers for the zone in time")
     }
 
     /// One certificate for all nodes, which is its own authority.
@@ -270,7 +302,7 @@ impl Stage {
                 url: format!("http://{}", self.ports.sink_web()),
                 dir: self.mail(),
             },
-            zones: Vec::new(),
+            zones: vec![names::ZONE.to_owned()],
         };
         let text = serde_json::to_vec_pretty(&facts).context("cannot write demo.json")?;
         durable::write_durably(&self.folder.file("demo.json"), &text)?;
@@ -281,6 +313,14 @@ impl Stage {
         say("");
         for node in &self.nodes {
             say(&format!("  {:<22} {}/", node.name, node.url()));
+        }
+        for node in &self.nodes {
+            let (host, port) = (node.ports.dns.ip(), node.ports.dns.port());
+            let ask = format!("dig @{host} -p {port} {}.{}", names::SERVICE, names::ZONE);
+            say(&format!(
+                "  {:<22} {ask}",
+                format!("names by {}", node.name)
+            ));
         }
         say(&format!(
             "  {:<22} http://{}/",

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use super::child::{Child, ask};
 use super::facts::NodeFacts;
+use super::names::SERVICE;
 use super::places::{self, Folder, NodePorts, Ports};
 use super::socket;
 
@@ -84,6 +85,10 @@ https-listen = ["{https}"]
 http-listen = ["{http}"]
 certificates = {tls}
 
+[dns]
+listen = ["{dns}"]
+udp-threads = 1
+
 [company]
 name = "Example Hosting"
 languages = ["en", "cs"]
@@ -115,6 +120,7 @@ metrics-listen = "{metrics}"
             https = it.https,
             http = it.http,
             metrics = it.metrics,
+            dns = it.dns,
             smtp = ports.sink_smtp().port(),
         )
         .context("cannot write a configuration")?;
@@ -183,6 +189,14 @@ metrics-listen = "{metrics}"
         socket::get(&self.socket, "/status").await
     }
 
+    /// What it says of the service whose name switches.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn service(&self) -> anyhow::Result<Value> {
+        socket::get(&self.socket, &format!("/dns/services/{SERVICE}")).await
+    }
+
     /// Asks it to have something agreed on, without effect on anybody: a join token for a second.
     ///
     /// # Errors
@@ -204,7 +218,7 @@ metrics-listen = "{metrics}"
             data_dir: self.data_dir.clone(),
             https: self.url(),
             http: format!("http://localhost:{}", self.ports.http.port()),
-            dns: None,
+            dns: Some(self.ports.dns.to_string()),
             smtp: None,
             api: self.socket.clone(),
         }

@@ -28,6 +28,7 @@ pub(super) struct NodePorts {
     pub http: SocketAddr,
     pub peers: SocketAddr,
     pub metrics: SocketAddr,
+    pub dns: SocketAddr,
 }
 
 impl Ports {
@@ -51,6 +52,7 @@ impl Ports {
             http: at(1),
             peers: at(2),
             metrics: at(3),
+            dns: at(4),
         }
     }
 
@@ -72,7 +74,7 @@ impl Ports {
     fn all(self, nodes: usize) -> Vec<SocketAddr> {
         let of_nodes = (0..nodes).flat_map(|place| {
             let it = self.of_node(place);
-            [it.https, it.http, it.peers, it.metrics]
+            [it.https, it.http, it.peers, it.metrics, it.dns]
         });
         of_nodes
             .chain([self.sink_smtp(), self.sink_web(), self.primary()])

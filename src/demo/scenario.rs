@@ -1,21 +1,24 @@
 //! The story of an outage, played with the parts that are built: what happens, what is measured, which promises are put
 //! to the test. Each step goes on from what the step before left; a step that cannot be played ends the story as a
-//! failure. Switching DNS and mass mail have no part in it yet, and it says so.
+//! failure. Mass mail has no part in it yet.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::Context;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
+use super::names;
 use super::node::Node;
 use super::sink::{self, Kept};
 use super::timeline::Timeline;
 use super::visitor::{Receipt, Visitor};
 use super::{LOOK, NODE_STARTS_WITHIN, Stage};
 use crate::clock;
+use crate::model::{when::of_rfc3339, words::Timestamp};
 
 /// The longest that anything in the story is waited for.
 const WAIT: Duration = Duration::from_secs(60);
@@ -84,11 +87,14 @@ impl Story<'_> {
         })
         .await?;
         timeline.event("the company's website answers");
+        self.until_both_work().await?;
+        timeline.event("a majority of the nodes finds the website and the fallback working");
         let primary = self
             .stage
             .primary
             .as_mut()
             .context("there is no website to break")?;
+        let (killed, began) = (clock::now(), clock::monotonic());
         primary.kill().await?;
         self.stage.primary = None;
         anyhow::ensure!(
@@ -96,8 +102,55 @@ impl Story<'_> {
             "the company's website survived being killed"
         );
         timeline.event("the company's website is killed, with its datacentre");
-        timeline.event(
-            "(switching DNS is not built yet: the customer comes by Lifeboat's own address)",
+        self.names_switch(timeline, names::FALLBACK, killed, began)
+            .await
+    }
+
+    /// Waits until the votes say that primary and fallback work, so that the switch has somewhere to go.
+    async fn until_both_work(&self) -> anyhow::Result<()> {
+        let node = self.stage.nodes.first().context("there is no node")?;
+        until("votes that both targets work", async || {
+            let service = node.service().await.unwrap_or_default();
+            let targets = service["targets"].as_array().cloned().unwrap_or_default();
+            targets.len() == 2 && targets.iter().all(|it| it["condition"] == "up")
+        })
+        .await
+    }
+
+    /// Waits until every living node answers the address, and tells how long each part of it took.
+    async fn names_switch(
+        &self,
+        timeline: &mut Timeline,
+        to: Ipv4Addr,
+        since: Timestamp,
+        began: tokio::time::Instant,
+    ) -> anyhow::Result<()> {
+        let living = || self.stage.nodes.iter().filter(|it| it.child.is_some());
+        for node in living() {
+            let what = format!("{} to answer {to}", node.name);
+            until(&what, async || {
+                names::answer(node.ports.dns).await == Some(to)
+            })
+            .await?;
+        }
+        let last = began.elapsed();
+        let node = living().next().context("no node lives")?;
+        let service = node.service().await?;
+        let after = |at: &Value| {
+            let at = of_rfc3339(at.as_str().unwrap_or_default());
+            Duration::from_millis(at.map_or(0, |it| it.ms_since(since)))
+        };
+        let switched = &service["history"][0];
+        let why = switched["why"].as_str().unwrap_or_default();
+        timeline.measured(&format!("the votes decide: {why}"), after(&switched["at"]));
+        timeline.measured(
+            &format!("the last node answers www.{} with {to}", names::ZONE),
+            last,
+        );
+        timeline.promise(
+            "P5",
+            "it switched by the verdict of a majority, and says why",
+            switched["by_verdict"] == true && !why.is_empty(),
         );
         Ok(())
     }
@@ -290,7 +343,9 @@ impl Story<'_> {
         .await?;
         self.stage.write_facts()?;
         timeline.measured("the company's website is back", began.elapsed());
-        Ok(())
+        let since = clock::now();
+        self.names_switch(timeline, names::PRIMARY, since, clock::monotonic())
+            .await
     }
 
     async fn nothing_was_lost_or_doubled(&mut self, timeline: &mut Timeline) -> anyhow::Result<()> {

@@ -14,7 +14,7 @@ use utoipa::{
 };
 
 use super::{
-    Desk, audit, conversations, members,
+    Desk, audit, conversations, dns, members,
     problem::{Problem, Words},
     site, status, tokens,
 };
@@ -121,6 +121,7 @@ fn table() -> Vec<Route> {
         tokens::routes(),
         site::routes(),
         conversations::routes(),
+        dns::routes(),
         audit::routes(),
     ]
     .into_iter()

@@ -14,8 +14,9 @@ use tokio::net::TcpListener;
 use super::calls::Calls;
 use crate::{
     cluster::{Cluster, health::RaftRole},
+    dns::Answers,
     letterbox::Letterbox,
-    model::{limits, outbox},
+    model::{failover::Answering, limits, outbox},
     tasks::{Outcome, Stop},
     telemetry::Metrics,
     web::counters::Counters,
@@ -38,6 +39,8 @@ pub struct Seen {
     pub letterbox: Letterbox,
     /// What the public's door counted.
     pub counters: Arc<Counters>,
+    /// What answers names, where this node does.
+    pub names: Option<Arc<Answers>>,
     /// Where the figures go.
     pub metrics: Metrics,
 }
@@ -106,6 +109,7 @@ impl Seen {
             .into_iter()
             .chain(self.messages())
             .chain(self.counters.figures())
+            .chain(self.names())
         {
             self.metrics.gauge(name, help).set(signed(value));
         }
@@ -182,6 +186,30 @@ impl Seen {
         ]
     }
 
+    /// How names are answered, and what services answer.
+    fn names(&self) -> Vec<Figure> {
+        let Some(names) = &self.names else {
+            return Vec::new();
+        };
+        let mut figures = names.counters.figures();
+        let (tables, state) = (names.tables.load(), self.cluster.state());
+        let services = state.failover.services.values();
+        let away = services.filter(|it| {
+            it.primary().map(|it| Answering::One(it.clone())) != Some(it.answering.clone())
+        });
+        figures.push((
+            "lifeboat_dns_zones",
+            "Zones that are answered.",
+            tables.len() as u64,
+        ));
+        figures.push((
+            "lifeboat_dns_services_away",
+            "Services that do not answer their primary.",
+            away.count() as u64,
+        ));
+        figures
+    }
+
     /// How messages and mail stand.
     fn messages(&self) -> Vec<Figure> {
         let (letters, state) = (self.letterbox.health(), self.cluster.state());
@@ -248,7 +276,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::{clock, cluster::stand_in::Majority};
+    use crate::{clock, cluster::tests::stand_in::Majority};
 
     #[tokio::test(start_paused = true)]
     async fn p10_silent_callers_of_the_metrics_do_not_keep_others_out() {
@@ -260,6 +288,7 @@ mod tests {
             cluster,
             letterbox,
             counters: Arc::default(),
+            names: None,
             metrics: Metrics::new(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

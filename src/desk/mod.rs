@@ -8,6 +8,7 @@ mod asking;
 mod audit;
 mod calls;
 mod conversations;
+mod dns;
 pub mod figures;
 mod members;
 mod problem;
@@ -59,7 +60,12 @@ pub struct DeskParts {
     pub started: Timestamp,
     /// The program's version.
     pub version: &'static str,
+    /// Requests of the last ten minutes that were passed on to a primary, by host name.
+    pub late: LateVisitors,
 }
+
+/// Says how many visitors still come late after a switch back; the public's door counts them.
+pub type LateVisitors = Arc<dyn Fn() -> Vec<(Arc<str>, u64)> + Send + Sync>;
 
 /// The API's state: the parts, and what limits its own work. Cheap to clone.
 #[derive(Clone)]

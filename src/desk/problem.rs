@@ -69,6 +69,31 @@ pub(super) struct Words {
     /// What is wanted there.
     #[serde(skip_serializing_if = "Option::is_none")]
     wanted: Option<String>,
+    /// All mistakes of a request that has several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    mistakes: Vec<Mistake>,
+}
+
+/// One mistake of several.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub(super) struct Mistake {
+    /// The field, or the file and line.
+    field: String,
+    /// What was found.
+    found: String,
+    /// What is wanted.
+    wanted: String,
+}
+
+impl Mistake {
+    /// A field that cannot be used. `found` must hold no secret.
+    pub(super) fn of(field: &str, found: &str, wanted: &str) -> Self {
+        Self {
+            field: field.to_owned(),
+            found: shortened(found),
+            wanted: wanted.to_owned(),
+        }
+    }
 }
 
 impl Problem {
@@ -82,7 +107,30 @@ impl Problem {
             field: None,
             found: None,
             wanted: None,
+            mistakes: Vec::new(),
         }))
+    }
+
+    /// Everything that is wrong with `what`, told at once. There is at least one mistake.
+    pub(super) fn mistaken(what: &str, mistakes: Vec<Mistake>) -> Self {
+        let mut problem = Self::new(
+            Kind::Invalid,
+            StatusCode::UNPROCESSABLE_ENTITY,
+            format!("{what} cannot be used"),
+        );
+        if let Some(first) = mistakes.first() {
+            problem.0.field = Some(first.field.clone());
+            problem.0.found = Some(first.found.clone());
+            problem.0.wanted = Some(first.wanted.clone());
+        }
+        let more = mistakes.len();
+        problem.0.detail = match mistakes.as_slice() {
+            [one] => format!("{}: found {}; wanted {}", one.field, one.found, one.wanted),
+            _ => format!("it has {more} mistakes"),
+        };
+        problem.0.advice = "put them right and ask again; nothing was changed".to_owned();
+        problem.0.mistakes = mistakes;
+        problem
     }
 
     fn because(mut self, detail: impl Into<String>, advice: impl Into<String>) -> Self {
@@ -153,7 +201,15 @@ impl Problem {
                 Self::new(Kind::Refused, StatusCode::CONFLICT, title)
                     .because(why, "choose other nodes, or repeat it with --force")
             }
+            Refusal::Unsound {
+                field,
+                found,
+                wanted,
+            } => Self::invalid(field, found, wanted),
+            Refusal::Stale { .. } => Self::new(Kind::Refused, StatusCode::CONFLICT, title)
+                .because(why, "look at what is there now, then ask again"),
             Refusal::NotFounded
+            | Refusal::InUse { .. }
             | Refusal::AlreadyFounded
             | Refusal::FormatNotReady { .. }
             | Refusal::TooLarge { .. }

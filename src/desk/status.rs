@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::{
     Desk,
     api::Route,
-    conversations,
+    conversations, dns as names,
     members::{self, Member},
 };
 use crate::{
@@ -53,6 +53,10 @@ pub(super) struct Status {
     disk: Disk,
     /// Conversations with customers.
     conversations: Conversations,
+    /// Zones, and services with what they answer.
+    names: names::Brief,
+    /// Who still comes here after a switch back.
+    late_visitors: Vec<Late>,
     /// What somebody should look at, in words.
     alarms: Vec<String>,
 }
@@ -184,6 +188,15 @@ struct Conversations {
     quarantined: u64,
 }
 
+/// Visitors who still reach this node under a name that answers elsewhere again.
+#[derive(Serialize, ToSchema)]
+struct Late {
+    /// The host name.
+    name: String,
+    /// Requests of the last ten minutes, passed on to the primary or shown the fallback.
+    requests: u64,
+}
+
 /// Whether the node can serve, and whether it can decide.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Ready {
@@ -247,6 +260,8 @@ async fn status(Shared(desk): Shared<Desk>) -> Json<Status> {
             poisoned: health.disk.poisoned.clone(),
         },
         conversations: count(&state),
+        names: names::brief(&state),
+        late_visitors: late_visitors(&desk),
         alarms: alarms(&state, &health, &desk.letterbox.health()),
     })
 }
@@ -371,6 +386,14 @@ fn files(state: &State, own: NodeId) -> Files {
     }
 }
 
+fn late_visitors(desk: &Desk) -> Vec<Late> {
+    let late = |(name, requests): (std::sync::Arc<str>, u64)| Late {
+        name: name.to_string(),
+        requests,
+    };
+    (desk.late)().into_iter().map(late).collect()
+}
+
 fn count(state: &State) -> Conversations {
     let mut count = Conversations {
         open: 0,
@@ -446,6 +469,7 @@ fn alarms(state: &State, health: &Health, letters: &BoxHealth) -> Vec<String> {
             state.outbox_overflow
         ));
     }
+    alarms.extend(names::alarms(state));
     alarms
 }
 

@@ -1,6 +1,13 @@
 //! Is the state consistent with itself? Asked by tests, of every snapshot, and by `lifeboat check`.
 
-use super::{State, command::FORMAT, limits};
+use super::{
+    State,
+    command::FORMAT,
+    dns::{Zone, serial_after},
+    domain::DomainName,
+    failover::Switchable,
+    limits,
+};
 
 impl State {
     /// Says everything about the state that contradicts itself. Empty when all is well.
@@ -12,6 +19,8 @@ impl State {
         self.check_outbox(&mut wrong);
         self.check_sites(&mut wrong);
         self.check_answers(&mut wrong);
+        self.check_zones(&mut wrong);
+        self.check_services(&mut wrong);
         if !self.audit.verifies() {
             wrong.push("audit: the lines do not lead to the head of the chain".to_owned());
         }
@@ -132,6 +141,104 @@ impl State {
                 "answers: {} wait to expire",
                 self.answers_expiring.len()
             ));
+        }
+    }
+
+    fn check_zones(&self, wrong: &mut Vec<String>) {
+        for (name, zone) in &self.dns.zones {
+            let waits = self.dns.waiting.contains(name);
+            if waits != zone.wanted.is_some() {
+                wrong.push(format!("zone {name}: is listed as waiting wrongly"));
+            }
+            for edition in zone.contents() {
+                let blob = self.blobs.get(&edition.part.blob);
+                if blob.is_none_or(|it| it.released.is_some()) {
+                    let generation = edition.generation;
+                    wrong.push(format!("zone {name}: content {generation} is not kept"));
+                }
+            }
+            let serials: Vec<u32> = zone
+                .kept
+                .iter()
+                .chain(&zone.live)
+                .map(|it| it.serial)
+                .collect();
+            if serials.windows(2).any(|it| !serial_after(it[1], it[0])) {
+                wrong.push(format!("zone {name}: its serial went back: {serials:?}"));
+            }
+            check_over(name, zone, wrong);
+        }
+        if let Some(name) = self
+            .dns
+            .waiting
+            .iter()
+            .find(|it| !self.dns.zones.contains_key(*it))
+        {
+            wrong.push(format!("zone {name}: waits but is not there"));
+        }
+    }
+
+    fn check_services(&self, wrong: &mut Vec<String>) {
+        for (name, service) in &self.failover.services {
+            let pinned = service.pin_at(self.now).map(|it| &it.to);
+            for answering in [Some(&service.answering), pinned].into_iter().flatten() {
+                if !service.can_answer(answering) {
+                    wrong.push(format!("service {name}: cannot answer {answering}"));
+                }
+            }
+            if pinned.is_some_and(|it| *it != service.answering) {
+                wrong.push(format!("service {name}: does not answer what is pinned"));
+            }
+            self.check_laid(service, wrong);
+        }
+        for ((service, target), _) in &self.health.votes {
+            let known = self.failover.services.get(service);
+            if known.is_none_or(|it| !it.targets.contains_key(target)) {
+                wrong.push(format!(
+                    "votes: on {target} of {service}, which is not there"
+                ));
+            }
+        }
+    }
+
+    /// What a service answers is what its zones answer (P4).
+    fn check_laid(&self, service: &Switchable, wrong: &mut Vec<String>) {
+        let records = service.records(&service.answering);
+        if records.is_empty() {
+            wrong.push(format!("service {}: answers nothing", service.name));
+        }
+        for set in records {
+            let Some((apex, zone)) = self.dns.zone_of(&set.name) else {
+                wrong.push(format!(
+                    "service {}: {} is in no zone",
+                    service.name, set.name
+                ));
+                continue;
+            };
+            let Some(live) = &zone.live else {
+                continue;
+            };
+            if live.over.get(&(set.name.clone(), set.rtype)) != Some(&set) {
+                wrong.push(format!(
+                    "service {}: the zone {apex} does not answer {} {} as it should",
+                    service.name, set.name, set.rtype
+                ));
+            }
+        }
+    }
+}
+
+fn check_over(name: &DomainName, zone: &Zone, wrong: &mut Vec<String>) {
+    for published in zone.kept.iter().chain(&zone.live) {
+        for ((owner, rtype), set) in &published.over {
+            if set.rdata.is_empty() || set.name != *owner || set.rtype != *rtype {
+                wrong.push(format!(
+                    "zone {name}: {owner} {rtype} is empty or misplaced"
+                ));
+            }
+            if !owner.is_within(name) {
+                wrong.push(format!("zone {name}: {owner} is laid over the wrong zone"));
+            }
         }
     }
 }

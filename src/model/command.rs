@@ -2,10 +2,15 @@
 //!
 //! New variants go to the end (the position is part of the stored bytes) and state the format that introduced them.
 
+use imbl::OrdMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
     conversation::Door,
+    dns::{TsigAlgorithm, ZoneSettings, publish::ZonePart},
+    domain::DomainName,
+    failover::{Policy, Target},
+    health::Ballot,
     nodes::{CaRecord, NodeFacts, Profile, Role},
     outbox::{ItemId, Outcome},
     site::SiteVersion,
@@ -294,6 +299,128 @@ pub enum Command {
         /// The change, in words.
         change: Note,
     },
+    /// A node says what it thinks of the targets it watches: what changed at once, everything every 20 s.
+    Vote {
+        /// The node, which must be the one that asks.
+        node: NodeId,
+        /// Which start of it.
+        incarnation: u64,
+        /// Counts up within that start; what comes late is refused.
+        round: u64,
+        /// Its opinions.
+        ballots: Vec<Ballot>,
+    },
+    /// Asks what the verdict on a service is, and does what it says; refused when it says nothing.
+    Judge {
+        /// The service.
+        service: Label,
+    },
+    /// Makes a service, or makes it anew.
+    ApplyService {
+        /// The service.
+        service: Label,
+        /// What its names can answer.
+        targets: OrdMap<Label, Target>,
+        /// When and how it switches.
+        policy: Policy,
+        /// Its generation that this was made against; 0 when there was no such service.
+        against: u64,
+    },
+    /// Takes a service away; its names go on answering what they answered.
+    RemoveService {
+        /// The service.
+        service: Label,
+        /// Its generation that this was made against.
+        against: u64,
+    },
+    /// Sets a person's choice of what a service answers.
+    PinService {
+        /// The service.
+        service: Label,
+        /// The target.
+        target: Label,
+        /// Why.
+        reason: Note,
+        /// For how long, in milliseconds from the entry's time.
+        ttl_ms: u64,
+        /// Its generation that this was made against.
+        against: u64,
+    },
+    /// Ends a person's choice.
+    UnpinService {
+        /// The service.
+        service: Label,
+        /// Its generation that this was made against.
+        against: u64,
+    },
+    /// Takes the last change of what a service answers back.
+    UndoSwitch {
+        /// The service.
+        service: Label,
+        /// Its generation that this was made against.
+        against: u64,
+    },
+    /// Lets nothing switch by verdict for a while.
+    FreezeSwitching {
+        /// Why.
+        reason: Note,
+        /// For how long, in milliseconds from the entry's time.
+        ttl_ms: u64,
+    },
+    /// Ends that.
+    ThawSwitching,
+    /// Lets services switch by verdict again after a restore or a recovery.
+    ReleaseSwitching,
+    /// Makes contents of zones the wanted ones; each goes live when a majority of voters holds the blob.
+    PublishZones {
+        /// The blob that all of them are in.
+        blob: BlobHash,
+        /// Its bytes.
+        size: u64,
+        /// The zones.
+        zones: Vec<ZonePart>,
+        /// Why, in the publisher's words.
+        note: Note,
+    },
+    /// Makes an earlier content of a zone the wanted one.
+    RollbackZone {
+        /// The zone.
+        zone: DomainName,
+        /// The generation of that content.
+        edition: u64,
+        /// The zone's generation that this was made against.
+        against: u64,
+    },
+    /// Changes where a zone comes from and who gets it.
+    SetZone {
+        /// The zone.
+        zone: DomainName,
+        /// The new settings.
+        settings: ZoneSettings,
+        /// The zone's generation that this was made against; 0 when there was no such zone.
+        against: u64,
+    },
+    /// Takes a zone away for good.
+    RemoveZone {
+        /// The zone.
+        zone: DomainName,
+        /// Its generation that this was made against.
+        against: u64,
+    },
+    /// Makes a key for transfers, or another secret for it.
+    SetTsigKey {
+        /// Its name.
+        key: DomainName,
+        /// How it signs.
+        algorithm: TsigAlgorithm,
+        /// The secret.
+        secret: Sealed,
+    },
+    /// Takes such a key away.
+    RemoveTsigKey {
+        /// Its name.
+        key: DomainName,
+    },
 }
 
 impl Command {
@@ -325,6 +452,22 @@ impl Command {
             Self::BoxOpened { .. } => "box-opened",
             Self::SetRole { .. } => "set-role",
             Self::ChangeMembers { .. } => "change-members",
+            Self::Vote { .. } => "vote",
+            Self::Judge { .. } => "judge",
+            Self::ApplyService { .. } => "apply-service",
+            Self::RemoveService { .. } => "remove-service",
+            Self::PinService { .. } => "pin-service",
+            Self::UnpinService { .. } => "unpin-service",
+            Self::UndoSwitch { .. } => "undo-switch",
+            Self::FreezeSwitching { .. } => "freeze-switching",
+            Self::ThawSwitching => "thaw-switching",
+            Self::ReleaseSwitching => "release-switching",
+            Self::PublishZones { .. } => "publish-zones",
+            Self::RollbackZone { .. } => "rollback-zone",
+            Self::SetZone { .. } => "set-zone",
+            Self::RemoveZone { .. } => "remove-zone",
+            Self::SetTsigKey { .. } => "set-tsig-key",
+            Self::RemoveTsigKey { .. } => "remove-tsig-key",
         }
     }
 
@@ -350,7 +493,23 @@ impl Command {
             | Self::SettleItem { .. }
             | Self::BoxOpened { .. }
             | Self::SetRole { .. }
-            | Self::ChangeMembers { .. } => None,
+            | Self::ChangeMembers { .. }
+            | Self::Vote { .. }
+            | Self::Judge { .. }
+            | Self::ApplyService { .. }
+            | Self::RemoveService { .. }
+            | Self::PinService { .. }
+            | Self::UnpinService { .. }
+            | Self::UndoSwitch { .. }
+            | Self::FreezeSwitching { .. }
+            | Self::ThawSwitching
+            | Self::ReleaseSwitching
+            | Self::PublishZones { .. }
+            | Self::RollbackZone { .. }
+            | Self::SetZone { .. }
+            | Self::RemoveZone { .. }
+            | Self::SetTsigKey { .. }
+            | Self::RemoveTsigKey { .. } => None,
         }
     }
 
@@ -364,7 +523,8 @@ impl Command {
             Self::ReportNode { node, .. }
             | Self::ForgetNode { node }
             | Self::BoxOpened { node, .. }
-            | Self::SetRole { node, .. } => node.to_string(),
+            | Self::SetRole { node, .. }
+            | Self::Vote { node, .. } => node.to_string(),
             Self::SetProfile { profile } => profile.name().to_owned(),
             Self::PublishSite { bundle: hash, .. }
             | Self::BlobHeld { hash, .. }
@@ -376,6 +536,27 @@ impl Command {
             | Self::ReleaseConversation { conversation } => conversation.to_string(),
             Self::LeaseItem { item, .. } | Self::SettleItem { item, .. } => item.to_string(),
             Self::ChangeMembers { change } => change.as_str().to_owned(),
+            Self::Judge { service }
+            | Self::ApplyService { service, .. }
+            | Self::RemoveService { service, .. }
+            | Self::UnpinService { service, .. }
+            | Self::UndoSwitch { service, .. } => service.to_string(),
+            Self::PinService {
+                service,
+                target,
+                reason,
+                ..
+            } => format!("{service} to {target}: {}", reason.as_str()),
+            Self::FreezeSwitching { reason, .. } => reason.as_str().to_owned(),
+            Self::ThawSwitching | Self::ReleaseSwitching => "all services".to_owned(),
+            Self::PublishZones { zones, .. } => match zones.as_slice() {
+                [one] => one.zone.to_string(),
+                several => format!("{} zones", several.len()),
+            },
+            Self::RollbackZone { zone, .. }
+            | Self::SetZone { zone, .. }
+            | Self::RemoveZone { zone, .. } => zone.to_string(),
+            Self::SetTsigKey { key, .. } | Self::RemoveTsigKey { key } => key.to_string(),
         }
     }
 }

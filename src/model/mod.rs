@@ -11,7 +11,10 @@ pub mod boxes;
 pub mod check;
 pub mod command;
 pub mod conversation;
+pub mod dns;
 pub mod domain;
+pub mod failover;
+pub mod health;
 pub mod limits;
 pub mod nodes;
 pub mod outbox;
@@ -30,6 +33,10 @@ pub use refusal::Refusal;
 use audit::Audit;
 use boxes::BoxMark;
 use conversation::Conversation;
+use dns::Dns;
+use dns::publish::Giver;
+use failover::{Failover, change, change::Deed};
+use health::Health;
 use nodes::{ClusterFacts, JoinToken, Node};
 use outbox::{Item, ItemId};
 use site::{Blob, SiteVersion, Sites};
@@ -78,6 +85,12 @@ pub struct State {
     pub answers_expiring: OrdSet<(Timestamp, ClientId)>,
     /// The record of operator actions.
     pub audit: Audit,
+    /// What nodes think of the targets they watch.
+    pub health: Health,
+    /// Services whose names can point at different targets.
+    pub failover: Failover,
+    /// Zones and the keys of their transfers.
+    pub dns: Dns,
 }
 
 impl State {
@@ -118,6 +131,7 @@ impl State {
         self.voters = voters;
         self.learners = learners;
         site::go_live(self);
+        dns::go_live(self, index);
         site::sweep(self);
     }
 
@@ -230,7 +244,11 @@ impl State {
                 hash,
                 node,
                 incarnation,
-            } => site::held(self, *hash, *node, *incarnation),
+            } => {
+                let reply = site::held(self, *hash, *node, *incarnation)?;
+                dns::go_live(self, index);
+                Ok(reply)
+            }
             Command::BlobDropped { hash, node } => site::dropped(self, *hash, *node),
             Command::OpenConversation { .. } => conversation::open(self, entry),
             Command::AddMessage {
@@ -254,6 +272,116 @@ impl State {
             Command::SetRole { node, role } => nodes::set_role(self, *node, *role),
             // Raft changes its members itself; that somebody asked for it is what the record needs.
             Command::ChangeMembers { .. } => Ok(Reply::Done),
+            Command::Vote {
+                node,
+                incarnation,
+                round,
+                ballots,
+            } => {
+                health::allowed(&proposal.actor, *node)?;
+                let concerned = health::vote(self, *node, (*incarnation, *round), ballots)?;
+                for service in &concerned {
+                    change::heard(self, index, service);
+                }
+                Ok(Reply::Done)
+            }
+            Command::Judge { .. }
+            | Command::ApplyService { .. }
+            | Command::RemoveService { .. }
+            | Command::PinService { .. }
+            | Command::UnpinService { .. }
+            | Command::UndoSwitch { .. }
+            | Command::FreezeSwitching { .. }
+            | Command::ThawSwitching
+            | Command::ReleaseSwitching => self.change_services(entry),
+            Command::PublishZones { .. }
+            | Command::RollbackZone { .. }
+            | Command::SetZone { .. }
+            | Command::RemoveZone { .. }
+            | Command::SetTsigKey { .. }
+            | Command::RemoveTsigKey { .. } => self.change_zones(entry),
+        }
+    }
+
+    fn change_services(&mut self, entry: &Entry<'_>) -> Result<Reply, Refusal> {
+        let proposal = &entry.stamped.proposal;
+        let deed = Deed {
+            index: entry.index,
+            by: proposal.actor.spoken(),
+        };
+        match &proposal.command {
+            Command::Judge { service } => change::judge(self, entry.index, service),
+            Command::ApplyService {
+                service,
+                targets,
+                policy,
+                against,
+            } => change::apply_service(self, &deed, service, (targets, policy), *against),
+            Command::RemoveService { service, against } => {
+                change::remove_service(self, service, *against)
+            }
+            Command::PinService {
+                service,
+                target,
+                reason,
+                ttl_ms,
+                against,
+            } => change::pin(self, &deed, service, (target, reason, *ttl_ms), *against),
+            Command::UnpinService { service, against } => {
+                change::unpin(self, &deed, service, *against)
+            }
+            Command::UndoSwitch { service, against } => {
+                change::undo(self, &deed, service, *against)
+            }
+            Command::FreezeSwitching { reason, ttl_ms } => {
+                change::freeze(self, deed.by, reason, *ttl_ms)
+            }
+            Command::ThawSwitching => change::thaw(self),
+            Command::ReleaseSwitching => change::release(self),
+            _ => Err(Refusal::Internal),
+        }
+    }
+
+    fn change_zones(&mut self, entry: &Entry<'_>) -> Result<Reply, Refusal> {
+        let proposal = &entry.stamped.proposal;
+        let by = proposal.actor.spoken();
+        match &proposal.command {
+            Command::PublishZones {
+                blob,
+                size,
+                zones,
+                note,
+            } => {
+                let giver = match proposal.actor {
+                    Actor::Node(_) => Giver::Node,
+                    _ => Giver::Person,
+                };
+                dns::publish(
+                    self,
+                    entry.index,
+                    (by, giver),
+                    (*blob, *size),
+                    (zones, note),
+                )
+            }
+            Command::RollbackZone {
+                zone,
+                edition,
+                against,
+            } => dns::roll_back(self, entry.index, by, (zone, *edition, *against)),
+            Command::SetZone {
+                zone,
+                settings,
+                against,
+            } => dns::set_zone(self, entry.index, zone, settings, *against),
+            Command::RemoveZone { zone, against } => dns::remove(self, zone, *against),
+            Command::SetTsigKey {
+                key,
+                algorithm,
+                secret,
+            } => dns::set_key(self, key, *algorithm, secret),
+            Command::RemoveTsigKey { key } => dns::remove_key(self, key),
+            _ => Err(Refusal::Internal),
         }
     }
 
@@ -263,6 +391,10 @@ impl State {
             proposal.command,
             Command::OpenConversation { .. } | Command::AddMessage { .. }
         );
+        // Votes are many, and a repeat of one is refused by its round.
+        if matches!(proposal.command, Command::Vote { .. }) {
+            return;
+        }
         self.answers.insert(proposal.id, reply.clone());
         if !lasting {
             self.answers_expiring

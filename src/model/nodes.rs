@@ -4,7 +4,7 @@ use imbl::OrdSet;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Refusal, Reply, State, limits, site,
+    Refusal, Reply, State, health, limits, site,
     words::{ClusterId, KeyedHash, Label, NodeId, Note, Sealed, Timestamp, TokenId},
 };
 
@@ -138,6 +138,7 @@ pub(super) fn found(
     if state.cluster.is_some() {
         return Err(Refusal::AlreadyFounded);
     }
+    state.failover.released = facts.generation;
     state.cluster = Some(facts);
     state.nodes.insert(
         NodeId::FOUNDER,
@@ -283,6 +284,7 @@ pub(super) fn forget(state: &mut State, id: NodeId) -> Result<Reply, Refusal> {
     for mark in marks {
         state.boxes.remove(&mark);
     }
+    health::forget_node(state, id);
     site::sweep(state);
     Ok(Reply::Done)
 }

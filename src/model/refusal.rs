@@ -119,6 +119,36 @@ pub enum Refusal {
         /// The bound.
         most: u64,
     },
+    /// A field holds what it may not.
+    #[error("{field} is {found}; wanted {wanted}")]
+    Unsound {
+        /// The field.
+        field: String,
+        /// What it holds.
+        found: String,
+        /// What it may hold.
+        wanted: String,
+    },
+    /// It was made against something that has changed since.
+    #[error(
+        "{what} has changed since this was made (made against {against}, it is at {found} now); look again"
+    )]
+    Stale {
+        /// What has changed.
+        what: String,
+        /// The generation that the change was made against.
+        against: u64,
+        /// The generation that there is.
+        found: u64,
+    },
+    /// Something else needs it.
+    #[error("{what} is still used by {by}")]
+    InUse {
+        /// What is used.
+        what: String,
+        /// By what.
+        by: String,
+    },
 }
 
 impl Refusal {
@@ -126,6 +156,19 @@ impl Refusal {
     pub fn unknown(what: &str) -> Self {
         Self::Unknown {
             what: what.to_owned(),
+        }
+    }
+
+    /// A refusal of one field's value.
+    pub fn unsound(
+        field: impl Into<String>,
+        found: impl Into<String>,
+        wanted: impl Into<String>,
+    ) -> Self {
+        Self::Unsound {
+            field: field.into(),
+            found: found.into(),
+            wanted: wanted.into(),
         }
     }
 

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use imbl::OrdMap;
+use imbl::{OrdMap, OrdSet};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -75,21 +75,7 @@ pub(super) fn publish(
     (bundle, size, files): (BlobHash, u64, u32),
     note: &Note,
 ) -> Result<Reply, Refusal> {
-    if !state.blobs.contains_key(&bundle) && state.blobs.len() >= limits::BLOBS_MAX {
-        return Err(Refusal::TooMany {
-            what: "blobs".to_owned(),
-            most: limits::BLOBS_MAX as u64,
-        });
-    }
-    let blob = state.blobs.entry(bundle).or_insert_with(|| Blob {
-        size,
-        holders: OrdMap::new(),
-        released: None,
-    });
-    if blob.released.take().is_some() {
-        // Some may have deleted it by now and not been able to say so; whoever still has it says it again.
-        blob.holders = OrdMap::new();
-    }
+    want(state, bundle, size)?;
     let at = state.now;
     state.sites.versions.insert(
         version,
@@ -106,6 +92,39 @@ pub(super) fn publish(
     go_live(state);
     forget_old(state);
     Ok(Reply::Wanted(version))
+}
+
+/// Lets the nodes keep a blob.
+pub(super) fn want(state: &mut State, hash: BlobHash, size: u64) -> Result<(), Refusal> {
+    if !state.blobs.contains_key(&hash) && state.blobs.len() >= limits::BLOBS_MAX {
+        return Err(Refusal::TooMany {
+            what: "blobs".to_owned(),
+            most: limits::BLOBS_MAX as u64,
+        });
+    }
+    let blob = state.blobs.entry(hash).or_insert_with(|| Blob {
+        size,
+        holders: OrdMap::new(),
+        released: None,
+    });
+    if blob.released.take().is_some() {
+        // Some may have deleted it by now and not been able to say so; whoever still has it says it again.
+        blob.holders = OrdMap::new();
+    }
+    Ok(())
+}
+
+/// Whether a majority of voters holds the blob.
+pub(super) fn held_by_majority(state: &State, hash: &BlobHash) -> bool {
+    let Some(blob) = state.blobs.get(hash) else {
+        return false;
+    };
+    let holding = state
+        .voters
+        .iter()
+        .filter(|it| blob.holders.contains_key(*it))
+        .count();
+    holding * 2 > state.voters.len()
 }
 
 pub(super) fn roll_back(state: &mut State, version: SiteVersion) -> Result<Reply, Refusal> {
@@ -149,15 +168,7 @@ pub(super) fn go_live(state: &mut State) {
     let Some(site) = state.sites.versions.get(&wanted) else {
         return;
     };
-    let Some(blob) = state.blobs.get(&site.bundle) else {
-        return;
-    };
-    let holding = state
-        .voters
-        .iter()
-        .filter(|it| blob.holders.contains_key(*it))
-        .count();
-    if holding * 2 > state.voters.len() {
+    if held_by_majority(state, &site.bundle) {
         state.sites.live = Some(wanted);
     }
 }
@@ -191,7 +202,7 @@ pub(super) fn sweep(state: &mut State) {
     }
 }
 
-/// Keeps the newest versions, the wanted and the live one; releases blobs that nothing refers to any more.
+/// Keeps the newest versions, the wanted and the live one.
 fn forget_old(state: &mut State) {
     let surplus = state
         .sites
@@ -210,11 +221,17 @@ fn forget_old(state: &mut State) {
     for version in old {
         state.sites.versions.remove(&version);
     }
-    let referred: Vec<BlobHash> = state.sites.versions.values().map(|it| it.bundle).collect();
+    release_unreferred(state);
+}
+
+/// Releases the blobs that neither a version of the website nor a zone refers to any more.
+pub(super) fn release_unreferred(state: &mut State) {
+    let bundles = state.sites.versions.values().map(|it| it.bundle);
+    let referred: OrdSet<BlobHash> = bundles.chain(state.dns.blobs()).collect();
     let unreferred: Vec<BlobHash> = state
         .blobs
         .iter()
-        .filter(|(hash, it)| it.released.is_none() && !referred.contains(hash))
+        .filter(|(hash, it)| it.released.is_none() && !referred.contains(*hash))
         .map(|(hash, _)| *hash)
         .collect();
     let now = state.now;

@@ -33,6 +33,34 @@ pub fn of_rfc3339(text: &str) -> Option<Timestamp> {
     (rfc3339(at) == text).then_some(at)
 }
 
+/// Units of a time span, longest first, with their milliseconds.
+const UNITS: [(&str, u64); 5] = [
+    ("d", DAY_MS),
+    ("h", 3_600_000),
+    ("m", 60_000),
+    ("s", 1_000),
+    ("ms", 1),
+];
+
+/// Reads a time span as people write it, such as `500ms`, `30s`, `10m`, `4h` or `2d`, in milliseconds.
+pub fn span_ms(text: &str) -> Option<u64> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let (_, ms) = UNITS.iter().find(|(name, _)| *name == unit.trim())?;
+    number.parse::<u64>().ok()?.checked_mul(*ms)
+}
+
+/// A time span as [`span_ms`] reads it, in the longest unit that it is whole in.
+pub fn spoken_span(ms: u64) -> String {
+    let unit = UNITS
+        .iter()
+        .find(|(_, it)| ms >= *it && ms.is_multiple_of(*it));
+    unit.map_or_else(
+        || "0s".to_owned(),
+        |(name, it)| format!("{}{name}", ms / it),
+    )
+}
+
 /// Year, month and day of a day counted from 1970 (Howard Hinnant's `civil_from_days`, for days not before it).
 fn date_of(days: u64) -> (u64, u64, u64) {
     let shifted = days + 719_468;
@@ -102,8 +130,14 @@ mod tests {
         }
 
         #[test]
+        fn every_span_comes_back(ms: u64) {
+            prop_assert_eq!(span_ms(&spoken_span(ms)), Some(ms));
+        }
+
+        #[test]
         fn no_text_panics(text in "\\PC{0,30}") {
             let _ = of_rfc3339(&text);
+            let _ = span_ms(&text);
         }
     }
 }

@@ -4,6 +4,7 @@
 //! another. What can fail without ending the node is logged and shown in its status; only a node whose letterbox or
 //! public sockets cannot be opened does not start.
 
+mod dns;
 mod founding;
 mod part;
 mod place;
@@ -25,14 +26,17 @@ use crate::{
     clock,
     cluster::{Cluster, MemberChange, health::RaftRole},
     config::Config,
-    desk::{self, DeskParts, figures},
+    desk::{self, DeskParts, LateVisitors, figures},
+    dns::Answers,
     letterbox::{self, Letterbox},
     mail::out::{self as mail_out},
     model::words::Timestamp,
+    probe::Probes,
     seal::{KeyError, Keyring},
     tasks::{Outcome, Stop, Tasks},
     telemetry::Metrics,
     tls::public::{CertificateSet, PublicTlsError, Reload, server_config},
+    tls::watching,
     web,
 };
 
@@ -161,12 +165,22 @@ pub fn run(config: &Config, metrics: Metrics, until: UntilStopped) -> Result<(),
 
     let open = runtimes.people.block_on(node.open_to_the_public())?;
     node.start_background(&mut tasks, &runtimes, incarnation, &open)?;
-    let counters = open.counters.clone();
+    let names = node.start_names(&mut tasks, &runtimes, &open)?;
+    node.start_watching(&mut tasks, &runtimes, incarnation, &metrics);
+    let (counters, front) = (open.counters.clone(), open.front.clone());
+    let late: LateVisitors = Arc::new(move || front.passing.late());
     tasks.start(runtimes.people.handle(), "public", move |stop| async move {
         web::serve(open.front, open.sockets, open.tls, open.bounds, stop).await;
         Outcome::Ok(())
     });
-    node.start_console(&mut tasks, &runtimes, started, counters, metrics);
+    node.start_console(
+        &mut tasks,
+        &runtimes,
+        started,
+        (counters, names),
+        metrics,
+        late,
+    );
 
     tracing::info!(node = %cluster.id(), name = %config.node.name, "started");
     runtimes
@@ -278,6 +292,7 @@ impl Node<'_> {
             public,
             is_ours: web::public::is_ours,
             checks: figures::checks(self.cluster.clone(), self.letterbox.clone()),
+            passing: self.passing(),
             challenge: Arc::new(|_| None),
             https_port: web.https_port,
             body_bytes: crate::model::limits::REQUEST_BODY_BYTES,
@@ -303,14 +318,31 @@ impl Node<'_> {
         })
     }
 
+    /// Who comes late after a switch back is passed on to where the agreed state says that the primary is.
+    fn passing(&self) -> web::Passing {
+        let tls = match watching::passing(self.config.probe.tls_ca_file.as_deref()) {
+            Ok(tls) => tls,
+            Err(error) => {
+                tracing::error!(reason = %chain(&error), "late visitors are passed on to primaries that the public authorities vouch for, and to no others");
+                watching::passing_to_public()
+            }
+        };
+        let cluster = self.cluster.clone();
+        let window_ms = self.config.web.pass_on_hours * 3_600_000;
+        let home =
+            move |name: &str| web::home::addresses(&cluster.state(), name, clock::now(), window_ms);
+        web::Passing::new(Arc::new(home), tls)
+    }
+
     /// Starts the API and the figures. Neither keeps a node from serving the public.
     fn start_console(
         &self,
         tasks: &mut Tasks,
         runtimes: &Runtimes,
         started: Timestamp,
-        counters: Arc<web::counters::Counters>,
+        (counters, names): (Arc<web::counters::Counters>, Option<Arc<Answers>>),
         metrics: Metrics,
+        late: LateVisitors,
     ) {
         let desk = DeskParts {
             cluster: self.cluster.clone(),
@@ -320,6 +352,7 @@ impl Node<'_> {
             node: self.config.node.clone(),
             started,
             version: env!("CARGO_PKG_VERSION"),
+            late,
         };
         let (console, socket) = (runtimes.console.handle(), self.config.node.socket.clone());
         tasks.start(console, "console", move |stop| async move {
@@ -329,6 +362,7 @@ impl Node<'_> {
             cluster: self.cluster.clone(),
             letterbox: self.letterbox.clone(),
             counters,
+            names,
             metrics,
         };
         let address = self.config.telemetry.metrics_listen;
@@ -372,6 +406,26 @@ impl Node<'_> {
         );
         tasks.keep(background, "report", move |stop| report.clone().run(stop));
         self.start_mail(tasks, runtimes)
+    }
+
+    /// Watches the targets of the services that the cluster has agreed on, and votes. A node that cannot tell a good
+    /// certificate from a bad one says nothing rather than that a target is down.
+    fn start_watching(
+        &self,
+        tasks: &mut Tasks,
+        runtimes: &Runtimes,
+        incarnation: u64,
+        metrics: &Metrics,
+    ) {
+        let config = &self.config.probe;
+        match Probes::new(self.cluster.clone(), config, incarnation, metrics) {
+            Ok(probes) => tasks.keep(runtimes.background.handle(), "probes", move |stop| {
+                probes.clone().run(stop)
+            }),
+            Err(error) => {
+                tracing::error!(reason = %chain(&error), "nothing is watched from this node");
+            }
+        }
     }
 
     fn start_mail(&self, tasks: &mut Tasks, runtimes: &Runtimes) -> Result<(), RunError> {

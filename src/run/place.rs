@@ -287,6 +287,11 @@ impl Place {
         self.folder.join("last-good-site")
     }
 
+    /// What each zone answered last: what it answers when the state cannot be read.
+    pub fn last_good_zones(&self) -> PathBuf {
+        self.folder.join("last-good-zones")
+    }
+
     /// Held messages that were mailed while alone.
     pub fn held_told(&self) -> PathBuf {
         self.folder.join("held-told")

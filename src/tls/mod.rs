@@ -11,3 +11,4 @@ pub mod pki;
 pub mod public;
 pub mod ticket;
 pub mod token;
+pub mod watching;

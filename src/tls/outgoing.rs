@@ -70,7 +70,7 @@ pub fn connector(file: Option<&Path>) -> Result<TlsConnector, OutgoingError> {
     Ok(Arc::new(config).into())
 }
 
-fn authorities(path: &Path) -> Result<RootCertStore, OutgoingError> {
+pub(super) fn authorities(path: &Path) -> Result<RootCertStore, OutgoingError> {
     let path_buf = || path.to_owned();
     let text = read_at_most(path, PEM_BYTES_MAX).map_err(|source| OutgoingError::Read {
         path: path_buf(),

@@ -350,12 +350,32 @@ pub fn server_config(
     ticket_secret: &[u8; 32],
     now: Now,
 ) -> Result<Arc<ServerConfig>, PublicTlsError> {
+    config_for(&[b"h2", b"http/1.1"], certificates, ticket_secret, now)
+}
+
+/// The settings of the listener for DNS over TLS (RFC 7858): the same certificates for another protocol.
+///
+/// `ticket_secret` is the same on all nodes and another than the one for HTTPS.
+pub fn dot_config(
+    certificates: Arc<CertificateSet>,
+    ticket_secret: &[u8; 32],
+    now: Now,
+) -> Result<Arc<ServerConfig>, PublicTlsError> {
+    config_for(&[b"dot"], certificates, ticket_secret, now)
+}
+
+fn config_for(
+    protocols: &[&[u8]],
+    certificates: Arc<CertificateSet>,
+    ticket_secret: &[u8; 32],
+    now: Now,
+) -> Result<Arc<ServerConfig>, PublicTlsError> {
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
         .map_err(PublicTlsError::Tls)?
         .with_no_client_auth()
         .with_cert_resolver(certificates);
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = protocols.iter().map(|it| it.to_vec()).collect();
     config.ticketer = Arc::new(SharedTickets::new(ticket_secret, now));
     // One ticket is enough: ours may be used more than once, and each costs bytes in every handshake.
     config.send_tls13_tickets = 1;

@@ -155,6 +155,8 @@ enum Ended<E> {
     Watch(End),
     /// The node stops.
     Stopping,
+    /// The visitor is better off with a new one.
+    Leaving,
 }
 
 /// Runs a connection until it ends, by itself or for a reason.
@@ -165,7 +167,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut connection = pin!(connection);
-    let mut watch = pin!(Watch::new(vitals, shared.patience));
+    let mut watch = pin!(Watch::new(vitals.clone(), shared.patience));
     let mut stopping = pin!(shared.stopping.cancelled());
     let mut says_goodbye = false;
     loop {
@@ -178,6 +180,9 @@ where
             }
             if says_goodbye {
                 return Poll::Pending;
+            }
+            if vitals.is_leaving() {
+                return Poll::Ready(Ended::Leaving);
             }
             stopping.as_mut().poll(cx).map(|()| Ended::Stopping)
         });
@@ -201,7 +206,7 @@ where
                 }
                 break;
             }
-            Ended::Stopping => {
+            Ended::Stopping | Ended::Leaving => {
                 says_goodbye = true;
                 connection.as_mut().graceful_shutdown();
             }

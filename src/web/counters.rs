@@ -66,6 +66,14 @@ counters! {
     from_site,
     /// Requests answered by a page's router.
     routed,
+    /// Requests of late visitors that were passed on to the primary.
+    passed,
+    /// Requests of late visitors that the primary did not answer, so that the fallback was shown.
+    pass_unanswered,
+    /// Requests of late visitors that were not passed on because too many were under way.
+    pass_full,
+    /// Requests of late visitors that came back to us: a primary's address leads to a Lifeboat.
+    pass_circles,
     /// Requests for host names that are not ours.
     misdirected,
     /// Answers with a status of 500 or above, without those that borrowed names give on purpose.

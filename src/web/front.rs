@@ -2,7 +2,7 @@
 //! name and both ports; nothing is read from a socket here. A panic in a page becomes a 500 and is counted.
 
 use std::convert::Infallible;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -24,8 +24,9 @@ use crate::web::counters::Counters;
 use crate::web::host::{Names, NoHost, Standing};
 use crate::web::inline::Inline;
 use crate::web::negotiate::Accepted;
+use crate::web::passing::{self, NotPassed, Passing};
 use crate::web::posted::{Breach, Posted};
-use crate::web::public::Visitor;
+use crate::web::public::{Visitor, keeps_words};
 use crate::web::site::{ALLOW_READING, Site};
 use crate::web::vitals::{Patience, Underway, Vitals};
 use crate::web::{media, policy, squeeze};
@@ -56,6 +57,8 @@ pub struct Front {
     pub is_ours: fn(&str) -> bool,
     /// `/healthz` and `/readyz`.
     pub checks: axum::Router,
+    /// Passes on who comes late, after a switch back.
+    pub passing: Passing,
     /// Answers for certificate authorities.
     pub challenge: Challenge,
     /// The port that people reach HTTPS at.
@@ -104,6 +107,8 @@ enum Decision {
     /// Ask the pages for the emergency page under a borrowed name, whatever was asked for.
     Emergency,
     Checks,
+    /// Pass it on to the primary at one of these addresses.
+    Late(Arc<str>, Vec<SocketAddr>),
 }
 
 impl Front {
@@ -126,6 +131,16 @@ impl Front {
             Decision::Pages(standing) => (&self.public, standing, false),
             Decision::Emergency => (&self.public, Standing::Borrowed, true),
             Decision::Checks => (&self.checks, Standing::Own, false),
+            Decision::Late(name, home) => {
+                let late = late(
+                    self.clone(),
+                    request,
+                    caller.clone(),
+                    (name, home),
+                    underway,
+                );
+                return Answer::Routed(Box::pin(late));
+            }
         };
         self.counters.routed.add();
         let asked = Asked {
@@ -136,7 +151,7 @@ impl Front {
             emergency,
             underway,
         };
-        Answer::Routed(Box::pin(asked.answer(request)))
+        Answer::Routed(Box::pin(asked.answer(request.map(Some))))
     }
 
     /// Over TLS.
@@ -145,12 +160,19 @@ impl Front {
         if CHECKS.contains(&path) {
             return Decision::Checks;
         }
-        let standing = match self.find(request) {
-            Ok((_, standing)) => standing,
+        let (name, standing) = match self.find(request) {
+            Ok(found) => found,
             Err(answer) => return Decision::Now(*answer),
         };
         if let Some(answer) = refused_method(request, standing) {
             return Decision::Now(answer);
+        }
+        // Who is in the middle of writing to us finishes that here.
+        if standing == Standing::Borrowed && !keeps_words(path) {
+            let home = self.passing.home(name);
+            if !home.is_empty() {
+                return Decision::Late(name.clone(), home);
+            }
         }
         let site = self.site.load();
         match standing {
@@ -185,6 +207,19 @@ impl Front {
                 }
             }
         }
+    }
+
+    /// What a late visitor sees while the primary cannot be reached, where there is a website: what the outage showed.
+    fn in_place_of_primary<B>(&self, request: &Request<B>) -> Option<Response<Content>> {
+        let site = self.site.load();
+        let site = site.as_ref()?;
+        self.counters.from_site.add();
+        if let Some(part) = site.part_of_emergency(request) {
+            return Some(part);
+        }
+        let mut answer = site.emergency(request);
+        unavailable(&mut answer);
+        Some(answer)
     }
 
     /// On the port that only leads to the other one.
@@ -303,6 +338,82 @@ fn plain(status: StatusCode, standing: Standing, words: &'static str) -> Respons
     answer
 }
 
+/// What was asked for is not there now, and may be again soon.
+fn unavailable(answer: &mut Response<Content>) {
+    *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    let retry_after = HeaderValue::from(EMERGENCY_RETRY_AFTER_S);
+    answer
+        .headers_mut()
+        .insert(header::RETRY_AFTER, retry_after);
+}
+
+/// Passes a request on to the primary, or shows what the outage showed where that cannot be.
+async fn late(
+    front: Arc<Front>,
+    request: Request<Incoming>,
+    caller: Caller,
+    (name, home): (Arc<str>, Vec<SocketAddr>),
+    underway: Underway,
+) -> Response<Content> {
+    let bare = without_body(&request);
+    let in_words = request.version() != Version::HTTP_2;
+    let counters = &front.counters;
+    let why_not = match passing::pass(&front, request, &caller, &name, &home).await {
+        Ok(mut answer) => {
+            counters.passed.add();
+            // On a new connection the visitor asks DNS again, and may find the primary by themselves. HTTP/1.1 says so in
+            // a header, HTTP/2 in a frame of its own.
+            if caller.vitals.leave_when_old() && in_words {
+                let close = HeaderValue::from_static("close");
+                answer.headers_mut().insert(header::CONNECTION, close);
+            }
+            return answer.map(|content| content.watched(underway));
+        }
+        Err(why_not) => why_not,
+    };
+    let refused = match why_not {
+        NotPassed::Unanswered => {
+            counters.pass_unanswered.add();
+            None
+        }
+        NotPassed::Full => {
+            counters.pass_full.add();
+            None
+        }
+        NotPassed::InACircle => {
+            counters.pass_circles.add();
+            None
+        }
+        NotPassed::Upgrade => Some(StatusCode::NOT_IMPLEMENTED),
+        NotPassed::TooLarge => {
+            counters.large_bodies.add();
+            Some(StatusCode::PAYLOAD_TOO_LARGE)
+        }
+        NotPassed::TooSlow => {
+            counters.slow_bodies.add();
+            Some(StatusCode::REQUEST_TIMEOUT)
+        }
+    };
+    if let Some(status) = refused {
+        let answer = plain(status, Standing::Borrowed, sorry(status));
+        return answer.map(|content| content.watched(underway));
+    }
+    if let Some(answer) = front.in_place_of_primary(&bare) {
+        return answer.map(|content| content.watched(underway));
+    }
+    let asked = Asked {
+        router: front.public.clone(),
+        front,
+        caller,
+        standing: Standing::Borrowed,
+        emergency: true,
+        underway,
+    };
+    let mut answer = asked.answer(bare.map(|()| None)).await;
+    unavailable(&mut answer);
+    answer
+}
+
 /// A request on its way through a router.
 struct Asked {
     front: Arc<Front>,
@@ -314,7 +425,8 @@ struct Asked {
 }
 
 impl Asked {
-    async fn answer(self, request: Request<Incoming>) -> Response<Content> {
+    /// A request that was passed on in vain has no body any more.
+    async fn answer(self, request: Request<Option<Incoming>>) -> Response<Content> {
         let standing = self.standing;
         let path = request.uri().path().to_owned();
         let reading = matches!(*request.method(), Method::GET | Method::HEAD);
@@ -337,11 +449,7 @@ impl Asked {
             self.front.counters.failed.add();
         }
         if self.emergency && path != "/" {
-            *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-            let retry_after = HeaderValue::from(EMERGENCY_RETRY_AFTER_S);
-            answer
-                .headers_mut()
-                .insert(header::RETRY_AFTER, retry_after);
+            unavailable(&mut answer);
         }
         if self.caller.encrypted {
             finish(&mut answer, standing, reading);
@@ -358,11 +466,15 @@ impl Asked {
     /// Runs the router. `Err` is the status of a request that it could not answer.
     async fn ask(
         &self,
-        request: Request<Incoming>,
+        request: Request<Option<Incoming>>,
     ) -> Result<Response<axum::body::Body>, StatusCode> {
         let (mut head, body) = request.into_parts();
         let limit = self.front.body_bytes;
-        if !self.emergency && body.size_hint().lower() > limit {
+        let body = body.filter(|body| !self.emergency && !body.is_end_stream());
+        if body
+            .as_ref()
+            .is_some_and(|it| it.size_hint().lower() > limit)
+        {
             self.front.counters.large_bodies.add();
             return Err(StatusCode::PAYLOAD_TOO_LARGE);
         }
@@ -381,13 +493,14 @@ impl Asked {
         });
         head.extensions
             .insert(Stopping(self.caller.stopping.clone()));
-        let (body, breach) = if self.emergency || body.is_end_stream() {
-            (axum::body::Body::empty(), Breach::default())
-        } else {
-            let vitals = self.caller.vitals.clone();
-            let posted = Posted::new(body, limit, &self.front.patience, vitals);
-            let breach = posted.breach();
-            (axum::body::Body::new(posted), breach)
+        let (body, breach) = match body {
+            None => (axum::body::Body::empty(), Breach::default()),
+            Some(body) => {
+                let vitals = self.caller.vitals.clone();
+                let posted = Posted::new(body, limit, &self.front.patience, vitals);
+                let breach = posted.breach();
+                (axum::body::Body::new(posted), breach)
+            }
         };
         let asked = self.router.clone().oneshot(Request::from_parts(head, body));
         let answer = AssertUnwindSafe(asked).catch_unwind().await;
@@ -414,6 +527,9 @@ impl Asked {
 fn sorry(status: StatusCode) -> &'static str {
     match status {
         StatusCode::PAYLOAD_TOO_LARGE => "This is too large. Please send less.\n",
+        StatusCode::NOT_IMPLEMENTED => {
+            "WebSocket connections are not passed on. Please connect again in a while.\n"
+        }
         StatusCode::REQUEST_TIMEOUT => "This took too long to arrive. Please try again.\n",
         _ => "Something went wrong on our side. Please try again.\n",
     }

@@ -14,12 +14,16 @@ pub mod counters;
 pub mod encode;
 mod flood;
 pub mod front;
+pub mod home;
 pub mod host;
 mod inline;
+mod late;
 mod line;
 pub mod listener;
 mod media;
 mod negotiate;
+mod onward;
+pub mod passing;
 mod paths;
 mod places;
 mod policy;
@@ -32,6 +36,7 @@ mod vitals;
 
 pub use front::{Front, Stopping};
 pub use listener::{Bounds, Sockets, serve};
+pub use passing::Passing;
 pub use site::Site;
 pub use vitals::Patience;
 

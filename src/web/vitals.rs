@@ -4,7 +4,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -67,6 +67,8 @@ pub(super) struct Vitals {
     stalled: AtomicU64,
     /// Bytes written since `stalled`.
     written: AtomicU64,
+    /// It is better for the visitor to come on a new one.
+    leaving: AtomicBool,
 }
 
 impl Vitals {
@@ -79,6 +81,7 @@ impl Vitals {
             head: AtomicU64::new(1),
             stalled: AtomicU64::new(0),
             written: AtomicU64::new(0),
+            leaving: AtomicBool::new(false),
         })
     }
 
@@ -112,6 +115,20 @@ impl Vitals {
         if self.stalled.load(Ordering::Relaxed) != 0 {
             self.stalled.store(0, Ordering::Relaxed);
         }
+    }
+
+    /// Asks for the end of a connection that is no longer new, once what is underway is answered.
+    /// Says whether it is to end.
+    pub(super) fn leave_when_old(&self) -> bool {
+        let old = self.now() > limits::PASS_CONNECTION_MS;
+        if old {
+            self.leaving.store(true, Ordering::Relaxed);
+        }
+        old
+    }
+
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Relaxed)
     }
 
     /// A part of a request came, or a part of an answer was asked for.

@@ -11,14 +11,14 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{net::UnixStream, sync::watch};
 
-pub(crate) use crate::cluster::stand_in::Weather;
+pub(crate) use crate::cluster::tests::stand_in::Weather;
 use crate::{
     blobs::Blobs,
     clock,
     cluster::{
         Cluster, Committed,
         health::{Health, PeerHealth, Quorum, RaftRole},
-        stand_in::Majority,
+        tests::stand_in::Majority,
     },
     config,
     desk::{self, DeskParts},
@@ -98,6 +98,7 @@ impl Boat {
             },
             started: clock::now(),
             version: "0.1.0",
+            late: Arc::new(Vec::new),
         };
         let (path, end) = (socket.clone(), stop.clone());
         tokio::spawn(async move { desk::serve(parts, &path, end).await.unwrap() });

@@ -102,6 +102,13 @@ fn first_part(path: &str) -> &str {
     path.split('/').next().unwrap_or_default()
 }
 
+/// Whether what visitors write comes in here, or a conversation is shown, so that it is not passed on to a primary that
+/// knows nothing of it.
+pub fn keeps_words(path: &str) -> bool {
+    let first = path.trim_start_matches('/').split('/').next();
+    matches!(first, Some("write" | "ticket" | "c"))
+}
+
 /// The pages as routes.
 ///
 /// # Errors

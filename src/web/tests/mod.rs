@@ -3,6 +3,7 @@
 
 mod limits;
 mod names;
+mod passing;
 mod serving;
 mod stopping;
 
@@ -32,7 +33,7 @@ use super::archive::Draft;
 use super::counters::{Count, Counters};
 use super::host::Names;
 use super::public::Visitor;
-use super::{Bounds, Front, Patience, Site, Sockets, bundle, serve};
+use super::{Bounds, Front, Passing, Patience, Site, Sockets, bundle, serve};
 use crate::tls::public;
 
 pub(super) const OWN: &str = "help.example.net";
@@ -125,6 +126,25 @@ impl House {
     pub async fn with(change: impl FnOnce(&mut Bounds)) -> House {
         let mut bounds = Bounds::new(200, 100);
         change(&mut bounds);
+        let nowhere = Arc::new(|_: &str| Vec::new());
+        let tls = crate::tls::watching::passing(None).unwrap();
+        House::build(bounds, Passing::new(nowhere, tls)).await
+    }
+
+    /// A house whose borrowed name answers at the primary again.
+    pub async fn passing_on_to(home: Vec<SocketAddr>, authority: &std::path::Path) -> House {
+        let home = Arc::new(move |name: &str| {
+            if name == BORROWED {
+                home.clone()
+            } else {
+                Vec::new()
+            }
+        });
+        let tls = crate::tls::watching::passing(Some(authority)).unwrap();
+        House::build(Bounds::new(200, 100), Passing::new(home, tls)).await
+    }
+
+    async fn build(bounds: Bounds, passing: Passing) -> House {
         let folder = tempfile::tempdir().unwrap();
         let names = [OWN.to_owned(), BORROWED.to_owned()];
         let (set, _) = public::CertificateSet::open(
@@ -154,6 +174,7 @@ impl House {
             site: Arc::default(),
             public: pages(gate.clone()),
             is_ours,
+            passing,
             checks: Router::new().route("/healthz", get(|| async { "ok" })),
             challenge: Arc::new(|token| (token == "tok_en-1").then(|| "key".to_owned())),
             https_port: https.port(),

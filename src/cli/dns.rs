@@ -1,0 +1,304 @@
+//! `lifeboat dns`: zones, services that switch, and keys of transfers; switching by hand, and the step back.
+//!
+//! A switch happens at once, because it is for emergencies; a zone's content changes only when the size of the
+//! difference is given back with `--confirm`.
+
+mod keys;
+mod services;
+mod zones;
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{
+    Said,
+    failure::Failure,
+    node::{Node, part},
+    output::{Paper, Tone, printable, table},
+};
+
+/// What to do about names.
+#[derive(Debug, Subcommand)]
+pub enum Dns {
+    /// Show zones, services and what they answer; works without a majority
+    Status,
+    /// Show what a switch would change, and when the last resolver would have left the old address
+    Plan {
+        /// The service
+        service: String,
+        /// The target
+        target: String,
+    },
+    /// Let a service answer another target at once, until the pin ends
+    Switch {
+        /// The service
+        service: String,
+        /// The target
+        target: String,
+        #[command(flatten)]
+        pin: PinArgs,
+        /// Only show what would happen
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Keep what a service answers now, whatever verdicts say, until the pin ends
+    Pin {
+        /// The service
+        service: String,
+        #[command(flatten)]
+        pin: PinArgs,
+    },
+    /// End a person's choice; what is answered stays until a verdict says otherwise
+    Unpin {
+        /// The service
+        service: String,
+    },
+    /// Take the last change of what a service answers back
+    Undo {
+        /// The service
+        service: String,
+    },
+    /// Let nothing switch by itself for a while
+    Freeze {
+        #[command(flatten)]
+        pin: PinArgs,
+    },
+    /// End a freeze
+    Thaw,
+    /// Let services switch by themselves again after a restore or a recovery
+    Release,
+    /// Zones: bring them in, look at them, go back
+    Zone {
+        #[command(subcommand)]
+        what: zones::ZoneVerb,
+    },
+    /// Services: the names that can answer different targets
+    Service {
+        #[command(subcommand)]
+        what: services::ServiceVerb,
+    },
+    /// Keys of transfers
+    Tsig {
+        #[command(subcommand)]
+        what: keys::Tsig,
+    },
+}
+
+/// Why, and for how long.
+#[derive(Debug, Args)]
+pub struct PinArgs {
+    /// Why, in a few words, for everybody to see
+    #[arg(long)]
+    reason: String,
+    /// For how long, such as 30m or 4h; then verdicts count again
+    #[arg(long = "for", default_value = "4h", value_name = "SPAN")]
+    lasting: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Names {
+    zones: Vec<zones::Listed>,
+    services: Vec<services::Switchable>,
+    freeze: Option<Freeze>,
+    held: bool,
+}
+
+#[derive(Debug, Deserialize)]
+struct Freeze {
+    by: String,
+    reason: String,
+    until: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Done {
+    says: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Plan {
+    done: bool,
+    from: String,
+    to: String,
+    changes: Vec<String>,
+    left_by: String,
+    zones: Vec<Serial>,
+    condition: String,
+    warnings: Vec<String>,
+    pin: Option<Pinned>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Serial {
+    zone: String,
+    serial: Option<u32>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Pinned {
+    expires: String,
+}
+
+/// Does what `lifeboat dns` was asked for.
+pub async fn dns(node: &Node, what: Dns, paper: Paper) -> Result<Said, Failure> {
+    match what {
+        Dns::Status => status(node, paper).await,
+        Dns::Plan { service, target } => {
+            let body = json!({ "target": target, "dry_run": true });
+            switch(node, &service, body, paper).await
+        }
+        Dns::Switch {
+            service,
+            target,
+            pin,
+            dry_run,
+        } => {
+            let (reason, lasting) = (pin.reason, pin.lasting);
+            let body =
+                json!({ "target": target, "reason": reason, "for": lasting, "dry_run": dry_run });
+            switch(node, &service, body, paper).await
+        }
+        Dns::Pin { service, pin } => {
+            let body = json!({ "reason": pin.reason, "for": pin.lasting });
+            switch(node, &service, body, paper).await
+        }
+        Dns::Unpin { service } => {
+            said(
+                node,
+                &format!("/dns/services/{}/unpin", part(&service)),
+                json!({}),
+            )
+            .await
+        }
+        Dns::Undo { service } => {
+            said(
+                node,
+                &format!("/dns/services/{}/undo", part(&service)),
+                json!({}),
+            )
+            .await
+        }
+        Dns::Freeze { pin } => {
+            let body = json!({ "reason": pin.reason, "for": pin.lasting });
+            said(node, "/dns/freeze", body).await
+        }
+        Dns::Thaw => said(node, "/dns/thaw", json!({})).await,
+        Dns::Release => said(node, "/dns/release", json!({})).await,
+        Dns::Zone { what } => zones::zone(node, what, paper).await,
+        Dns::Service { what } => services::service(node, what, paper).await,
+        Dns::Tsig { what } => keys::tsig(node, what, paper).await,
+    }
+}
+
+/// Asks for something whose answer is a sentence.
+async fn said(node: &Node, path: &str, body: serde_json::Value) -> Result<Said, Failure> {
+    let answer = node.post::<Done>(path, &body).await?;
+    let text = format!("{}\n", printable(&answer.value.says));
+    Ok(Said::of(answer.json, text))
+}
+
+async fn status(node: &Node, paper: Paper) -> Result<Said, Failure> {
+    let answer = node.get::<Names>("/dns").await?;
+    let names = &answer.value;
+    let mut text = String::new();
+    if names.held {
+        let line = "services do not switch by themselves since a restore; 'lifeboat dns release' lets them";
+        text.push_str(&format!("{}\n", paper.tone(Tone::Bad, line)));
+    }
+    if let Some(freeze) = &names.freeze {
+        let (by, reason) = (printable(&freeze.by), printable(&freeze.reason));
+        let until = paper.time(&freeze.until);
+        let line = format!("{by} froze switches until {until}: {reason}");
+        text.push_str(&format!("{}\n", paper.tone(Tone::Warn, &line)));
+    }
+    text.push_str(&zones::shown(&names.zones, paper));
+    for service in &names.services {
+        text.push('\n');
+        text.push_str(&services::shown(service, paper));
+    }
+    if names.services.is_empty() {
+        text.push_str("no services: make one with 'lifeboat dns service apply FILE'\n");
+    }
+    Ok(Said::of(answer.json, text))
+}
+
+async fn switch(
+    node: &Node,
+    service: &str,
+    body: serde_json::Value,
+    paper: Paper,
+) -> Result<Said, Failure> {
+    let path = format!("/dns/services/{}/switch", part(service));
+    let answer = node.post::<Plan>(&path, &body).await?;
+    let plan = &answer.value;
+    let mut text = String::new();
+    for warning in &plan.warnings {
+        let warning = paper.tone(Tone::Warn, &printable(warning));
+        text.push_str(&format!("warning    {warning}\n"));
+    }
+    for line in &plan.changes {
+        text.push_str(&format!("  {}\n", printable(line)));
+    }
+    for zone in &plan.zones {
+        let serial = zone.serial.map_or("not answered yet".to_owned(), |it| {
+            format!("serial was {it}")
+        });
+        text.push_str(&format!(
+            "zone       {} ({serial})\n",
+            printable(&zone.zone)
+        ));
+    }
+    let left = paper.time(&plan.left_by);
+    let (from, to) = (printable(&plan.from), printable(&plan.to));
+    if plan.done {
+        let until = plan.pin.as_ref().map_or(String::new(), |it| {
+            format!(", pinned until {}", paper.time(&it.expires))
+        });
+        text.push_str(&format!("{service} answers {to}{until}\n"));
+        if !plan.changes.is_empty() {
+            text.push_str(&format!(
+                "the last resolver that keeps to lifetimes has left {from} at {left}\nback in one step: lifeboat dns undo {service}\n"
+            ));
+        }
+    } else {
+        text.push_str(&format!(
+            "nothing was changed: {service} answers {from} and would answer {to}, which is {}\n",
+            plan.condition
+        ));
+        if !plan.changes.is_empty() {
+            text.push_str(&format!(
+                "done now, the last resolver that keeps to lifetimes would have left {from} at {left}\n"
+            ));
+        }
+    }
+    Ok(Said::of(answer.json, text))
+}
+
+/// Rows under headings, or a sentence when there are none.
+fn listed(heading: &[&str], rows: &[Vec<String>], none: &str) -> String {
+    if rows.is_empty() {
+        format!("{none}\n")
+    } else {
+        table(heading, rows)
+    }
+}
+
+/// The files that a person means: the file itself, or what is in the folder.
+fn files_in(source: &std::path::Path) -> std::io::Result<Vec<PathBuf>> {
+    if !std::fs::metadata(source)?.is_dir() {
+        return Ok(vec![source.to_owned()]);
+    }
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(source)? {
+        let entry = entry?;
+        let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+        if !hidden && entry.file_type()?.is_file() {
+            files.push(entry.path());
+        }
+    }
+    files.sort();
+    Ok(files)
+}

@@ -1,0 +1,29 @@
+//! The door of the name service: zones and the answers they give, and the wire form of questions and answers.
+//! Where content comes from and who may change it is decided elsewhere. Bad input gives a reason, never a panic.
+
+pub mod answers;
+mod compile;
+pub mod cookie;
+pub mod counters;
+pub mod live;
+pub mod message;
+pub mod name;
+mod name_key;
+mod question;
+pub mod rate;
+pub mod rdata;
+mod records;
+mod reply;
+mod respond;
+pub mod secure;
+mod table;
+pub mod tables;
+pub mod tcp;
+pub mod udp;
+pub mod zone;
+
+pub use answers::{Answers, Rate, Settings, Transport, Unusual, Way};
+pub use tables::Tables;
+
+#[cfg(test)]
+mod tests;
