@@ -22,6 +22,7 @@ use tracing::error;
 
 use super::disk::Disk;
 use super::encoding::{EntryRecord, Unreadable};
+use super::front::Shown;
 use super::journal::KeepFrom;
 use super::raft::{
     Entry, LogId, Membership, Payload, Snapshot, SnapshotMeta, StoredMembership, Types,
@@ -128,8 +129,6 @@ pub struct Published {
     /// What went wrong so far.
     pub faults: Arc<Faults>,
     hashes: Arc<Mutex<Hashes>>,
-    /// Kept so that nobody who waits for changes is told of an end when Raft ends: the node goes on without it (P3).
-    _applied: watch::Sender<u64>,
 }
 
 impl Published {
@@ -146,7 +145,7 @@ pub struct Machine<D> {
     membership: StoredMembership,
     keeper: Keeper<D>,
     published: Published,
-    applied: watch::Sender<u64>,
+    shown: Shown,
     halted: watch::Sender<Option<Halt>>,
 }
 
@@ -179,8 +178,8 @@ fn index_of(id: Option<LogId>) -> u64 {
 }
 
 impl<D: Disk> Machine<D> {
-    /// Starts from the newest snapshot that is whole, or from nothing. `keep_from` is set to what the
-    /// snapshots on disk allow, before the journal is opened with it.
+    /// Starts from the newest snapshot that is whole, or from nothing, and shows what it applies on `shown`.
+    /// `keep_from` is set to what the snapshots on disk allow, before the journal is opened with it.
     ///
     /// # Errors
     /// When snapshots are there and none of them may be used: another cluster's, or a newer release's.
@@ -188,6 +187,7 @@ impl<D: Disk> Machine<D> {
         disk: D,
         cluster: ClusterId,
         keep_from: KeepFrom,
+        shown: Shown,
     ) -> Result<(Self, Published), SnapshotError> {
         let found = disk
             .offload(move |disk| snapshots::newest(disk, cluster))
@@ -217,16 +217,15 @@ impl<D: Disk> Machine<D> {
         };
         let mut hashes = Hashes::default();
         hashes.start_from(last, running);
-        let applied = watch::Sender::new(index_of(last));
+        shown.show(&state, index_of(last));
         let halted = watch::Sender::new(None);
         let published = Published {
-            state: Arc::new(ArcSwap::from_pointee(state.clone())),
-            applied: applied.subscribe(),
+            state: shown.state.clone(),
+            applied: shown.applied.subscribe(),
             halted: halted.subscribe(),
             snapshot: keeper.reaches.subscribe(),
             faults,
             hashes: Arc::new(Mutex::new(hashes)),
-            _applied: applied.clone(),
         };
         let membership = meta.last_membership;
         let machine = Machine {
@@ -235,7 +234,7 @@ impl<D: Disk> Machine<D> {
             membership,
             keeper,
             published: published.clone(),
-            applied,
+            shown,
             halted,
         };
         Ok((machine, published))
@@ -304,8 +303,7 @@ impl<D: Disk> Machine<D> {
 
     /// Lets readers see what was applied.
     fn publish(&self) {
-        self.published.state.store(Arc::new(self.state.clone()));
-        self.applied.send_replace(index_of(self.last));
+        self.shown.show(&self.state, index_of(self.last));
     }
 
     fn contents(&self) -> Contents {
@@ -550,7 +548,13 @@ mod tests {
     async fn p3_a_panic_in_apply_changes_nothing_and_becomes_a_refusal() {
         let folder = std::env::temp_dir().join(format!("lifeboat-machine-{}", std::process::id()));
         let disk = SqliteDisk::open(&folder).unwrap();
-        let opened = Machine::open(disk, ClusterId([1; 16]), KeepFrom::default()).await;
+        let opened = Machine::open(
+            disk,
+            ClusterId([1; 16]),
+            KeepFrom::default(),
+            Shown::default(),
+        )
+        .await;
         let (mut machine, published) = opened.unwrap();
         let before = machine.state.clone();
         let reply = machine.change(5, |state| {

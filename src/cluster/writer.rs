@@ -234,6 +234,7 @@ impl Writer {
             source: Arc::new(source),
         };
         self.progress.poison(&error);
+        scan::trust_no_more(&self.connection, &self.path);
         error
     }
 

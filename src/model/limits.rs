@@ -177,7 +177,7 @@ pub const ANSWER_KEPT_MS: u64 = 7 * 24 * 3_600_000;
 pub const ANSWERS_MAX: usize = 100_000;
 /// Letterbox watermarks kept for one node: one for each of its last starts.
 pub const BOX_MARKS_PER_NODE: usize = 16;
-/// Letterbox sequences that may be agreed out of order before the gap closes.
+/// Runs of letterbox sequences beyond a gap: as many as there can be items on their way out of order.
 pub const BOX_GAP_MAX: usize = 100_000;
 
 /// The longest a mail lease can be asked for: the longest SMTP session (RFC 5321 section 4.5.3.2) with room to spare.
@@ -277,6 +277,10 @@ pub const CLOCK_SKEW_MS_MAX: i64 = 5_000;
 /// How long the log's disk may take for one write before a leader hands over: longer than any honest hiccup, and
 /// shorter than a customer's patience.
 pub const DISK_STALL_MS: u64 = 2_000;
+
+/// Bytes that must fit on the disk before Raft begins anew after a failed write: the write-ahead file grows to a few
+/// megabytes between two checkpoints.
+pub const DISK_ROOM_BYTES: usize = 4 * 1024 * 1024;
 /// Bytes of the record of who lives in a data folder: a few hundred, and some for each peer.
 pub const RESIDENT_BYTES_MAX: u64 = 64 << 10;
 /// Bytes of the note of which website was served last: a hash.
@@ -351,7 +355,10 @@ pub const MAIL_RELAYS_MAX: usize = 8;
 /// Mails a node has under way at a time, each on a connection of its own: what careful relays allow one sender.
 pub const MAIL_SESSIONS_MAX: usize = 4;
 /// How long a node holds an outbox item before it must say that it still does: the delay when it dies at work.
-pub const MAIL_LEASE_MS: u64 = 15_000;
+pub const MAIL_LEASE_MS: u64 = 25_000;
+/// How much of a lease must be left when a mail is let go of: two leaders' clocks, each at most [`CLOCK_SKEW_MS_MAX`]
+/// off the median, can make the cluster's time jump by as much when one follows the other.
+pub const MAIL_LEASE_MARGIN_MS: u64 = 2 * CLOCK_SKEW_MS_MAX as u64;
 /// How long each further node leaves an item to those before it, so that one proposes and not all of them.
 pub const MAIL_TURN_MS: u64 = 2_000;
 /// How long a node is alone before it mails what it holds: an election must not cause such mail.

@@ -1,5 +1,6 @@
 //! P3 on a disk that hangs or whose fsync fails: strace holds up, or refuses, every sync of the leader. It stops
-//! leading, the others go on, its pages stay, and nothing that was acknowledged is lost or doubled.
+//! leading, the others go on, its pages stay, and nothing that was acknowledged is lost or doubled. When the fault is
+//! over it takes part again by itself, and never writes again to a file whose fsync failed.
 
 use std::process::Stdio;
 
@@ -126,11 +127,14 @@ async fn leader_with(story: &str, what: &str) -> Result<()> {
         fault.over().await?;
         let tally = crowd.enough().await?;
         tell(&tally.told());
-        if stage.nodes[leader].status().await?["agreement"]["halted"].is_string() {
-            stage.nodes[leader].stop().await?;
-            stage.nodes[leader].up().await?;
-        }
         stage.all_agree().await?;
+        anyhow::ensure!(stage.nodes[leader].ended()?.is_none(), "the node ended");
+        if told["disk"]["poisoned"].is_string() {
+            let raft = stage.nodes[leader].data.join("raft");
+            let (old, new) = (raft.join("raft.db"), raft.join("raft-1.db"));
+            anyhow::ensure!(!old.exists(), "the file whose fsync failed is still used");
+            anyhow::ensure!(new.exists(), "there is no new file");
+        }
         let nodes: Vec<&Node> = stage.nodes.iter().collect();
         exactly_once_on(&nodes, &tally.letters).await
     })

@@ -1,6 +1,6 @@
 //! The promises, proven on real node processes: killed, stopped, starved of disk, cut off from each other, restarted,
 //! driven from outside as customers and operators drive them. Each test founds a cluster of its own on addresses of
-//! its own and leaves nothing behind, whatever it ends with. What a test needs and cannot have here (root, strace) it
+//! its own and leaves nothing behind, whatever it ends with. What a test needs and cannot have here (root, strace, faketime) it
 //! says in a line that begins with "skipped:".
 
 #![allow(
@@ -9,6 +9,7 @@
 )]
 
 mod alone;
+mod clocks;
 mod cold_start;
 mod copies;
 mod damage;
@@ -18,6 +19,7 @@ mod full_disk;
 mod harness;
 mod kills;
 mod members;
+mod odd_one;
 mod pages;
 mod partitions;
 mod rolling;

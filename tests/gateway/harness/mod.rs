@@ -3,6 +3,7 @@
 
 pub mod conversations;
 pub mod ledger;
+pub mod logbook;
 pub mod node;
 pub mod room;
 pub mod stage;

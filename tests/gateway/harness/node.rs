@@ -9,6 +9,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use lifeboat::durable;
 use serde_json::Value;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
@@ -35,6 +36,8 @@ pub struct Node {
     pub log: PathBuf,
     /// The command that enters its room, if it has one.
     inside: Vec<String>,
+    /// The file that says how wrong its clock is, and the library that makes it so.
+    clock: Option<(PathBuf, PathBuf)>,
     process: Option<Child>,
 }
 
@@ -60,6 +63,7 @@ impl Node {
             socket: folder.join(format!("{name}.sock")),
             log: folder.join(format!("{name}.log")),
             inside: Vec::new(),
+            clock: None,
             process: None,
         };
         std::fs::write(&node.config, node.configuration(folder))?;
@@ -103,6 +107,24 @@ metrics-listen = "{address}:{METRICS}"
     /// From now on its processes enter a room by this command first.
     pub fn live_in(&mut self, inside: Vec<String>) {
         self.inside = inside;
+    }
+
+    /// From its next start on its clock can be set by [`Node::set_clock`], through this library.
+    ///
+    /// # Errors
+    /// When the file that says how wrong it is cannot be written.
+    pub fn wear(&mut self, library: PathBuf) -> Result<()> {
+        self.clock = Some((self.config.with_extension("clock"), library));
+        self.set_clock("+0")
+    }
+
+    /// Lets its clock be off by so much at once: `+2h`, `-45m`, `+0`.
+    ///
+    /// # Errors
+    /// When it cannot be said, or it wears no library that listens.
+    pub fn set_clock(&self, off: &str) -> Result<()> {
+        let (file, _) = self.clock.as_ref().context("its clock cannot be set")?;
+        Ok(durable::write_durably(file, off.as_bytes())?)
     }
 
     /// Makes its data folder, for its owner only.
@@ -189,8 +211,17 @@ metrics-listen = "{address}:{METRICS}"
     /// When it cannot be started.
     pub fn start(&mut self) -> Result<()> {
         let log = File::options().create(true).append(true).open(&self.log)?;
-        let process = self
-            .command(&["run", "--until-stdin-closes"])
+        let mut command = self.command(&["run", "--until-stdin-closes"]);
+        if let Some((file, library)) = &self.clock {
+            command
+                .env("LD_PRELOAD", library)
+                .env("FAKETIME_TIMESTAMP_FILE", file)
+                .env("FAKETIME_NO_CACHE", "1")
+                // Timers run on: it is the wall clock that is wrong.
+                .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+                .env("DONT_FAKE_MONOTONIC", "1");
+        }
+        let process = command
             .stdin(Stdio::piped())
             .stdout(log.try_clone()?)
             .stderr(log)
