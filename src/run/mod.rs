@@ -4,6 +4,7 @@
 //! another. What can fail without ending the node is logged and shown in its status; only a node whose letterbox or
 //! public sockets cannot be opened does not start.
 
+mod descriptors;
 mod founding;
 mod part;
 mod place;
@@ -305,7 +306,8 @@ impl Node<'_> {
         for address in &web.http_listen {
             sockets.http.push(bind(*address, "HTTP").await?);
         }
-        let bounds = web::Bounds::new(web.connections, web.connections_per_address);
+        let connections = descriptors::for_the_public(web.connections, descriptors::raise());
+        let bounds = web::Bounds::new(connections, web.connections_per_address);
         Ok(Open {
             front,
             sockets,

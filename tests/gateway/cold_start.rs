@@ -24,6 +24,9 @@ async fn p8_the_whole_cluster_starts_cold_with_no_network_but_its_own() -> Resul
         stage.nodes[2].up().await?;
         let alone = began.elapsed();
         browser.read(stage.nodes[2].https(), "/").await?;
+        // What was agreed before is there, before anybody can be asked.
+        let page = browser.read(stage.nodes[2].https(), &before.link).await?;
+        anyhow::ensure!(page.contains(&before.text), "it forgot what was agreed");
         let (held, page) = write_to(&mut browser, stage.nodes[2].https(), "cold: alone").await?;
         anyhow::ensure!(
             page.contains("held on one server"),

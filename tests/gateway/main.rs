@@ -9,6 +9,7 @@
 )]
 
 mod alone;
+mod attack;
 mod cold_start;
 mod damage;
 mod demo;
@@ -20,3 +21,5 @@ mod members;
 mod pages;
 mod partitions;
 mod rolling;
+mod syncs;
+mod versions;

@@ -100,6 +100,16 @@ metrics-listen = "{address}:{METRICS}"
         )
     }
 
+    /// Changes its configuration: `old`, which must be there, becomes `new`.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub fn amend(&self, old: &str, new: &str) -> Result<()> {
+        let text = std::fs::read_to_string(&self.config)?;
+        anyhow::ensure!(text.contains(old), "{old:?} is not in the configuration");
+        Ok(std::fs::write(&self.config, text.replace(old, new))?)
+    }
+
     /// From now on its processes enter a room by this command first.
     pub fn live_in(&mut self, inside: Vec<String>) {
         self.inside = inside;
@@ -120,7 +130,11 @@ metrics-listen = "{address}:{METRICS}"
     }
 
     fn command(&self, words: &[&str]) -> Command {
-        let mut command = match self.inside.split_first() {
+        // Such as `eatmydata`, under which whatever claims durability must fail.
+        let under = std::env::var("LIFEBOAT_UNDER").unwrap_or_default();
+        let under = under.split_whitespace().map(str::to_owned);
+        let inside: Vec<String> = self.inside.iter().cloned().chain(under).collect();
+        let mut command = match inside.split_first() {
             Some((enter, rest)) => {
                 let mut command = Command::new(enter);
                 command.args(rest).arg(LIFEBOAT);
