@@ -180,6 +180,7 @@ fn slow(stream: u32) -> Vec<u8> {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one table of cases")]
 async fn frames_are_read_as_section_4_says() {
     let large = vec![0; 16_385];
     let setting = |id: u8, value: u32| [&[0, id][..], &value.to_be_bytes()].concat();
@@ -297,6 +298,7 @@ async fn frames_are_read_as_section_4_says() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one table of cases")]
 async fn streams_live_and_end_as_section_5_says() {
     let many: Vec<u8> = (0..101).flat_map(|n| slow(2 * n + 1)).collect();
     let reset = frame(RST_STREAM, 0, 1, &[0, 0, 0, 8]);
@@ -436,6 +438,7 @@ async fn streams_live_and_end_as_section_5_says() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one table of cases")]
 async fn requests_are_read_as_section_8_says() {
     let asks = |more: &[(&str, &str)]| frame(HEADERS, WHOLE, 1, &head(GET, "/", more));
     let bare = |block: &[u8]| frame(HEADERS, WHOLE, 1, block);
