@@ -153,7 +153,7 @@ fn p11_a_kind_that_not_every_member_reads_is_refused_until_all_do() {
     };
     let second = NodeId(2);
     let like_the_first = story.state.nodes[&NodeId(1)].clone();
-    let second_node = nodes::Node {
+    let second_node = Node {
         facts: facts("b", "p2"),
         ..like_the_first
     };

@@ -1,20 +1,18 @@
-//! P1 at its root: before a customer is told that a message is kept, letterbox and log have been synced. strace watches
-//! the node's syncs from outside; under `eatmydata` (LIFEBOAT_UNDER) there are none and this test fails.
+//! P1 at its root: before a customer is told that a message is kept, it has been synced where the page says that it is:
+//! in the log when it is safely stored, in the letterbox when it is held. strace watches the syncs from outside; under
+//! `eatmydata` (LIFEBOAT_UNDER) there are none and these tests fail.
 
 use std::path::Path;
 use std::process::Stdio;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use tokio::process::{Child, Command};
 
 use crate::disk::{all_threads_are_traced, possible};
 use crate::harness::ledger::write_to;
 use crate::harness::node::Node;
-use crate::harness::stage::play;
-use crate::harness::{tell, until};
-
-/// Letters that are written one after another, so that no sync is taken for another's.
-const LETTERS: usize = 12;
+use crate::harness::stage::{Stage, play, says_it_is_alone};
+use crate::harness::tell;
 
 /// Writes down every sync of a node that succeeded, with the file's name, before the node goes on.
 async fn watch(node: &Node, into: &Path) -> Result<Child> {
@@ -31,50 +29,55 @@ async fn watch(node: &Node, into: &Path) -> Result<Child> {
     Ok(strace)
 }
 
-/// How many syncs of letterbox and log there were so far.
-fn synced(record: &Path) -> Result<(usize, usize)> {
+/// How many syncs of files with this in their path there were so far.
+fn synced(record: &Path, part: &str) -> Result<usize> {
     let text = std::fs::read_to_string(record)?;
-    let count = |name: &str| text.lines().filter(|line| line.contains(name)).count();
-    Ok((count("/letterbox"), count("/raft/")))
+    Ok(text.lines().filter(|line| line.contains(part)).count())
+}
+
+/// Writes `letters` one after another, each of which must be told with `words`, and before that be synced in `part`.
+async fn each_is_synced(stage: &Stage, letters: usize, words: &str, part: &str) -> Result<()> {
+    let node = &stage.nodes[0];
+    let record = stage.folder().join("syncs");
+    let strace = watch(node, &record).await?;
+    let mut browser = stage.browser()?;
+    let mut before = synced(&record, part)?;
+    for number in 0..letters {
+        let text = format!("synced: {number}");
+        let (_, page) = write_to(&mut browser, node.https(), &text).await?;
+        anyhow::ensure!(page.contains(words), "letter {number}: not {words}");
+        let after = synced(&record, part)?;
+        anyhow::ensure!(after > before, "letter {number}: {part} was not synced");
+        before = after;
+    }
+    tell(&format!(
+        "{letters} letters {words}: {before} syncs of {part}"
+    ));
+    drop(strace);
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn p1_letterbox_and_log_are_synced_before_a_message_is_acknowledged() -> Result<()> {
-    if !possible("syncs seen from outside").await {
+async fn p1_the_log_is_synced_before_a_message_is_called_safely_stored() -> Result<()> {
+    if !possible("syncs of the log seen from outside").await {
         return Ok(());
     }
     play(1, async |stage| {
-        let node = &stage.nodes[0];
-        let record = stage.folder().join("syncs");
-        let strace = watch(node, &record).await?;
-        let mut browser = stage.browser()?;
-        let mut before = synced(&record)?;
-        for number in 0..LETTERS {
-            let text = format!("synced: {number}");
-            let (_, page) = write_to(&mut browser, node.https(), &text).await?;
-            anyhow::ensure!(page.contains("safely stored"), "letter {number} is not");
-            let after = synced(&record)?;
-            anyhow::ensure!(
-                after.0 > before.0,
-                "letter {number}: the letterbox was not synced"
-            );
-            anyhow::ensure!(
-                after.1 > before.1,
-                "letter {number}: the log was not synced"
-            );
-            before = after;
-        }
-        tell(&format!(
-            "{LETTERS} letters: {} syncs of the letterbox, {} of the log",
-            before.0, before.1
-        ));
-        drop(strace);
-        until("the node goes on without its watcher", async || {
-            node.status().await.map(Some)
-        })
-        .await
-        .map(drop)
-        .context("after strace")
+        each_is_synced(stage, 12, "safely stored", "/raft/").await
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p1_the_letterbox_is_synced_before_a_message_is_called_held() -> Result<()> {
+    if !possible("syncs of the letterbox seen from outside").await {
+        return Ok(());
+    }
+    play(3, async |stage| {
+        stage.nodes[1].kill().await?;
+        stage.nodes[2].kill().await?;
+        says_it_is_alone(&stage.nodes[0]).await?;
+        each_is_synced(stage, 4, "held on one server", "/letterbox").await
     })
     .await
 }

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
@@ -127,6 +129,24 @@ metrics-listen = "{address}:{METRICS}"
     /// Where customers reach it.
     pub fn https(&self) -> SocketAddr {
         (self.address, HTTPS).into()
+    }
+
+    /// One of its figures, as whoever watches it reads them.
+    ///
+    /// # Errors
+    /// When they cannot be read, or it is not among them.
+    pub async fn figure(&self, name: &str) -> Result<u64> {
+        let mut stream = TcpStream::connect((self.address, METRICS)).await?;
+        let request = b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+        stream.write_all(request).await?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await?;
+        let number = text.lines().find_map(|line| {
+            let (found, number) = line.rsplit_once(' ')?;
+            (found == name).then_some(number)
+        });
+        let number = number.with_context(|| format!("no {name} among the figures"))?;
+        number.parse().context("no number")
     }
 
     fn command(&self, words: &[&str]) -> Command {
