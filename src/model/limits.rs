@@ -459,6 +459,9 @@ pub const ANSWER_CHUNK_BYTES: usize = 64 * 1024;
 pub const ROUTED_SQUEEZE_BYTES: u64 = 256 * 1024;
 /// How long requests in flight may take once the node is asked to stop.
 pub const WEB_STOP_MS: u64 = 10_000;
+/// Descriptors that the public's connections leave alone: those of a full cluster's peers, the console's connections, and
+/// the files of log, letterbox, blobs and certificates.
+pub const DESCRIPTORS_KEPT: usize = PEER_CONNECTIONS_MAX + DESK_CONNECTIONS_MAX + 64;
 /// How long accepting rests when the system has no descriptor or memory left for a connection.
 pub const ACCEPT_PAUSE_MS: u64 = 100;
 /// What clients are asked to wait before they ask again for a page that an emergency hides, in seconds.

@@ -141,6 +141,40 @@ fn p1_a_repeat_of_a_write_gets_the_first_answer_and_changes_nothing() {
 }
 
 #[test]
+fn p11_a_kind_that_not_every_member_reads_is_refused_until_all_do() {
+    let mut story = Story::founded();
+    let upgraded = |node: u64, incarnation| Command::ReportNode {
+        node: NodeId(node),
+        facts: NodeFacts {
+            format: 2,
+            ..facts(if node == 1 { "a" } else { "b" }, "p1")
+        },
+        incarnation,
+    };
+    let second = NodeId(2);
+    let like_the_first = story.state.nodes[&NodeId(1)].clone();
+    let second_node = Node {
+        facts: facts("b", "p2"),
+        ..like_the_first
+    };
+    story.state.nodes.insert(second, second_node);
+    let both = OrdSet::unit(NodeId(1)).update(second);
+    story.state.set_members(3, both, OrdSet::new());
+    story.by(Actor::Node(NodeId(1)), upgraded(1, 2));
+    let mut newer = story.proposal(Actor::Customer, opening(7));
+    newer.format = 2;
+    let not_ready = Refusal::FormatNotReady {
+        needs: 2,
+        agreed: 1,
+    };
+    let refused = story.propose(newer.clone(), 10);
+    assert_eq!(refused, Reply::Refused(not_ready));
+    story.by(Actor::Node(second), upgraded(2, 2));
+    let kept = story.propose(newer, 20);
+    assert!(matches!(kept, Reply::Kept { .. }), "{kept:?}");
+}
+
+#[test]
 fn a_message_to_support_goes_by_the_off_net_address_when_the_first_does_not_take_it() {
     let mut story = Story::founded();
     story.by(Actor::Customer, opening(7));

@@ -4,6 +4,7 @@
 //! another. What can fail without ending the node is logged and shown in its status; only a node whose letterbox or
 //! public sockets cannot be opened does not start.
 
+mod descriptors;
 mod dns;
 mod founding;
 mod part;
@@ -306,7 +307,8 @@ impl Node<'_> {
         for address in &web.http_listen {
             sockets.http.push(bind(*address, "HTTP").await?);
         }
-        let bounds = web::Bounds::new(web.connections, web.connections_per_address);
+        let connections = descriptors::for_the_public(web.connections, descriptors::raise());
+        let bounds = web::Bounds::new(connections, web.connections_per_address);
         Ok(Open {
             front,
             sockets,

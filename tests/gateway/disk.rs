@@ -38,16 +38,7 @@ impl Fault {
             .process_group(0)
             .kill_on_drop(true)
             .spawn()?;
-        until("strace has hold of every thread", async || {
-            for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
-                let status = std::fs::read_to_string(task?.path().join("status"))?;
-                if status.lines().any(|line| line == "TracerPid:\t0") {
-                    return Ok(None);
-                }
-            }
-            Ok(Some(()))
-        })
-        .await?;
+        all_threads_are_traced(pid).await?;
         Ok(Fault { strace })
     }
 
@@ -58,8 +49,22 @@ impl Fault {
     }
 }
 
+/// Waits until strace has hold of every thread of this process.
+pub async fn all_threads_are_traced(pid: u32) -> Result<()> {
+    until("strace has hold of every thread", async || {
+        for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+            let status = std::fs::read_to_string(task?.path().join("status"))?;
+            if status.lines().any(|line| line == "TracerPid:\t0") {
+                return Ok(None);
+            }
+        }
+        Ok(Some(()))
+    })
+    .await
+}
+
 /// Whether strace may do this here.
-async fn possible(story: &str) -> bool {
+pub async fn possible(story: &str) -> bool {
     let tried = Command::new("strace")
         .args([
             "-qq",

@@ -4,16 +4,16 @@
 //! either, but when something is written. The listener in front says who asks ([`Visitor`]), limits how slowly a body
 //! may come, and compresses. Paths under `/c/` are secrets: whoever logs a request must not log its path.
 
-mod form;
+pub mod form;
 mod look;
 mod pace;
 mod pages;
 mod sent;
 mod talk;
-mod texts;
+pub mod texts;
 mod ticket;
 mod times;
-mod token;
+pub mod token;
 mod write;
 
 use std::net::{IpAddr, Ipv4Addr};

@@ -1,6 +1,8 @@
 //! Tests of the whole door over real sockets on loopback: TLS clients, and raw bytes where a client would be too
 //! polite. Each test opens its own house.
 
+mod http1;
+mod http2;
 mod limits;
 mod names;
 mod passing;

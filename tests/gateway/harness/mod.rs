@@ -1,6 +1,7 @@
 //! What the stories are told with: nodes as processes, rooms to run them in, customers with browsers, and a ledger of
 //! what was acknowledged. Nothing here knows a story.
 
+pub mod attacker;
 pub mod conversations;
 pub mod ledger;
 pub mod logbook;

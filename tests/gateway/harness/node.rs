@@ -11,6 +11,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use lifeboat::durable;
 use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
@@ -104,6 +106,16 @@ metrics-listen = "{address}:{METRICS}"
         )
     }
 
+    /// Changes its configuration: `old`, which must be there, becomes `new`.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub fn amend(&self, old: &str, new: &str) -> Result<()> {
+        let text = std::fs::read_to_string(&self.config)?;
+        anyhow::ensure!(text.contains(old), "{old:?} is not in the configuration");
+        Ok(std::fs::write(&self.config, text.replace(old, new))?)
+    }
+
     /// From now on its processes enter a room by this command first.
     pub fn live_in(&mut self, inside: Vec<String>) {
         self.inside = inside;
@@ -141,8 +153,30 @@ metrics-listen = "{address}:{METRICS}"
         (self.address, HTTPS).into()
     }
 
+    /// One of its figures, as whoever watches it reads them.
+    ///
+    /// # Errors
+    /// When they cannot be read, or it is not among them.
+    pub async fn figure(&self, name: &str) -> Result<u64> {
+        let mut stream = TcpStream::connect((self.address, METRICS)).await?;
+        let request = b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+        stream.write_all(request).await?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await?;
+        let number = text.lines().find_map(|line| {
+            let (found, number) = line.rsplit_once(' ')?;
+            (found == name).then_some(number)
+        });
+        let number = number.with_context(|| format!("no {name} among the figures"))?;
+        number.parse().context("no number")
+    }
+
     fn command(&self, words: &[&str]) -> Command {
-        let mut command = match self.inside.split_first() {
+        // Such as `eatmydata`, under which whatever claims durability must fail.
+        let under = std::env::var("LIFEBOAT_UNDER").unwrap_or_default();
+        let under = under.split_whitespace().map(str::to_owned);
+        let inside: Vec<String> = self.inside.iter().cloned().chain(under).collect();
+        let mut command = match inside.split_first() {
             Some((enter, rest)) => {
                 let mut command = Command::new(enter);
                 command.args(rest).arg(LIFEBOAT);
