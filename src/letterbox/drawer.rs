@@ -4,6 +4,7 @@
 //! file can be trusted after a failed fsync. Items that were in it stay readable from memory and go on being proposed.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     sync::{
@@ -11,6 +12,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 use rusqlite::{Connection, ErrorCode, params};
@@ -21,6 +23,9 @@ use crate::{
     model::{BoxStamp, Proposal, limits},
 };
 
+/// How long the thread waits for company before it writes. Nobody waits for it: what is agreed on sooner is answered
+/// then and never needs the disk, and "held here" is said after two seconds at the earliest.
+const LINGER: Duration = Duration::from_millis(25);
 /// The first byte of every stored item.
 const ITEM_FORMAT: u8 = 1;
 
@@ -271,15 +276,20 @@ fn read(connection: &Connection) -> rusqlite::Result<Contents> {
     Ok(contents)
 }
 
-/// Takes everything that waits, makes it one transaction, and answers once that is fsynced.
+/// Takes everything that comes within [`LINGER`], makes it one transaction, and answers once that is fsynced.
 fn work(mut connection: Connection, mut queue: mpsc::Receiver<Job>, busy_since: &AtomicU64) {
     let mut poisoned: Option<String> = None;
     while let Some(first) = queue.blocking_recv() {
+        thread::sleep(LINGER);
         let mut batch = vec![first];
         while batch.len() < limits::LETTERBOX_BATCH_MAX
             && let Ok(job) = queue.try_recv()
         {
             batch.push(job);
+        }
+        let batch = without_come_and_gone(batch);
+        if batch.is_empty() {
+            continue;
         }
         busy_since.store(clock::now().0, Ordering::Relaxed);
         let result = match &poisoned {
@@ -300,6 +310,27 @@ fn work(mut connection: Connection, mut queue: mpsc::Receiver<Job>, busy_since: 
             }
         }
     }
+}
+
+/// Leaves out what was put and removed again within one batch: it was agreed on meanwhile, and nobody waits for it here.
+fn without_come_and_gone(batch: Vec<Job>) -> Vec<Job> {
+    let stamps = |wanted: fn(&Job) -> Option<BoxStamp>| -> BTreeSet<BoxStamp> {
+        batch.iter().filter_map(wanted).collect()
+    };
+    let put = stamps(|job| match job {
+        Job::Put { stamp, .. } => Some(*stamp),
+        Job::Remove { .. } | Job::Refuse { .. } => None,
+    });
+    let removed = stamps(|job| match job {
+        Job::Remove { stamp } => Some(*stamp),
+        Job::Put { .. } | Job::Refuse { .. } => None,
+    });
+    let gone: BTreeSet<BoxStamp> = put.intersection(&removed).copied().collect();
+    let stays = |job: &Job| {
+        let (Job::Put { stamp, .. } | Job::Remove { stamp } | Job::Refuse { stamp, .. }) = job;
+        !gone.contains(stamp)
+    };
+    batch.into_iter().filter(stays).collect()
 }
 
 fn commit(connection: &mut Connection, batch: &[Job]) -> Result<(), StoreError> {

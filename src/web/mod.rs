@@ -26,6 +26,7 @@ mod policy;
 mod posted;
 pub mod public;
 pub mod site;
+mod speech;
 mod squeeze;
 mod vitals;
 

@@ -11,8 +11,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use lifeboat::clock;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use crate::machine::{Server, pause};
 use crate::stage::Stage;
@@ -125,7 +125,7 @@ impl Boat {
     /// # Errors
     /// When they do not.
     pub async fn all_vote(&self) -> Result<usize> {
-        let began = clock::monotonic();
+        let began = Instant::now();
         let count = self.nodes.len() as u64;
         loop {
             let told: Vec<Value> = self.nodes.iter().flat_map(Node::status).collect();

@@ -10,7 +10,6 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use lifeboat::durable::read_at_most;
 use rustls::client::Resumption;
 use rustls::crypto::aws_lc_rs::{self, cipher_suite, kx_group};
 use rustls::pki_types::pem::PemObject;
@@ -21,15 +20,12 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// Bytes of a certificate file that are read.
-const CERTIFICATE_BYTES: u64 = 64 * 1024;
-
 /// A TLS client that trusts the certificate in `ca` and offers one protocol.
 ///
 /// # Errors
 /// When the file cannot be used.
 pub fn connector(ca: &Path, protocol: &str) -> Result<TlsConnector> {
-    let pem = read_at_most(ca, CERTIFICATE_BYTES).context("cannot read the certificate")?;
+    let pem = std::fs::read(ca).context("cannot read the certificate")?;
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(&pem)?)?;
     let mut provider = aws_lc_rs::default_provider();

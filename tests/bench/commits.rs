@@ -12,8 +12,8 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::Request;
 use hyper::client::conn::http2::SendRequest;
-use lifeboat::clock;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::Run;
 use crate::boat::Boat;
@@ -177,7 +177,7 @@ async fn write(
         way.write(&mut connections[0], at, number).await?;
     }
     let meter = Meter::start(servers.iter().copied());
-    let end = clock::monotonic() + Duration::from_secs_f64(run.seconds);
+    let end = Instant::now() + Duration::from_secs_f64(run.seconds);
     let mut crowd = JoinSet::new();
     for client in 0..clients {
         let (mut sender, way, next) = (
@@ -187,8 +187,8 @@ async fn write(
         );
         crowd.spawn(async move {
             let mut took = Vec::new();
-            while clock::monotonic() < end {
-                let began = clock::monotonic();
+            while Instant::now() < end {
+                let began = Instant::now();
                 let number = next.fetch_add(1, Ordering::Relaxed);
                 way.write(&mut sender, at, number).await?;
                 took.push(began.elapsed().as_secs_f64() * 1e6);

@@ -8,8 +8,8 @@ use anyhow::{Context, Result};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::client::conn::http2::SendRequest;
-use lifeboat::clock;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
 use crate::Run;
@@ -118,7 +118,7 @@ async fn senders(trust: &TlsConnector, to: &[SocketAddr]) -> Result<Vec<Sender>>
 
 /// Seconds until the first write is taken, with a new one every 10 ms.
 async fn next_write(way: &Way, senders: Vec<Sender>, trial: usize) -> Result<f64> {
-    let began = clock::monotonic();
+    let began = Instant::now();
     let mut tries = JoinSet::new();
     let mut ticks = tokio::time::interval(EVERY);
     let mut number = 1_000_000_000 + 1_000_000 * trial as u64;
@@ -130,7 +130,7 @@ async fn next_write(way: &Way, senders: Vec<Sender>, trial: usize) -> Result<f64
                 let (mut sender, at) = senders[usize::try_from(number)? % senders.len()].clone();
                 let way = way.clone();
                 tries.spawn(async move {
-                    let asked = clock::monotonic();
+                    let asked = Instant::now();
                     way.write(&mut sender, at, number).await?;
                     anyhow::Ok(asked.elapsed())
                 });

@@ -9,7 +9,6 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use lifeboat::clock;
 use tokio::time::Instant;
 
 /// Clock ticks a second in /proc, which Linux fixes for user space.
@@ -54,7 +53,7 @@ impl Server {
     /// # Errors
     /// When it ends or does not listen in time.
     pub async fn listens(&mut self, at: SocketAddr) -> Result<()> {
-        let began = clock::monotonic();
+        let began = Instant::now();
         while TcpStream::connect_timeout(&at, Duration::from_secs(1)).is_err() {
             if let Some(how) = self.process.try_wait()? {
                 anyhow::bail!("{} ended at its start: {how}", self.name);
@@ -89,7 +88,7 @@ impl Drop for Server {
         drop(self.process.stdin.take());
         let pid = self.process.id().to_string();
         drop(Command::new("kill").args(["-TERM", &pid]).status());
-        let began = clock::monotonic();
+        let began = Instant::now();
         while matches!(self.process.try_wait(), Ok(None)) && began.elapsed() < ENDS_WITHIN {
             std::thread::yield_now();
         }
@@ -205,7 +204,7 @@ impl Meter {
             servers,
             here: used_here(),
             busy: busy(),
-            began: clock::monotonic(),
+            began: Instant::now(),
         }
     }
 

@@ -6,8 +6,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use lifeboat::clock;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
 use crate::Run;
@@ -180,14 +180,14 @@ fn number_before(text: &str, word: &str) -> Option<u64> {
 /// New connections, one after the other, each with one small page.
 async fn shake_hands(run: &mut Run, it: &Contestant, round: usize) -> Result<()> {
     let trust = client::connector(&run.stage.certificate(), "http/1.1")?;
-    let end = clock::monotonic() + Duration::from_secs_f64(run.seconds);
+    let end = Instant::now() + Duration::from_secs_f64(run.seconds);
     let meter = Meter::start([it.server()?]);
     let mut callers = JoinSet::new();
     for _ in 0..HANDSHAKES {
         let (trust, at) = (trust.clone(), it.at);
         callers.spawn(async move {
             let mut count = 0;
-            while clock::monotonic() < end {
+            while Instant::now() < end {
                 open(&trust, at, "/small.txt").await?;
                 count += 1;
             }

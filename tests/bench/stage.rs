@@ -4,8 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use lifeboat::clock;
-use lifeboat::tls::pki;
+use rcgen::{CertificateParams, IsCa, KeyPair};
 
 /// Bytes of the page.
 const PAGE_BYTES: usize = 10_240;
@@ -30,10 +29,12 @@ impl Stage {
         let stage = Stage { program, folder };
         std::fs::create_dir(stage.certificates())?;
         std::fs::create_dir(stage.website())?;
-        let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
-        let (certificate, key) = pki::self_signed(&names, clock::now(), 7)?;
-        std::fs::write(stage.certificate(), certificate)?;
-        std::fs::write(stage.key(), key)?;
+        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let key = KeyPair::generate()?;
+        let mut params = CertificateParams::new(names)?;
+        params.is_ca = IsCa::ExplicitNoCa;
+        std::fs::write(stage.certificate(), params.self_signed(&key)?.pem())?;
+        std::fs::write(stage.key(), key.serialize_pem())?;
         std::fs::write(stage.website().join("index.html"), page())?;
         std::fs::write(stage.website().join("small.txt"), "ok ".repeat(33))?;
         open_to_all(&stage.path(""))?;
