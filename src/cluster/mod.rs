@@ -9,6 +9,7 @@ pub mod disk;
 pub mod encoding;
 pub mod fetch;
 pub mod frames;
+mod hashes;
 pub mod health;
 pub mod joining;
 pub mod journal;

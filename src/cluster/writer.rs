@@ -297,6 +297,14 @@ pub(super) fn set_mark(database: &Connection, mark: Mark, frame: &[u8]) -> rusql
 
 /// Sets a value, twice: a flipped bit in one copy must not cost the vote.
 fn set_named(database: &Connection, name: &str, frame: &[u8]) -> rusqlite::Result<()> {
+    let update = "UPDATE mark SET crc = ?2, frame = ?3 WHERE name = ?1";
+    let both =
+        database
+            .prepare_cached(update)?
+            .execute(params![name, checksum(0, frame), frame])?;
+    if both == 2 {
+        return Ok(());
+    }
     let insert = "INSERT OR REPLACE INTO mark(name, copy, crc, frame) VALUES (?1, ?2, ?3, ?4)";
     let mut insert = database.prepare_cached(insert)?;
     for copy in 0..2 {
