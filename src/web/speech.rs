@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use hyper::Request;
 use hyper::body::Incoming;
+use hyper::rt::bounds::Http2ServerConnExec;
 use hyper::server::conn::{http1, http2};
 use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -132,16 +133,18 @@ where
 
 /// HTTP/2, whose state belongs to the connection: it never rests.
 pub(super) struct H2<S: AsyncRead + AsyncWrite + Unpin, A: Answering, E>(
-    Pin<Box<http2::Connection<TokioIo<Line<S>>, A, E>>>,
+    Pin<Box<Streams<S, A, E>>>,
 )
 where
-    E: hyper::rt::bounds::Http2ServerConnExec<Answer, Content>;
+    E: Http2ServerConnExec<Answer, Content>;
+
+type Streams<S, A, E> = http2::Connection<TokioIo<Line<S>>, A, E>;
 
 impl<S, A, E> H2<S, A, E>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     A: Answering,
-    E: hyper::rt::bounds::Http2ServerConnExec<Answer, Content> + Clone,
+    E: Http2ServerConnExec<Answer, Content> + Clone,
 {
     /// `streams` runs its streams.
     pub(super) fn new(line: Line<S>, answers: A, streams: E) -> H2<S, A, E> {
@@ -160,7 +163,7 @@ impl<S, A, E> Speech for H2<S, A, E>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     A: Answering,
-    E: hyper::rt::bounds::Http2ServerConnExec<Answer, Content>,
+    E: Http2ServerConnExec<Answer, Content>,
 {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
         self.0.as_mut().poll(cx).map_err(Fault::from)

@@ -95,7 +95,7 @@ fn page() -> String {
     while page.len() < PAGE_BYTES - 20 {
         at = (at * 31 + 11) % 9_973;
         page.push_str(words[at % words.len()]);
-        page.push(if at % 23 == 0 { '\n' } else { ' ' });
+        page.push(if at.is_multiple_of(23) { '\n' } else { ' ' });
     }
     while page.len() < PAGE_BYTES {
         page.push('.');
