@@ -215,13 +215,20 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Vigil<R, N, D> {
 
     pub(super) async fn run(mut self, stop: Stop) -> Outcome {
         let mut metrics = self.seat.raft.metrics();
+        // Who leads and who belongs, without the log's every step: looking at each entry would cost as much as the entry.
+        let mut server = self.seat.raft.server_metrics();
         let mut ticks = interval(Duration::from_millis(self.seat.timing.heartbeat_ms));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            let alone = self.health.borrow().alone();
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 _ = ticks.tick() => {}
-                changed = metrics.changed() => if changed.is_err() {
+                changed = server.changed() => if changed.is_err() {
+                    ticks.tick().await;
+                },
+                // A majority that comes back is told at once.
+                changed = metrics.changed(), if alone => if changed.is_err() {
                     // Raft has ended; the ticks go on telling why.
                     ticks.tick().await;
                 },

@@ -148,6 +148,9 @@ pub const BLOBS_MAX: usize = 10_000;
 pub const BLOB_BYTES_MAX: u64 = 256 << 20;
 /// How often the files are compared with the state even when nothing changed.
 pub const BLOB_LOOK_MS: u64 = 5_000;
+/// How long background work lets entries come together before it looks at what they changed: nobody waits for it that
+/// closely, and a look at each entry of a busy minute would cost as much as the entries.
+pub const LOOK_AFTER_MS: u64 = 20;
 /// How long telling the cluster about a blob may take before it is said again.
 pub const BLOB_PROPOSE_MS: u64 = 10_000;
 /// How long nodes keep the file of a blob that nothing refers to, so that a slow node can still finish copying it; and
@@ -425,6 +428,9 @@ pub const TLS_HANDSHAKE_MS: u64 = 10_000;
 pub const REQUEST_HEAD_MS: u64 = 10_000;
 /// How long an open connection may carry nothing.
 pub const CONNECTION_IDLE_MS: u64 = 60_000;
+/// How long an HTTP/1.1 connection keeps its buffers while it carries nothing: a browser that loads a page goes on
+/// sooner, and in a rush of visitors few are held at a time.
+pub const CONNECTION_REST_MS: u64 = 250;
 /// The pace that a body sent to us, or an answer taken from us, must keep on average, in bytes a second.
 pub const PACE_BYTES_PER_S: u64 = 1_024;
 /// How long a body may stay below the pace at its beginning.

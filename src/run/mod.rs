@@ -116,7 +116,8 @@ impl Runtimes {
         };
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         Ok(Self {
-            raft: runtime("raft", 2)?,
+            // A second thread on one core only costs the switching.
+            raft: runtime("raft", cores.min(2))?,
             people: runtime("people", cores)?,
             console: runtime("console", 1)?,
             background: runtime("background", 1)?,

@@ -66,6 +66,25 @@ async fn a_connection_that_never_asks_is_cut_off_on_both_protocols_and_ports() {
 }
 
 #[tokio::test]
+async fn a_connection_that_rested_goes_on_where_it_was() {
+    let house = hasty_house().await;
+    let mut stream = house.tls("http/1.1").await;
+    let request = format!("GET / HTTP/1.1\r\nhost: {OWN}\r\n\r\n");
+    for rests in 1..=2 {
+        stream.write_all(request.as_bytes()).await.unwrap();
+        house.until(|counters| &counters.rested, rests).await;
+    }
+    // The beginning of the next request comes with this one and must outlast the rest.
+    let begun = format!("{request}GET / HTTP/1.1\r\nho");
+    stream.write_all(begun.as_bytes()).await.unwrap();
+    house.until(|counters| &counters.rested, 3).await;
+    let rest = format!("st: {OWN}\r\nconnection: close\r\n\r\n");
+    stream.write_all(rest.as_bytes()).await.unwrap();
+    let answers = answer_of(&mut stream).await;
+    assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 4, "{answers}");
+}
+
+#[tokio::test]
 async fn a_kept_connection_is_closed_when_it_carries_nothing() {
     let house = hasty_house().await;
     let mut stream = house.tls("http/1.1").await;

@@ -346,6 +346,7 @@ pub(super) fn hasty() -> Patience {
         handshake: Duration::from_millis(300),
         head: Duration::from_millis(300),
         idle: Duration::from_millis(600),
+        rest: Duration::from_millis(100),
         body_grace: Duration::from_millis(300),
         answer_grace: Duration::from_millis(900),
         pace: 1_024,
