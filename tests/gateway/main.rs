@@ -26,8 +26,8 @@
 )]
 
 mod alone;
-mod clocks;
 mod attack;
+mod clocks;
 mod cold_start;
 mod copies;
 mod damage;
