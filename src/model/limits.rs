@@ -280,9 +280,7 @@ pub const CLOCK_SKEW_MS_MAX: i64 = 5_000;
 /// How long the log's disk may take for one write before a leader hands over: longer than any honest hiccup, and
 /// shorter than a customer's patience.
 pub const DISK_STALL_MS: u64 = 2_000;
-
-/// Bytes that must fit on the disk before Raft begins anew after a failed write: the write-ahead file grows to a few
-/// megabytes between two checkpoints.
+/// Bytes that must fit on the disk before Raft begins anew after a failed write: what a checkpoint leaves room for.
 pub const DISK_ROOM_BYTES: usize = 4 * 1024 * 1024;
 /// Bytes of the record of who lives in a data folder: a few hundred, and some for each peer.
 pub const RESIDENT_BYTES_MAX: u64 = 64 << 10;
@@ -359,8 +357,7 @@ pub const MAIL_RELAYS_MAX: usize = 8;
 pub const MAIL_SESSIONS_MAX: usize = 4;
 /// How long a node holds an outbox item before it must say that it still does: the delay when it dies at work.
 pub const MAIL_LEASE_MS: u64 = 25_000;
-/// How much of a lease must be left when a mail is let go of: two leaders' clocks, each at most [`CLOCK_SKEW_MS_MAX`]
-/// off the median, can make the cluster's time jump by as much when one follows the other.
+/// What must be left of a lease when a mail is let go of: two leaders' clocks may differ by twice their bound.
 pub const MAIL_LEASE_MARGIN_MS: u64 = 2 * CLOCK_SKEW_MS_MAX as u64;
 /// How long each further node leaves an item to those before it, so that one proposes and not all of them.
 pub const MAIL_TURN_MS: u64 = 2_000;
