@@ -63,7 +63,7 @@ async fn p11_an_entry_of_a_newer_release_stops_agreeing_and_nothing_else() -> Re
         let at = stage.nodes[0].https();
         let (before, _) = write_to(&mut browser, at, "newer: before").await?;
         let nodes: Vec<&Node> = stage.nodes.iter().collect();
-        exactly_once_on(&nodes, &[before.clone()]).await?;
+        exactly_once_on(&nodes, std::slice::from_ref(&before)).await?;
         stage.nodes[0].stop().await?;
         add_a_newer_entry(&stage.nodes[0].data.join("raft")).await?;
         stage.nodes[0].up().await?;
