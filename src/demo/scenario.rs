@@ -122,7 +122,7 @@ impl Story<'_> {
         timeline: &mut Timeline,
         to: Ipv4Addr,
         since: Timestamp,
-        began: tokio::time::Instant,
+        began: Instant,
     ) -> anyhow::Result<()> {
         let living = || self.stage.nodes.iter().filter(|it| it.child.is_some());
         for node in living() {
