@@ -20,8 +20,11 @@ use super::scan;
 use crate::clock;
 use crate::model::limits;
 
-/// How long the writer waits for work before it tidies up: checkpoint, purge, the commit mark.
-const IDLE: Duration = Duration::from_millis(500);
+/// How long the writer waits for work before it writes a commit mark that nothing came to carry: a node that starts
+/// again alone shows what the mark covers, so it is written as soon as it holds nobody up.
+const BREATH: Duration = Duration::from_millis(50);
+/// After so many breaths without work it copies the WAL back: half a second.
+const BREATHS: u32 = 10;
 /// Bytes of log in one transaction: past it the next group starts, so that the first need not wait.
 const GROUP_BYTES: usize = 8 * 1024 * 1024;
 /// Bytes written to the WAL after which it is copied back even when the node is never idle.
@@ -116,11 +119,24 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn run(mut self) {
+        let mut quiet = 0_u32;
         loop {
-            match self.queue.recv_timeout(IDLE) {
-                Ok(first) => self.serve(first),
-                Err(RecvTimeoutError::Timeout) => self.rest(),
-                Err(RecvTimeoutError::Disconnected) => return self.rest(),
+            match self.queue.recv_timeout(BREATH) {
+                Ok(first) => {
+                    quiet = 0;
+                    self.serve(first);
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    quiet = quiet.saturating_add(1);
+                    self.catch_up();
+                    if quiet.is_multiple_of(BREATHS) {
+                        self.rest();
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.catch_up();
+                    return self.rest();
+                }
             }
         }
     }
@@ -196,8 +212,15 @@ impl Writer {
         Ok(())
     }
 
-    /// Nothing to do: write what could wait, and copy the WAL back so that it starts over.
+    /// Nothing to do for a while: copies the WAL back so that it starts over.
     fn rest(&mut self) {
+        if self.wal_bytes > 0 {
+            self.checkpoint();
+        }
+    }
+
+    /// Nothing to do for a moment: writes what could wait, the commit mark and rows to be deleted.
+    fn catch_up(&mut self) {
         if self.refuse_if_poisoned().is_err() {
             return;
         }
@@ -210,9 +233,6 @@ impl Writer {
                 Err(source) => drop(self.failed(source)),
             }
             self.progress.busy_since.store(0, Ordering::Release);
-        }
-        if self.wal_bytes > 0 {
-            self.checkpoint();
         }
     }
 

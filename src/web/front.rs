@@ -21,15 +21,15 @@ use tracing::error;
 use crate::model::limits::{EMERGENCY_RETRY_AFTER_S, REQUEST_TARGET_BYTES};
 use crate::web::content::Content;
 use crate::web::counters::Counters;
+use crate::web::finish::finish;
 use crate::web::host::{Names, NoHost, Standing};
-use crate::web::inline::Inline;
 use crate::web::negotiate::Accepted;
 use crate::web::passing::{self, NotPassed, Passing};
 use crate::web::posted::{Breach, Posted};
 use crate::web::public::{Visitor, keeps_words};
 use crate::web::site::{ALLOW_READING, Site};
 use crate::web::vitals::{Patience, Underway, Vitals};
-use crate::web::{media, policy, squeeze};
+use crate::web::{policy, squeeze};
 
 /// Asked by machines that watch us, under any name and on both ports.
 const CHECKS: [&str; 2] = ["/healthz", "/readyz"];
@@ -556,47 +556,4 @@ fn without_body<B>(request: &Request<B>) -> Request<()> {
     *bare.uri_mut() = request.uri().clone();
     *bare.headers_mut() = request.headers().clone();
     bare
-}
-
-/// Gives a page what every answer has, and under a borrowed name takes what none may have.
-fn finish(answer: &mut Response<Content>, standing: Standing, reading: bool) {
-    let document = answer
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(media::is_document);
-    policy::protect(answer.headers_mut(), standing);
-    if document {
-        let content_policy = policy::content_policy(standing, &Inline::default());
-        policy::protect_document(answer.headers_mut(), content_policy);
-    }
-    // A page that says nothing about it may hold somebody's words.
-    answer
-        .headers_mut()
-        .entry(header::CACHE_CONTROL)
-        .or_insert(policy::NO_STORE);
-    if standing == Standing::Borrowed {
-        policy::leave_no_trace(answer.headers_mut());
-        redirect_for_now(answer, reading);
-    }
-}
-
-/// Under a borrowed name only 307 may redirect. After a POST that would send the words again, so the browser is shown
-/// the way instead.
-fn redirect_for_now(answer: &mut Response<Content>, reading: bool) {
-    if !answer.status().is_redirection() || answer.status() == StatusCode::NOT_MODIFIED {
-        return;
-    }
-    if reading {
-        *answer.status_mut() = StatusCode::TEMPORARY_REDIRECT;
-        return;
-    }
-    let Some(location) = answer.headers_mut().remove(header::LOCATION) else {
-        return;
-    };
-    let refresh = [b"0; url=", location.as_bytes()].concat();
-    if let Ok(refresh) = HeaderValue::from_bytes(&refresh) {
-        answer.headers_mut().insert(header::REFRESH, refresh);
-    }
-    *answer.status_mut() = StatusCode::OK;
 }
