@@ -76,8 +76,9 @@ impl Timeline {
     }
 
     /// Says how it came out; `true` when every promise touched held.
-    pub fn end(self) -> bool {
+    pub fn end(mut self) -> bool {
         if self.broken.is_empty() {
+            self.held.sort_unstable();
             let held = self.held.join(", ");
             say(&format!("\n  Every promise touched held: {held}."));
             return true;

@@ -98,12 +98,12 @@ async fn p3_a_node_that_is_alone_serves_takes_and_says_so_and_hands_over_when_re
                     let times = both.matches("alone: both").count();
                     anyhow::ensure!(times == 1, "the one sent twice is there {times} times");
                     let list = all(node).await?;
+                    let letterbox = node.status().await?["letterbox"].clone();
+                    anyhow::ensure!(letterbox["drained"] == true, "{letterbox}");
                     Ok((list.len() == 3).then_some(()))
                 },
             )
             .await?;
-            let letterbox = node.status().await?["letterbox"].clone();
-            anyhow::ensure!(letterbox["drained"] == true, "{}: {letterbox}", node.name);
         }
         tell("held through two kills: 3 conversations, 4 messages, each on every node once");
         Ok(())
