@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use arc_swap::ArcSwapOption;
@@ -21,18 +21,20 @@ use tracing::error;
 use crate::model::limits::{EMERGENCY_RETRY_AFTER_S, REQUEST_TARGET_BYTES};
 use crate::web::content::Content;
 use crate::web::counters::Counters;
+use crate::web::finish::finish;
 use crate::web::host::{Names, NoHost, Standing};
-use crate::web::inline::Inline;
 use crate::web::negotiate::Accepted;
 use crate::web::passing::{self, NotPassed, Passing};
 use crate::web::posted::{Breach, Posted};
 use crate::web::public::{Visitor, keeps_words};
 use crate::web::site::{ALLOW_READING, Site};
 use crate::web::vitals::{Patience, Underway, Vitals};
-use crate::web::{media, policy, squeeze};
+use crate::web::{policy, squeeze};
 
 /// Asked by machines that watch us, under any name and on both ports.
 const CHECKS: [&str; 2] = ["/healthz", "/readyz"];
+/// Where names are asked for over HTTPS (RFC 8484), under our own names.
+const NAME_QUERIES: &str = "/dns-query";
 const CHALLENGE: &str = "/.well-known/acme-challenge/";
 /// What a browser says when it fetches a service worker.
 const SERVICE_WORKER: HeaderName = HeaderName::from_static("service-worker");
@@ -57,6 +59,8 @@ pub struct Front {
     pub is_ours: fn(&str) -> bool,
     /// `/healthz` and `/readyz`.
     pub checks: axum::Router,
+    /// Answers name queries over HTTPS, once there is something that does.
+    pub name_queries: OnceLock<axum::Router>,
     /// Passes on who comes late, after a switch back.
     pub passing: Passing,
     /// Answers for certificate authorities.
@@ -107,6 +111,8 @@ enum Decision {
     /// Ask the pages for the emergency page under a borrowed name, whatever was asked for.
     Emergency,
     Checks,
+    /// Ask the name service.
+    Names(axum::Router),
     /// Pass it on to the primary at one of these addresses.
     Late(Arc<str>, Vec<SocketAddr>),
 }
@@ -133,9 +139,10 @@ impl Front {
             Decision::Now(answer) => {
                 return Answer::Ready(Some(answer.map(|content| content.watched(underway))));
             }
-            Decision::Pages(standing) => (&self.public, standing, false),
-            Decision::Emergency => (&self.public, Standing::Borrowed, true),
-            Decision::Checks => (&self.checks, Standing::Own, false),
+            Decision::Pages(standing) => (self.public.clone(), standing, false),
+            Decision::Emergency => (self.public.clone(), Standing::Borrowed, true),
+            Decision::Checks => (self.checks.clone(), Standing::Own, false),
+            Decision::Names(router) => (router, Standing::Own, false),
             Decision::Late(name, home) => {
                 let late = late(
                     self.clone(),
@@ -150,7 +157,7 @@ impl Front {
         self.counters.routed.add();
         let asked = Asked {
             front: self.clone(),
-            router: router.clone(),
+            router,
             caller: caller.clone(),
             standing,
             emergency,
@@ -171,6 +178,12 @@ impl Front {
         };
         if let Some(answer) = refused_method(request, standing) {
             return Decision::Now(answer);
+        }
+        if standing == Standing::Own
+            && path == NAME_QUERIES
+            && let Some(router) = self.name_queries.get()
+        {
+            return Decision::Names(router.clone());
         }
         // Who is in the middle of writing to us finishes that here.
         if standing == Standing::Borrowed && !keeps_words(path) {
@@ -556,47 +569,4 @@ fn without_body<B>(request: &Request<B>) -> Request<()> {
     *bare.uri_mut() = request.uri().clone();
     *bare.headers_mut() = request.headers().clone();
     bare
-}
-
-/// Gives a page what every answer has, and under a borrowed name takes what none may have.
-fn finish(answer: &mut Response<Content>, standing: Standing, reading: bool) {
-    let document = answer
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(media::is_document);
-    policy::protect(answer.headers_mut(), standing);
-    if document {
-        let content_policy = policy::content_policy(standing, &Inline::default());
-        policy::protect_document(answer.headers_mut(), content_policy);
-    }
-    // A page that says nothing about it may hold somebody's words.
-    answer
-        .headers_mut()
-        .entry(header::CACHE_CONTROL)
-        .or_insert(policy::NO_STORE);
-    if standing == Standing::Borrowed {
-        policy::leave_no_trace(answer.headers_mut());
-        redirect_for_now(answer, reading);
-    }
-}
-
-/// Under a borrowed name only 307 may redirect. After a POST that would send the words again, so the browser is shown
-/// the way instead.
-fn redirect_for_now(answer: &mut Response<Content>, reading: bool) {
-    if !answer.status().is_redirection() || answer.status() == StatusCode::NOT_MODIFIED {
-        return;
-    }
-    if reading {
-        *answer.status_mut() = StatusCode::TEMPORARY_REDIRECT;
-        return;
-    }
-    let Some(location) = answer.headers_mut().remove(header::LOCATION) else {
-        return;
-    };
-    let refresh = [b"0; url=", location.as_bytes()].concat();
-    if let Ok(refresh) = HeaderValue::from_bytes(&refresh) {
-        answer.headers_mut().insert(header::REFRESH, refresh);
-    }
-    *answer.status_mut() = StatusCode::OK;
 }

@@ -12,6 +12,7 @@ mod connection;
 pub mod content;
 pub mod counters;
 pub mod encode;
+mod finish;
 mod flood;
 pub mod front;
 pub mod home;
