@@ -39,6 +39,7 @@ const RATE_SLIP_MAX: u32 = 10;
 pub struct DnsSpec {
     listen: Vec<String>,
     tls_listen: Vec<String>,
+    quic_listen: Vec<String>,
     nsid: Option<String>,
     udp_payload: Option<u16>,
     udp_threads: Option<usize>,
@@ -69,6 +70,8 @@ pub struct Dns {
     pub listen: Vec<SocketAddr>,
     /// Where they are served over TLS.
     pub tls_listen: Vec<SocketAddr>,
+    /// Where they are served over QUIC.
+    pub quic_listen: Vec<SocketAddr>,
     /// The name that this node gives when asked; nothing where that of the node is meant.
     pub nsid: Option<String>,
     /// The largest answer over UDP, in bytes.
@@ -94,10 +97,10 @@ impl Dns {
     pub fn check(spec: DnsSpec, problems: &mut Problems) -> Dns {
         let listen = addresses("dns.listen", &spec.listen, problems);
         let tls_listen = addresses("dns.tls-listen", &spec.tls_listen, problems);
-        if let Some(both) = tls_listen.iter().find(|it| listen.contains(it)) {
-            problems.add("dns.tls-listen", both, "another port than listen has");
-        }
-        if spec.listen.is_empty() && !spec.tls_listen.is_empty() {
+        apart("dns.tls-listen", &tls_listen, &listen, problems);
+        let quic_listen = addresses("dns.quic-listen", &spec.quic_listen, problems);
+        apart("dns.quic-listen", &quic_listen, &listen, problems);
+        if spec.listen.is_empty() && !(spec.tls_listen.is_empty() && spec.quic_listen.is_empty()) {
             let example = "listen = [\"0.0.0.0:53\", \"[::]:53\"]";
             let wanted = "at least one address in the clear, which all resolvers use";
             problems.add_with("dns.listen", "none", wanted, example);
@@ -151,6 +154,7 @@ impl Dns {
         Dns {
             listen,
             tls_listen,
+            quic_listen,
             nsid: spec.nsid,
             udp_payload,
             udp_threads,
@@ -177,6 +181,13 @@ fn within<N: PartialOrd + Copy + std::fmt::Display>(
         problems.add(key, given, &format!("{least} to {most}"));
     }
     given
+}
+
+/// `listen` takes its ports of TCP and of UDP.
+fn apart(key: &str, own: &[SocketAddr], listen: &[SocketAddr], problems: &mut Problems) {
+    if let Some(both) = own.iter().find(|it| listen.contains(it)) {
+        problems.add(key, both, "another port than listen has");
+    }
 }
 
 fn addresses(key: &str, texts: &[String], problems: &mut Problems) -> Vec<SocketAddr> {
@@ -226,6 +237,7 @@ mod tests {
     fn every_mistake_is_told_with_its_key() {
         let said = check(
             "listen = [\"here\", \"127.0.0.1:53\", \"127.0.0.1:53\"]\ntls-listen = [\"127.0.0.1:53\"]\n\
+             quic-listen = [\"127.0.0.1:53\"]\n\
              nsid = \"\\u0007\"\nudp-payload = 100\nudp-threads = 0\nconnections = 0\n\
              connections-per-network = 5\nidle-s = 0\nrate = \"maybe\"\nrate-per-second = 0\nrate-slip = 11\n",
         )
@@ -234,6 +246,7 @@ mod tests {
             "dns.listen: found \"here\"",
             "dns.listen: found 127.0.0.1:53 twice",
             "dns.tls-listen",
+            "dns.quic-listen: found 127.0.0.1:53",
             "dns.nsid",
             "dns.udp-payload: found 100; wanted 512 to 4096",
             "dns.udp-threads",
@@ -246,7 +259,9 @@ mod tests {
         ] {
             assert!(said.contains(key), "{key} is not in:\n{said}");
         }
-        let said = check("tls-listen = [\"[::]:853\"]\n").unwrap_err();
-        assert!(said.contains("dns.listen: found none"), "{said}");
+        for alone in ["tls-listen", "quic-listen"] {
+            let said = check(&format!("{alone} = [\"[::]:853\"]\n")).unwrap_err();
+            assert!(said.contains("dns.listen: found none"), "{said}");
+        }
     }
 }

@@ -1,15 +1,16 @@
-//! The demo's zone and its service: what is written into files for `lifeboat dns`, and a stub resolver that asks each
-//! node. Addresses in answers are of the range for documentation (RFC 5737); the checks go to the real parts.
+//! The demo's zone and its service: what is written into files for `lifeboat dns`, and how each node is
+//! asked. Addresses in answers are of the range for documentation (RFC 5737); the checks go to the real parts.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::net::UdpSocket;
-use tokio::time::timeout;
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::proto::rr::{RData, RecordType};
 
 use super::places::{Folder, Ports};
-use crate::clock;
 
 /// The zone that the nodes answer for.
 pub(super) const ZONE: &str = "example.test";
@@ -88,64 +89,82 @@ timeout = \"500ms\"
     Ok(())
 }
 
-/// Asks a node's name service for the address of the switched name; nothing when it does not answer with one.
+/// Asks one node for the address of the switched name, as the public's resolvers do: through a library that is not ours.
+/// Nothing when it does not answer with one. Nothing is kept: each call asks anew.
 pub(super) async fn answer(server: SocketAddr) -> Option<Ipv4Addr> {
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.ok()?;
-    socket.connect(server).await.ok()?;
-    let id = clock::random_bytes::<2>();
-    let question = question(id);
-    socket.send(&question).await.ok()?;
-    let mut bytes = [0; 512];
-    let length = timeout(ANSWER_WITHIN, socket.recv(&mut bytes))
-        .await
-        .ok()?
-        .ok()?;
-    address_in(bytes.get(..length)?, &question)
-}
-
-/// One question for the A record of the switched name (RFC 1035 section 4.1).
-fn question(id: [u8; 2]) -> Vec<u8> {
-    let mut message = vec![id[0], id[1], 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
-    for label in [SERVICE].into_iter().chain(ZONE.split('.')) {
-        // Each is a few letters long.
-        message.push(label.len() as u8);
-        message.extend_from_slice(label.as_bytes());
-    }
-    message.extend_from_slice(&[0, 0, 1, 0, 1]);
-    message
-}
-
-/// The address in an authoritative answer to `question` whose first record is it; its owner is a pointer to the question.
-fn address_in(message: &[u8], question: &[u8]) -> Option<Ipv4Addr> {
-    let is_answer = message.get(..2)? == question.get(..2)?
-        && message.get(2)? & 0x84 == 0x84
-        && message.get(3)? & 0x0f == 0
-        && message.get(12..question.len())? == question.get(12..)?;
-    let record = message.get(question.len()..)?;
-    let is_address = record.get(..2)? == [0xc0, 12] && record.get(2..6)? == [0, 1, 0, 1];
-    let data: [u8; 4] = record.get(12..16)?.try_into().ok()?;
-    (is_answer && is_address && record.get(10..12)? == [0, 4]).then(|| data.into())
+    let mut over_udp = ConnectionConfig::udp();
+    over_udp.port = server.port();
+    let node = NameServerConfig::new(server.ip(), true, vec![over_udp]);
+    let config = ResolverConfig::from_name_servers(vec![node]);
+    let provider = TokioRuntimeProvider::default();
+    let mut builder = TokioResolver::builder_with_config(config, provider);
+    let options = builder.options_mut();
+    options.timeout = ANSWER_WITHIN;
+    options.attempts = 1;
+    options.cache_size = 0;
+    options.use_hosts_file = ResolveHosts::Never;
+    let name = format!("{SERVICE}.{ZONE}.");
+    let found = builder.build().ok()?.lookup(name, RecordType::A).await;
+    found.ok()?.answers().iter().find_map(|it| match &it.data {
+        RData::A(address) => Some(address.0),
+        _ => None,
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::sync::Arc;
 
-    #[test]
-    fn only_an_authoritative_answer_to_the_question_counts() {
-        let question = question([1, 2]);
-        let mut answer = question.clone();
-        answer[2] = 0x84;
-        answer[7] = 1;
-        answer.extend_from_slice(&[0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 20, 0, 4, 192, 0, 2, 80]);
-        assert_eq!(address_in(&answer, &question), Some(PRIMARY));
-        for (at, bit) in [(0, 1), (2, 4), (3, 2), (14, 1)] {
-            let mut wrong = answer.clone();
-            wrong[at] ^= bit;
-            assert_eq!(address_in(&wrong, &question), None, "{at}");
+    use super::*;
+    use crate::dns::cookie::Secrets;
+    use crate::dns::udp::{self, Threads};
+    use crate::dns::zone::Zone;
+    use crate::dns::{Answers, Rate, Settings};
+    use crate::model::domain::{DomainName, Rdata, RrSet, RrType};
+
+    fn set(name: &str, rtype: RrType, data: &[u8]) -> RrSet {
+        RrSet {
+            name: name.parse().unwrap(),
+            rtype,
+            ttl: 20,
+            rdata: vec![Rdata::new(data).unwrap()],
         }
-        for length in 0..answer.len() {
-            assert_eq!(address_in(&answer[..length], &question), None);
+    }
+
+    fn zone(address: Ipv4Addr) -> Arc<Zone> {
+        let host = |name: &str| name.parse::<DomainName>().unwrap().as_wire().to_vec();
+        let server = host("ns1.example.test");
+        let soa = [&server[..], &server, &[0; 20]].concat();
+        let sets = [
+            set(ZONE, RrType::SOA, &soa),
+            set(ZONE, RrType::NS, &server),
+            set("ns1.example.test", RrType::A, &[198, 51, 100, 53]),
+            set("www.example.test", RrType::A, &address.octets()),
+        ];
+        Arc::new(Zone::new(&ZONE.parse().unwrap(), sets).unwrap().0)
+    }
+
+    #[tokio::test]
+    async fn a_switch_is_seen_through_a_resolver_at_once_and_a_dead_node_has_no_answer() {
+        let settings = Settings {
+            nsid: Box::default(),
+            udp_payload: 1_232,
+            rate: Rate::Off,
+            threads: 1,
+            connections: 1,
+            connections_per_network: 1,
+            idle: ANSWER_WITHIN,
+        };
+        let (answers, _unusual) = Answers::new(settings, Secrets::new([1; 16], None));
+        let sockets = udp::bind("127.0.0.1:0".parse().unwrap(), 1).unwrap();
+        let node = sockets[0].local_addr().unwrap();
+        let threads = Threads::start(&answers, sockets).unwrap();
+        assert_eq!(answer(node).await, None, "it holds no zone yet");
+        for address in [PRIMARY, FALLBACK, PRIMARY] {
+            answers.put(&zone(address));
+            assert_eq!(answer(node).await, Some(address));
         }
+        threads.stop();
+        assert_eq!(answer(node).await, None);
     }
 }

@@ -29,12 +29,14 @@ pub enum Transport {
     Tls,
     /// Over HTTPS (RFC 8484).
     Https,
+    /// Over QUIC (RFC 9250).
+    Quic,
 }
 
 impl Transport {
     /// Whether answers are padded for those who ask (RFC 8467).
     pub(super) fn is_encrypted(self) -> bool {
-        matches!(self, Transport::Tls | Transport::Https)
+        matches!(self, Transport::Tls | Transport::Https | Transport::Quic)
     }
 }
 

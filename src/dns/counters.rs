@@ -60,6 +60,8 @@ counters! {
     queries_tls,
     /// Queries over HTTPS.
     queries_https,
+    /// Queries over QUIC.
+    queries_quic,
     /// Answers from the prepared table.
     answers_prepared,
     /// Answers that were looked up.

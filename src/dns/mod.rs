@@ -10,6 +10,7 @@ pub mod message;
 pub mod name;
 mod name_key;
 mod question;
+pub mod quic;
 pub mod rate;
 pub mod rdata;
 mod records;

@@ -9,7 +9,7 @@ const OPT_BYTES: usize = 11;
 /// Every option that we send, with its head: NSID, cookie, EDE, zone version, keepalive; padding is written by itself.
 const OPTIONS_BYTES: usize = (4 + DNS_NSID_BYTES_MAX) + (4 + 24) + (4 + 2) + (4 + 6) + (4 + 2);
 /// Answers over encrypted transports are padded to a multiple of this (RFC 8467 section 4.1).
-const PADDING_BLOCK: usize = 468;
+pub(super) const PADDING_BLOCK: usize = 468;
 
 /// "Not authoritative" (RFC 8914 section 4.21): the query came to the wrong server.
 pub(super) const EDE_NOT_AUTHORITATIVE: u16 = 20;

@@ -1,5 +1,6 @@
 //! DNS over HTTPS (RFC 8484) as a pure exchange: the web door has the connections, their limits and their certificates;
-//! here a message goes in and an answer comes out. DNS over TLS is in `tcp`, as it differs by a handshake only.
+//! here a message goes in and an answer comes out. DNS over TLS is in `tcp`, as it differs by a handshake only;
+//! DNS over QUIC is in `quic`.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use thiserror::Error;
 use super::answers::{Answers, Transport};
 use super::counters::Tally;
 use super::question::{HEAD_BYTES, skip_name, u16_at};
-use super::respond::{self, Deed, Moment, respond};
+use super::respond::{self, Deed, Moment, Sent, respond};
 use crate::clock;
 use crate::model::domain::RrType;
 use crate::model::limits::MESSAGE_BYTES_MAX;
@@ -60,30 +61,12 @@ impl Exchange {
     /// When it is not a query.
     pub fn post(&self, message: &[u8], from: IpAddr) -> Result<OverHttps, NoAnswer> {
         self.tally.queries_https.add();
-        let (tables, secrets) = (self.answers.tables.load(), self.answers.secrets.load());
-        let moment = Moment {
-            tables: &tables,
-            secrets: &secrets,
-            settings: &self.answers.settings,
-            now_s: (clock::now().0 / 1_000) as u32,
-        };
-        let mut out = vec![0; MESSAGE_BYTES_MAX];
-        let mut key = tables.name_key();
-        let deed = respond(&moment, message, from, Transport::Https, &mut key, &mut out);
-        let sent = match deed {
-            Deed::Silence => {
-                self.tally.noise.add();
-                return Err(NoAnswer::NoQuery);
-            }
-            // Transfers and updates have no place here; what is said then is that they are refused.
-            Deed::Send(sent) | Deed::HandOn(sent) => sent,
-        };
-        respond::count(&self.tally, &out, &sent, false);
-        out.truncate(sent.len);
-        out.shrink_to_fit();
+        let way_in = Transport::Https;
+        let (message, sent) =
+            exchange(&self.answers, &self.tally, message, from, way_in).ok_or(NoAnswer::NoQuery)?;
         Ok(OverHttps {
-            max_age_s: shortest_lifetime(&out, sent.question_end),
-            message: out,
+            max_age_s: shortest_lifetime(&message, sent.question_end),
+            message,
         })
     }
 
@@ -97,6 +80,37 @@ impl Exchange {
             .map_err(|_| NoAnswer::NotBase64)?;
         self.post(&message, from)
     }
+}
+
+/// One message in, its answer out; nothing for what is no query.
+pub(super) fn exchange(
+    answers: &Answers,
+    tally: &Tally,
+    message: &[u8],
+    from: IpAddr,
+    transport: Transport,
+) -> Option<(Vec<u8>, Sent)> {
+    let (tables, secrets) = (answers.tables.load(), answers.secrets.load());
+    let moment = Moment {
+        tables: &tables,
+        secrets: &secrets,
+        settings: &answers.settings,
+        now_s: (clock::now().0 / 1_000) as u32,
+    };
+    let mut out = vec![0; MESSAGE_BYTES_MAX];
+    let mut key = tables.name_key();
+    let sent = match respond(&moment, message, from, transport, &mut key, &mut out) {
+        Deed::Silence => {
+            tally.noise.add();
+            return None;
+        }
+        // Transfers and updates have no place here; what is said then is that they are refused.
+        Deed::Send(sent) | Deed::HandOn(sent) => sent,
+    };
+    respond::count(tally, &out, &sent, false);
+    out.truncate(sent.len);
+    out.shrink_to_fit();
+    Some((out, sent))
 }
 
 /// The shortest lifetime of all records but OPT; 0 where there is none.

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::{net::TcpListener, sync::watch};
 
-use super::{Node, Open, RunError, Runtimes, chain};
+use super::{Node, Open, RunError, Runtimes, chain, names_over_https};
 use crate::{
     blobs::Blobs,
     clock,
@@ -23,7 +23,9 @@ use crate::{
         Answers, Rate, Settings, Tables,
         cookie::Secrets,
         live::{LiveError, Shelf},
+        quic,
         rate::Pace,
+        secure::Exchange,
         tcp, udp,
         zone::Zone,
     },
@@ -38,7 +40,7 @@ use crate::{
         words::{ClientId, Label, Timestamp},
     },
     tasks::{Outcome, Stop, Tasks},
-    tls::public::dot_config,
+    tls::public::{doq_config, dot_config},
 };
 
 /// The layout of a zone's last-good file.
@@ -164,15 +166,49 @@ impl Node<'_> {
         let secret = self.keyring.mac("tls session tickets, dot", b"").0;
         let certificates = open.certificates.clone();
         let (keep, tls) = watch::channel(dot_config(certificates, &secret, clock::now)?);
-        let answers = answers.clone();
+        let over_tcp = answers.clone();
         tasks.start(
             runtimes.people.handle(),
             "names over TCP",
             |stop| async move {
-                tcp::serve(answers, listeners, tls, stop).await;
+                tcp::serve(over_tcp, listeners, tls, stop).await;
                 drop(keep);
                 Ok(())
             },
+        );
+        self.start_quic(tasks, runtimes, open, answers)?;
+        // At the public's port; there from the first connection on, as that port is opened later.
+        let routes = names_over_https::routes(Exchange::new(answers.clone()));
+        let _ = open.front.name_queries.set(routes);
+        Ok(())
+    }
+
+    fn start_quic(
+        &self,
+        tasks: &mut Tasks,
+        runtimes: &Runtimes,
+        open: &Open,
+        answers: &Arc<Answers>,
+    ) -> Result<(), RunError> {
+        let mut sockets = Vec::new();
+        for address in &self.config.dns.quic_listen {
+            let bound = quic::bind(*address).map_err(|source| RunError::Listen {
+                what: "DNS over QUIC",
+                address: *address,
+                source,
+            })?;
+            sockets.extend(bound);
+        }
+        if sockets.is_empty() {
+            return Ok(());
+        }
+        let gate = quic::Gate::new(answers);
+        let tls = doq_config(open.certificates.clone(), Arc::new(move || gate.admits()))?;
+        let answers = answers.clone();
+        tasks.start(
+            runtimes.people.handle(),
+            "names over QUIC",
+            |stop| async move { Ok(quic::serve(answers, sockets, tls, stop).await?) },
         );
         Ok(())
     }

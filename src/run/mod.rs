@@ -7,13 +7,19 @@
 mod descriptors;
 mod dns;
 mod founding;
+mod names_over_https;
 mod part;
 mod place;
 pub mod preview;
 mod report;
 mod site;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use arc_swap::ArcSwapOption;
 use tokio::{
@@ -296,6 +302,7 @@ impl Node<'_> {
             checks: figures::checks(self.cluster.clone(), self.letterbox.clone()),
             passing: self.passing(),
             challenge: Arc::new(|_| None),
+            name_queries: OnceLock::new(),
             https_port: web.https_port,
             body_bytes: crate::model::limits::REQUEST_BODY_BYTES,
             patience: web::Patience::default(),

@@ -364,6 +364,48 @@ pub fn dot_config(
     config_for(&[b"dot"], certificates, ticket_secret, now)
 }
 
+/// The settings of the listener for DNS over QUIC (RFC 9250), which knows TLS 1.3 only: the same certificates, shown as
+/// long as `admits` says so. Whoever asks more often than that is turned away before anything is signed. Sessions are
+/// not resumed: a handshake of QUIC takes one round trip as it is, and early data could be played back.
+pub fn doq_config(
+    certificates: Arc<CertificateSet>,
+    admits: Admits,
+) -> Result<Arc<ServerConfig>, PublicTlsError> {
+    let admitted = Admitted {
+        certificates,
+        admits,
+    };
+    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(PublicTlsError::Tls)?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(admitted));
+    config.alpn_protocols = vec![b"doq".to_vec()];
+    config.send_tls13_tickets = 0;
+    Ok(Arc::new(config))
+}
+
+/// Says whether one more handshake may go on.
+pub type Admits = Arc<dyn Fn() -> bool + Send + Sync>;
+
+/// Certificates for those who are let in.
+struct Admitted {
+    certificates: Arc<CertificateSet>,
+    admits: Admits,
+}
+
+impl std::fmt::Debug for Admitted {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.certificates.fmt(out)
+    }
+}
+
+impl ResolvesServerCert for Admitted {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        (self.admits)().then(|| self.certificates.resolve(hello))?
+    }
+}
+
 fn config_for(
     protocols: &[&[u8]],
     certificates: Arc<CertificateSet>,

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use arc_swap::ArcSwapOption;
@@ -33,6 +33,8 @@ use crate::web::{policy, squeeze};
 
 /// Asked by machines that watch us, under any name and on both ports.
 const CHECKS: [&str; 2] = ["/healthz", "/readyz"];
+/// Where names are asked for over HTTPS (RFC 8484), under our own names.
+const NAME_QUERIES: &str = "/dns-query";
 const CHALLENGE: &str = "/.well-known/acme-challenge/";
 /// What a browser says when it fetches a service worker.
 const SERVICE_WORKER: HeaderName = HeaderName::from_static("service-worker");
@@ -57,6 +59,8 @@ pub struct Front {
     pub is_ours: fn(&str) -> bool,
     /// `/healthz` and `/readyz`.
     pub checks: axum::Router,
+    /// Answers name queries over HTTPS, once there is something that does.
+    pub name_queries: OnceLock<axum::Router>,
     /// Passes on who comes late, after a switch back.
     pub passing: Passing,
     /// Answers for certificate authorities.
@@ -107,6 +111,8 @@ enum Decision {
     /// Ask the pages for the emergency page under a borrowed name, whatever was asked for.
     Emergency,
     Checks,
+    /// Ask the name service.
+    Names(axum::Router),
     /// Pass it on to the primary at one of these addresses.
     Late(Arc<str>, Vec<SocketAddr>),
 }
@@ -133,9 +139,10 @@ impl Front {
             Decision::Now(answer) => {
                 return Answer::Ready(Some(answer.map(|content| content.watched(underway))));
             }
-            Decision::Pages(standing) => (&self.public, standing, false),
-            Decision::Emergency => (&self.public, Standing::Borrowed, true),
-            Decision::Checks => (&self.checks, Standing::Own, false),
+            Decision::Pages(standing) => (self.public.clone(), standing, false),
+            Decision::Emergency => (self.public.clone(), Standing::Borrowed, true),
+            Decision::Checks => (self.checks.clone(), Standing::Own, false),
+            Decision::Names(router) => (router, Standing::Own, false),
             Decision::Late(name, home) => {
                 let late = late(
                     self.clone(),
@@ -150,7 +157,7 @@ impl Front {
         self.counters.routed.add();
         let asked = Asked {
             front: self.clone(),
-            router: router.clone(),
+            router,
             caller: caller.clone(),
             standing,
             emergency,
@@ -171,6 +178,12 @@ impl Front {
         };
         if let Some(answer) = refused_method(request, standing) {
             return Decision::Now(answer);
+        }
+        if standing == Standing::Own
+            && path == NAME_QUERIES
+            && let Some(router) = self.name_queries.get()
+        {
+            return Decision::Names(router.clone());
         }
         // Who is in the middle of writing to us finishes that here.
         if standing == Standing::Borrowed && !keeps_words(path) {

@@ -160,7 +160,7 @@ fn signed(apex: &DomainName, sets: Vec<RrSet>) -> Vec<RrSet> {
     all
 }
 
-fn zones() -> impl Strategy<Value = (Arc<Zone>, Vec<String>)> {
+pub(super) fn zones() -> impl Strategy<Value = (Arc<Zone>, Vec<String>)> {
     let content = prop::collection::btree_map(owner(), at(), 0..12);
     (content, any::<bool>()).prop_filter_map("a zone", |(content, sign)| {
         let content: BTreeMap<String, At> = content;
@@ -177,7 +177,7 @@ fn zones() -> impl Strategy<Value = (Arc<Zone>, Vec<String>)> {
     })
 }
 
-fn types() -> impl Strategy<Value = RrType> {
+pub(super) fn types() -> impl Strategy<Value = RrType> {
     prop::sample::select(vec![
         RrType::A,
         RrType::AAAA,
@@ -202,7 +202,7 @@ fn types() -> impl Strategy<Value = RrType> {
 }
 
 /// Names in the zone, above it, below its names, with any case.
-fn asked() -> impl Strategy<Value = (prop::sample::Index, Option<String>, u8)> {
+pub(super) fn asked() -> impl Strategy<Value = (prop::sample::Index, Option<String>, u8)> {
     (
         any::<prop::sample::Index>(),
         prop::option::of(owner()),
@@ -210,7 +210,7 @@ fn asked() -> impl Strategy<Value = (prop::sample::Index, Option<String>, u8)> {
     )
 }
 
-fn asked_name(
+pub(super) fn asked_name(
     known: &[String],
     (index, other, how): &(prop::sample::Index, Option<String>, u8),
 ) -> DomainName {

@@ -2,6 +2,8 @@
 //! is here: zones made from few lines, queries put together by hand, answers taken apart.
 
 mod equal;
+mod quic;
+mod second;
 mod sockets;
 mod wire;
 

@@ -150,5 +150,15 @@ pub const DNS_HANDSHAKE_MS: u64 = 5_000;
 pub const DNS_STOP_MS: u64 = 2_000;
 /// Bytes of answers lined up for one connection before they are sent: more would only take memory.
 pub const DNS_ANSWERS_WAITING_BYTES: usize = 16_384;
+/// Milliseconds that a connection over QUIC may be idle, a query may take to come, and an answer to be taken. It is over
+/// after 100 queries, so it lives 25 minutes at most.
+pub const DNS_QUIC_IDLE_MS: u64 = 5_000;
+/// Sockets for each address of DNS over QUIC: who stalls a handshake stalls the others of one socket only.
+pub const DNS_QUIC_SOCKETS: usize = 16;
+/// Handshakes over QUIC that are let in at once.
+pub const DNS_QUIC_HANDSHAKES_AT_ONCE: u32 = 200;
+/// Milliseconds in which one more is: 20 a second. The worst that can come of it is 30,000 connections, each of which its
+/// owner keeps busy for its whole life.
+pub const DNS_QUIC_MS_PER_HANDSHAKE: u64 = 50;
 
 const _: () = assert!(SWITCHES_PER_HOUR.1 as usize <= SWITCHES_KEPT);

@@ -179,6 +179,7 @@ impl House {
             passing,
             checks: Router::new().route("/healthz", get(|| async { "ok" })),
             challenge: Arc::new(|token| (token == "tok_en-1").then(|| "key".to_owned())),
+            name_queries: Default::default(),
             https_port: https.port(),
             body_bytes: 10_000,
             patience: bounds.patience,
