@@ -130,6 +130,8 @@ pub const ZONE_ANSWERS_KEPT: usize = 16;
 pub const ZONE_EDITIONS_KEPT: usize = 5;
 /// Servers that a zone notifies, and keys or addresses that may transfer it.
 pub const ZONE_PEERS_MAX: usize = 32;
+/// Keys that sign one zone: the old and the new one during a roll. Each makes every signature once more.
+pub const ZONE_KEYS_MAX: usize = 2;
 /// TSIG keys.
 pub const TSIG_KEYS_MAX: usize = 256;
 

@@ -3,7 +3,10 @@
 use imbl::{OrdMap, Vector};
 use serde::{Deserialize, Serialize};
 
-use super::{Edition, Outline, Part, Published, Zone, ZoneSettings, ZoneSource, serial_after};
+use super::{
+    Edition, Outline, Part, Published, Zone, ZoneSettings, ZoneSource, serial_after,
+    signing::horizon_s,
+};
 use crate::model::{
     Refusal, Reply, State,
     domain::{DomainName, RrSet, RrType},
@@ -177,6 +180,7 @@ fn wish_for(state: &mut State, index: u64, name: &DomainName, edition: Edition) 
         live: None,
         kept: Vector::new(),
         editions: Vector::new(),
+        signing: None,
     });
     zone.generation = index;
     zone.wanted = Some(edition);
@@ -332,14 +336,37 @@ fn answer(
             zone.kept.pop_front();
         }
     }
-    zone.live = Some(Published {
+    let mut live = Published {
         generation: index,
         serial,
         at: now,
         edition,
         over,
         choices,
-    });
+        signed: None,
+    };
+    let horizon = horizon_s(&live);
+    live.signed = zone.signing.as_ref().and_then(|it| it.at(now, horizon));
+    zone.live = Some(live);
+}
+
+/// Answers the same under a new serial, signed as the zone is to be signed now.
+pub(super) fn answer_again(zone: &mut Zone, index: u64, now: Timestamp) {
+    if let Some(live) = zone.live.clone() {
+        answer(zone, index, now, live.edition, live.over, live.choices);
+    }
+}
+
+/// The zone, if the change is made against its newest generation.
+pub(super) fn changeable<'a>(
+    state: &'a mut State,
+    name: &DomainName,
+    against: u64,
+) -> Result<&'a mut Zone, Refusal> {
+    let zone = state.dns.zones.get_mut(name);
+    let zone = zone.ok_or_else(|| Refusal::unknown("zone"))?;
+    fresh(name, zone.generation, against)?;
+    Ok(zone)
 }
 
 /// The serial after `last`: the time in seconds or the one that the content came with where they come after it, so
@@ -415,6 +442,7 @@ pub(in crate::model) fn set_zone(
         live: None,
         kept: Vector::new(),
         editions: Vector::new(),
+        signing: None,
     });
     zone.generation = index;
     zone.settings = settings.clone();
