@@ -404,7 +404,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        cluster::stand_in::{Majority, proposal, reaches_majority},
+        cluster::tests::stand_in::{Majority, proposal, reaches_majority},
         model::words::Note,
     };
 

@@ -27,9 +27,9 @@ pub mod serve;
 pub mod snapshots;
 pub mod sqlite;
 pub mod stamp;
-#[cfg(test)]
-pub(crate) mod stand_in;
 mod tail;
+#[cfg(test)]
+pub(crate) mod tests;
 pub mod transport;
 mod vigil;
 mod wal;

@@ -123,7 +123,7 @@ impl Story<'_> {
         timeline: &mut Timeline,
         to: Ipv4Addr,
         since: Timestamp,
-        began: Instant,
+        began: tokio::time::Instant,
     ) -> anyhow::Result<()> {
         let living = || self.stage.nodes.iter().filter(|it| it.child.is_some());
         for node in living() {

@@ -266,7 +266,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::{clock, cluster::stand_in::Majority};
+    use crate::{clock, cluster::tests::stand_in::Majority};
 
     #[tokio::test(start_paused = true)]
     async fn p10_silent_callers_of_the_metrics_do_not_keep_others_out() {

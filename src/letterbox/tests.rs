@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     cluster::{
         health::Health,
-        stand_in::{self, Majority, Weather, reaches, reaches_majority},
+        tests::stand_in::{self, Majority, Weather, reaches, reaches_majority},
     },
     model::{
         Actor, Command,

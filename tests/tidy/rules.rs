@@ -468,6 +468,23 @@ pub fn banned(sources: &[Source]) -> Vec<Fault> {
     faults
 }
 
+/// The one file whose system calls have no safe form (docs/decisions/0014-dns-serving.md).
+const UNSAFE: &str = "src/dns/udp.rs";
+
+/// `unsafe` code stands in one file, which says why.
+pub fn unsafe_code(sources: &[Source]) -> Vec<Fault> {
+    let others = sources.iter().filter(|it| it.path != UNSAFE);
+    let lines = others.flat_map(|source| {
+        let lines = source.code.iter().enumerate();
+        let marked = lines
+            .filter(|(_, code)| has_word(code, "unsafe") || code.contains("allow(unsafe_code"));
+        marked.map(|(index, _)| {
+            source.fault(index + 1, "unsafe code belongs to src/dns/udp.rs alone")
+        })
+    });
+    lines.collect()
+}
+
 /// What may stand in tests but not in the product.
 fn in_product(source: &Source) -> Vec<Fault> {
     let mut faults = Vec::new();
