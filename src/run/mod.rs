@@ -10,6 +10,7 @@ mod part;
 mod place;
 pub mod preview;
 mod report;
+mod signing;
 mod site;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};

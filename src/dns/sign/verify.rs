@@ -83,7 +83,11 @@ pub(super) fn check(
         debug_assert_eq!(*ttl, set.ttl);
         signed_by_all(expected, set, signatures, is_fresh(set))?;
     }
-    if let Some((name, rtype)) = found.signatures.keys().find(|it| !found.sets.contains_key(*it)) {
+    if let Some((name, rtype)) = found
+        .signatures
+        .keys()
+        .find(|it| !found.sets.contains_key(*it))
+    {
         return Err(Flaw::Foreign(DomainName::clone(name), *rtype));
     }
     denied(&names, &found, apex)
@@ -210,11 +214,7 @@ fn signed_bytes(head: &[u8], set: &RrSet) -> Vec<u8> {
 }
 
 /// The chain goes once around all names of the zone and says of each exactly the types that it has.
-fn denied(
-    names: &BTreeSet<&DomainName>,
-    found: &Found<'_>,
-    apex: &DomainName,
-) -> Result<(), Flaw> {
+fn denied(names: &BTreeSet<&DomainName>, found: &Found<'_>, apex: &DomainName) -> Result<(), Flaw> {
     let mut types: HashMap<&DomainName, BTreeSet<RrType>> = HashMap::new();
     for (name, rtype) in found.sets.keys() {
         types.entry(name).or_default().insert(*rtype);
@@ -246,10 +246,8 @@ fn denied(
             break;
         }
         // The next name in order, and no other: nothing of the zone lies in the gap.
-        let following = names.range::<DomainName, _>((
-            std::ops::Bound::Excluded(at),
-            std::ops::Bound::Unbounded,
-        ));
+        let following = names
+            .range::<DomainName, _>((std::ops::Bound::Excluded(at), std::ops::Bound::Unbounded));
         match following.into_iter().next() {
             Some(following) if **following == next => at = following,
             _ => return Err(wrong()),

@@ -21,8 +21,8 @@ use super::{
 };
 
 pub use content::{ContentError, ZoneContent, laid_over};
-pub use signing::{Signed, Signing};
 pub(super) use publish::{go_live, lay, publish, remove, roll_back, set_zone};
+pub use signing::{Signed, Signing};
 
 /// All zones, and the keys that guard transfers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -290,9 +290,21 @@ fn drop_old_keys(
     let now = state.now;
     let zone = publish::changeable(state, name, against)?;
     let kept_s = zone.live.as_ref().map_or(0, |it| ttl_s(it) + DAY_S);
-    let signing = zone.signing.as_mut().ok_or_else(|| Refusal::unknown("key of this zone"))?;
-    let Some((newest, key)) = signing.keys.get_max().filter(|_| signing.keys.len() > 1).cloned() else {
-        return Err(Refusal::unsound("zone", "one key", "a zone whose key is being rolled"));
+    let signing = zone
+        .signing
+        .as_mut()
+        .ok_or_else(|| Refusal::unknown("key of this zone"))?;
+    let Some((newest, key)) = signing
+        .keys
+        .get_max()
+        .filter(|_| signing.keys.len() > 1)
+        .cloned()
+    else {
+        return Err(Refusal::unsound(
+            "zone",
+            "one key",
+            "a zone whose key is being rolled",
+        ));
     };
     let ready = key.since.plus_ms(u64::from(kept_s) * 1_000);
     if ready > now && !forced {
@@ -315,14 +327,22 @@ fn unsign(
 ) -> Result<Reply, Refusal> {
     let now = state.now;
     let zone = publish::changeable(state, name, against)?;
-    let signing = zone.signing.as_mut().ok_or_else(|| Refusal::unknown("key of this zone"))?;
+    let signing = zone
+        .signing
+        .as_mut()
+        .ok_or_else(|| Refusal::unknown("key of this zone"))?;
     if forced {
         zone.signing = None;
     } else if signing.ending.is_none() {
         signing.ending = Some(now);
     } else {
-        let wanted = "force, once the parent has no DS record and the last resolver has forgotten it";
-        return Err(Refusal::unsound("zone", "a zone that asks its parent already", wanted));
+        let wanted =
+            "force, once the parent has no DS record and the last resolver has forgotten it";
+        return Err(Refusal::unsound(
+            "zone",
+            "a zone that asks its parent already",
+            wanted,
+        ));
     }
     zone.generation = index;
     publish::answer_again(zone, index, now);
@@ -330,16 +350,16 @@ fn unsign(
 }
 
 /// Answers the same with fresh signatures, if they are due.
-fn refresh(
-    state: &mut State,
-    index: u64,
-    name: &DomainName,
-) -> Result<Reply, Refusal> {
+fn refresh(state: &mut State, index: u64, name: &DomainName) -> Result<Reply, Refusal> {
     let now = state.now;
     let zone = state.dns.zones.get_mut(name);
     let zone = zone.ok_or_else(|| Refusal::unknown("zone"))?;
     if !zone.live.as_ref().is_some_and(|it| is_due(name, it, now)) {
-        return Err(Refusal::unsound("zone", "signatures that hold", "signatures that are due"));
+        return Err(Refusal::unsound(
+            "zone",
+            "signatures that hold",
+            "signatures that are due",
+        ));
     }
     publish::answer_again(zone, index, now);
     Ok(Reply::Done)
@@ -347,7 +367,9 @@ fn refresh(
 
 /// The time until which secondaries keep the zone, and the longest lifetime in it; both in seconds.
 pub(super) fn times_of(apex: &DomainName, sets: &[RrSet]) -> (u32, u32) {
-    let soa = sets.iter().find(|it| it.name == *apex && it.rtype == RrType::SOA);
+    let soa = sets
+        .iter()
+        .find(|it| it.name == *apex && it.rtype == RrType::SOA);
     let data = soa.and_then(|it| it.rdata.first()).map(|it| it.as_wire());
     // The last four numbers are refresh, retry, expire, minimum.
     let expire = data.and_then(|it| it.get(it.len().checked_sub(8)?..)?.first_chunk::<4>());
