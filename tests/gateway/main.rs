@@ -21,3 +21,4 @@ mod members;
 mod pages;
 mod partitions;
 mod rolling;
+mod signing;

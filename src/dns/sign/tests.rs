@@ -218,6 +218,11 @@ fn a_key_sealed_by_another_service_key_signs_nothing() {
 }
 
 fn checked(sets: &[RrSet]) -> Result<(), Flaw> {
+    checked_at(sets, |_| true)
+}
+
+/// The same where only the signatures of some names are new.
+fn checked_at(sets: &[RrSet], is_fresh: impl Fn(&DomainName) -> bool) -> Result<(), Flaw> {
     let apex = name("example.test");
     let expected = verify::Expected {
         apex: &apex,
@@ -226,7 +231,7 @@ fn checked(sets: &[RrSet]) -> Result<(), Flaw> {
         )],
         times: (1_795_000_000, 1_798_000_000),
     };
-    verify::check(&expected, sets, |_| true)
+    verify::check(&expected, sets, |set| is_fresh(&set.name))
 }
 
 #[test]
@@ -242,13 +247,15 @@ fn p4_whatever_is_changed_in_a_signed_zone_it_is_not_let_through() {
         if is_glue(&signed[place]) || at_cut(&signed[place]) {
             continue;
         }
+        let owner = signed[place].name.clone();
+        let check = |sets: &[RrSet]| checked_at(sets, |it| *it == owner);
         let mut fewer = signed.clone();
         fewer.remove(place);
-        assert!(checked(&fewer).is_err(), "without {:?}", signed[place]);
+        assert!(check(&fewer).is_err(), "without {:?}", signed[place]);
         let mut longer = signed.clone();
         longer[place].ttl += 1;
         assert!(
-            checked(&longer).is_err(),
+            check(&longer).is_err(),
             "another lifetime of {:?}",
             signed[place]
         );
@@ -258,7 +265,7 @@ fn p4_whatever_is_changed_in_a_signed_zone_it_is_not_let_through() {
             let mut changed = signed.clone();
             changed[place].rdata[0] = Rdata::new(&data).unwrap();
             assert!(
-                checked(&changed).is_err(),
+                check(&changed).is_err(),
                 "byte {byte} of {:?}",
                 signed[place]
             );
@@ -273,7 +280,7 @@ fn p4_whatever_is_changed_in_a_signed_zone_it_is_not_let_through() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     /// Random zones with cuts, aliases downwards, wildcards and gaps; each step is a switch that takes over signatures.
     #[test]

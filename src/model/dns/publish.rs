@@ -3,10 +3,7 @@
 use imbl::{OrdMap, Vector};
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Edition, Outline, Part, Published, Zone, ZoneSettings, ZoneSource, serial_after,
-    signing::horizon_s,
-};
+use super::{Edition, Outline, Part, Published, Zone, ZoneSettings, ZoneSource, serial_after};
 use crate::model::{
     Refusal, Reply, State,
     domain::{DomainName, RrSet, RrType},
@@ -319,6 +316,7 @@ fn answer(
     choices: OrdMap<Label, Answering>,
 ) {
     let before = zone.live.take();
+    let signed_before = before.as_ref().and_then(|it| it.signed.clone());
     let serial = next_serial(
         before.as_ref().map(|it| it.serial),
         edition.outline.serial,
@@ -345,8 +343,8 @@ fn answer(
         choices,
         signed: None,
     };
-    let horizon = horizon_s(&live);
-    live.signed = zone.signing.as_ref().and_then(|it| it.at(now, horizon));
+    let signing = zone.signing.as_ref();
+    live.signed = signing.and_then(|it| it.lasting(&live, signed_before.as_ref(), now));
     zone.live = Some(live);
 }
 

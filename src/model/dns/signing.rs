@@ -137,6 +137,29 @@ impl Signing {
     }
 }
 
+impl Signing {
+    /// How `live` is to be signed: from and until the same times as the answer `before` it where those hold for long
+    /// enough, so that a switch leaves all other signatures as they are.
+    pub(super) fn lasting(
+        &self,
+        live: &Published,
+        before: Option<&Signed>,
+        now: Timestamp,
+    ) -> Option<Signed> {
+        let horizon = horizon_s(live);
+        let fresh = self.at(now, horizon)?;
+        let before = before.filter(|it| it.left_s(now) >= least_s(horizon) + JITTER_S);
+        Some(match before {
+            Some(before) => Signed {
+                inception: before.inception,
+                expiration: before.expiration,
+                ..fresh
+            },
+            None => fresh,
+        })
+    }
+}
+
 impl Signed {
     /// Seconds until the signatures hold no more; 0 when they do not.
     pub fn left_s(&self, now: Timestamp) -> u32 {
@@ -184,14 +207,17 @@ fn validity_s(horizon_s: u32) -> u32 {
     VALIDITY_LEAST_S.max(horizon_s + SPARE_S)
 }
 
+/// When so little is left of signatures, fresh ones must be there; seconds.
+fn least_s(horizon_s: u32) -> u32 {
+    horizon_s.max(validity_s(horizon_s) / 2)
+}
+
 /// Whether fresh signatures are due: before less than the horizon is left, and before half of their time is over.
 fn is_due(name: &DomainName, published: &Published, now: Timestamp) -> bool {
     let Some(signed) = &published.signed else {
         return false;
     };
-    let horizon = horizon_s(published);
-    let least = horizon.max(validity_s(horizon) / 2);
-    signed.left_s(now) < least + jitter_s(name)
+    signed.left_s(now) < least_s(horizon_s(published)) + jitter_s(name)
 }
 
 /// A zone's own share of the jitter, the same on every node; seconds.

@@ -51,10 +51,12 @@ fn p4_every_change_of_a_signed_zone_is_signed_for_the_horizon() {
     assert_eq!(change(&mut town, key(1)), Reply::Done);
     assert!(dns::serial_after(town.zone().serial, serial));
     holds(&town);
+    let before = town.zone().signed;
     town.all(FALLBACK, Up);
     town.all(PRIMARY, Down);
     assert_eq!(town.answering(), FALLBACK);
     holds(&town);
+    assert_eq!(town.zone().signed, before, "all other signatures stay");
     town.pin(PRIMARY, 60_000);
     holds(&town);
     let content = part("example.test", outline(&[], &["ns1.example.test"]), 0);
