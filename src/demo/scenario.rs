@@ -9,7 +9,6 @@ use anyhow::Context;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::Instant;
 
 use super::names;
 use super::node::Node;
@@ -123,7 +122,7 @@ impl Story<'_> {
         timeline: &mut Timeline,
         to: Ipv4Addr,
         since: Timestamp,
-        began: tokio::time::Instant,
+        began: Instant,
     ) -> anyhow::Result<()> {
         let living = || self.stage.nodes.iter().filter(|it| it.child.is_some());
         for node in living() {

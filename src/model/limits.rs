@@ -150,6 +150,9 @@ pub const BLOBS_MAX: usize = 10_000;
 pub const BLOB_BYTES_MAX: u64 = 256 << 20;
 /// How often the files are compared with the state even when nothing changed.
 pub const BLOB_LOOK_MS: u64 = 5_000;
+/// How long background work lets entries come together before it looks at what they changed: nobody waits for it that
+/// closely, and a look at each entry of a busy minute would cost as much as the entries.
+pub const LOOK_AFTER_MS: u64 = 20;
 /// How long telling the cluster about a blob may take before it is said again.
 pub const BLOB_PROPOSE_MS: u64 = 10_000;
 /// How long nodes keep the file of a blob that nothing refers to, so that a slow node can still finish copying it; and
@@ -179,7 +182,7 @@ pub const ANSWER_KEPT_MS: u64 = 7 * 24 * 3_600_000;
 pub const ANSWERS_MAX: usize = 100_000;
 /// Letterbox watermarks kept for one node: one for each of its last starts.
 pub const BOX_MARKS_PER_NODE: usize = 16;
-/// Letterbox sequences that may be agreed out of order before the gap closes.
+/// Runs of letterbox sequences beyond a gap: as many as there can be items on their way out of order.
 pub const BOX_GAP_MAX: usize = 100_000;
 
 /// The longest a mail lease can be asked for: the longest SMTP session (RFC 5321 section 4.5.3.2) with room to spare.
@@ -279,6 +282,8 @@ pub const CLOCK_SKEW_MS_MAX: i64 = 5_000;
 /// How long the log's disk may take for one write before a leader hands over: longer than any honest hiccup, and
 /// shorter than a customer's patience.
 pub const DISK_STALL_MS: u64 = 2_000;
+/// Bytes that must fit on the disk before Raft begins anew after a failed write: what a checkpoint leaves room for.
+pub const DISK_ROOM_BYTES: usize = 4 * 1024 * 1024;
 /// Bytes of the record of who lives in a data folder: a few hundred, and some for each peer.
 pub const RESIDENT_BYTES_MAX: u64 = 64 << 10;
 /// Bytes of the note of which website was served last: a hash.
@@ -353,7 +358,9 @@ pub const MAIL_RELAYS_MAX: usize = 8;
 /// Mails a node has under way at a time, each on a connection of its own: what careful relays allow one sender.
 pub const MAIL_SESSIONS_MAX: usize = 4;
 /// How long a node holds an outbox item before it must say that it still does: the delay when it dies at work.
-pub const MAIL_LEASE_MS: u64 = 15_000;
+pub const MAIL_LEASE_MS: u64 = 25_000;
+/// What must be left of a lease when a mail is let go of: two leaders' clocks may differ by twice their bound.
+pub const MAIL_LEASE_MARGIN_MS: u64 = 2 * CLOCK_SKEW_MS_MAX as u64;
 /// How long each further node leaves an item to those before it, so that one proposes and not all of them.
 pub const MAIL_TURN_MS: u64 = 2_000;
 /// How long a node is alone before it mails what it holds: an election must not cause such mail.
@@ -420,6 +427,9 @@ pub const TLS_HANDSHAKE_MS: u64 = 10_000;
 pub const REQUEST_HEAD_MS: u64 = 10_000;
 /// How long an open connection may carry nothing.
 pub const CONNECTION_IDLE_MS: u64 = 60_000;
+/// How long an HTTP/1.1 connection keeps its buffers while it carries nothing: a browser that loads a page goes on
+/// sooner, and in a rush of visitors few are held at a time.
+pub const CONNECTION_REST_MS: u64 = 250;
 /// The pace that a body sent to us, or an answer taken from us, must keep on average, in bytes a second.
 pub const PACE_BYTES_PER_S: u64 = 1_024;
 /// How long a body may stay below the pace at its beginning.
@@ -454,6 +464,9 @@ pub const ANSWER_CHUNK_BYTES: usize = 64 * 1024;
 pub const ROUTED_SQUEEZE_BYTES: u64 = 256 * 1024;
 /// How long requests in flight may take once the node is asked to stop.
 pub const WEB_STOP_MS: u64 = 10_000;
+/// Descriptors that the public's connections leave alone: those of a full cluster's peers, the console's connections, and
+/// the files of log, letterbox, blobs and certificates.
+pub const DESCRIPTORS_KEPT: usize = PEER_CONNECTIONS_MAX + DESK_CONNECTIONS_MAX + 64;
 /// How long accepting rests when the system has no descriptor or memory left for a connection.
 pub const ACCEPT_PAUSE_MS: u64 = 100;
 /// What clients are asked to wait before they ask again for a page that an emergency hides, in seconds.

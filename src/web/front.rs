@@ -12,7 +12,7 @@ use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use hyper::body::{Body, Incoming};
-use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
@@ -119,7 +119,12 @@ impl Front {
             _ => self.counters.requests_h1.add(),
         }
         let underway = caller.vitals.begin();
-        let decision = if caller.encrypted {
+        let decision = if !request.body().is_end_stream() && is_coded_oddly(request.headers()) {
+            let mut answer = text(StatusCode::BAD_REQUEST, Bytes::from_static(CODED_ODDLY));
+            let close = HeaderValue::from_static("close");
+            answer.headers_mut().insert(header::CONNECTION, close);
+            Decision::Now(answer)
+        } else if caller.encrypted {
             self.decide(&request)
         } else {
             self.decide_unencrypted(&request)
@@ -298,6 +303,16 @@ impl Front {
 
 const NOT_OURS: &[u8] = b"This server does not answer for that name.\n";
 const UNREADABLE: &[u8] = b"This request does not say which site it is for.\n";
+
+const CODED_ODDLY: &[u8] = b"This request's Transfer-Encoding is not chunked once.\n";
+
+/// Whether a body is coded in any other way than `chunked`, once: a reader in front of us might see its end elsewhere
+/// (RFC 9112 section 11.2), and nobody who writes to us does that.
+fn is_coded_oddly(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let odd = |it: &HeaderValue| !it.as_bytes().eq_ignore_ascii_case(b"chunked");
+    codings.next().is_some_and(odd) || codings.next().is_some()
+}
 
 /// Methods that no page has, and the question to the server as a whole.
 fn refused_method<B>(request: &Request<B>, standing: Standing) -> Option<Response<Content>> {

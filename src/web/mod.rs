@@ -31,6 +31,7 @@ mod posted;
 pub mod preview;
 pub mod public;
 pub mod site;
+mod speech;
 mod squeeze;
 mod vitals;
 
