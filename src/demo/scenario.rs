@@ -9,6 +9,7 @@ use anyhow::Context;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 use super::names;
 use super::node::Node;
