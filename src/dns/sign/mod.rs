@@ -219,21 +219,28 @@ impl Pen {
 }
 
 /// What was answered before, by name and type: the set, and its signatures.
-struct Before<'b>(HashMap<(&'b DomainName, RrType), (Option<&'b RrSet>, Vec<&'b [u8]>)>);
+struct Before<'b>(HashMap<(&'b DomainName, RrType), Known<'b>>);
+
+/// A set and its signatures' data.
+#[derive(Default)]
+struct Known<'b> {
+    set: Option<&'b RrSet>,
+    signatures: Vec<&'b [u8]>,
+}
 
 impl<'b> Before<'b> {
     fn of(sets: &'b [RrSet]) -> Self {
-        let mut found: HashMap<_, (Option<&RrSet>, Vec<&[u8]>)> = HashMap::new();
+        let mut found: HashMap<(&DomainName, RrType), Known<'_>> = HashMap::new();
         for set in sets {
             if set.rtype != RrType::RRSIG {
-                found.entry((&set.name, set.rtype)).or_default().0 = Some(set);
+                found.entry((&set.name, set.rtype)).or_default().set = Some(set);
                 continue;
             }
             for data in &set.rdata {
                 if let [a, b, ..] = data.as_wire() {
                     let covered = RrType(u16::from_be_bytes([*a, *b]));
                     let known = found.entry((&set.name, covered)).or_default();
-                    known.1.push(data.as_wire());
+                    known.signatures.push(data.as_wire());
                 }
             }
         }
@@ -242,8 +249,11 @@ impl<'b> Before<'b> {
 
     /// The signature with this head, if it was made for the same set.
     fn signature(&self, set: &RrSet, head: &[u8]) -> Option<&'b [u8]> {
-        let (known, signatures) = self.0.get(&(&set.name, set.rtype))?;
-        let known = (*known)?;
+        let Known {
+            set: held,
+            signatures,
+        } = self.0.get(&(&set.name, set.rtype))?;
+        let known = (*held)?;
         let is_same = known.ttl == set.ttl && {
             let sorted = |it: &RrSet| {
                 let mut data: Vec<Vec<u8>> = it

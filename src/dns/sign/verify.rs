@@ -39,7 +39,13 @@ pub(super) struct Expected<'a> {
 /// A zone's sets by name, without signatures; and the signatures by what they cover.
 struct Found<'s> {
     sets: HashMap<(&'s DomainName, RrType), &'s RrSet>,
-    signatures: HashMap<(&'s DomainName, RrType), (u32, Vec<&'s [u8]>)>,
+    signatures: HashMap<(&'s DomainName, RrType), Signatures<'s>>,
+}
+
+/// The signatures of one set.
+struct Signatures<'s> {
+    ttl: u32,
+    data: Vec<&'s [u8]>,
 }
 
 /// Whether a validator that knows the keys believes everything in the zone. Signatures of sets that are not `fresh` were
@@ -77,11 +83,10 @@ pub(super) fn check(
             }
             continue;
         }
-        let Some((ttl, signatures)) = signatures.filter(|it| it.0 == set.ttl) else {
+        let Some(signatures) = signatures.filter(|it| it.ttl == set.ttl) else {
             return Err(Flaw::Unsigned(place.0, place.1));
         };
-        debug_assert_eq!(*ttl, set.ttl);
-        signed_by_all(expected, set, signatures, is_fresh(set))?;
+        signed_by_all(expected, set, &signatures.data, is_fresh(set))?;
     }
     if let Some((name, rtype)) = found
         .signatures
@@ -107,8 +112,11 @@ fn gathered(sets: &[RrSet]) -> Found<'_> {
             let covered = data.as_wire().first_chunk::<2>();
             let covered = RrType(covered.map_or(0, |it| u16::from_be_bytes(*it)));
             let entry = found.signatures.entry((&set.name, covered));
-            let known = entry.or_insert_with(|| (set.ttl, Vec::new()));
-            known.1.push(data.as_wire());
+            let known = entry.or_insert_with(|| Signatures {
+                ttl: set.ttl,
+                data: Vec::new(),
+            });
+            known.data.push(data.as_wire());
         }
     }
     found
