@@ -5,6 +5,7 @@
 
 mod keys;
 mod services;
+mod signing;
 mod zones;
 
 use std::path::PathBuf;
@@ -79,6 +80,24 @@ pub enum Dns {
     Service {
         #[command(subcommand)]
         what: services::ServiceVerb,
+    },
+    /// Sign a zone (DNSSEC) with a new key, and show what its registrar needs
+    Sign {
+        /// The zone
+        zone: String,
+    },
+    /// Ask the parent to forget a zone's keys; once it has, end signing with --force
+    Unsign {
+        /// The zone
+        zone: String,
+        /// End signing now: with a DS record at the parent, nobody who validates would believe the zone
+        #[arg(long)]
+        force: bool,
+    },
+    /// Keys that sign zones
+    Key {
+        #[command(subcommand)]
+        what: signing::KeyVerb,
     },
     /// Keys of transfers
     Tsig {
@@ -189,6 +208,9 @@ pub async fn dns(node: &Node, what: Dns, paper: Paper) -> Result<Said, Failure> 
         Dns::Release => said(node, "/dns/release", json!({})).await,
         Dns::Zone { what } => zones::zone(node, what, paper).await,
         Dns::Service { what } => services::service(node, what, paper).await,
+        Dns::Sign { zone } => signing::sign(node, &zone, false).await,
+        Dns::Unsign { zone, force } => signing::unsign(node, &zone, force).await,
+        Dns::Key { what } => signing::key(node, what, paper).await,
         Dns::Tsig { what } => keys::tsig(node, what, paper).await,
     }
 }

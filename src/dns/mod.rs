@@ -17,6 +17,7 @@ mod records;
 mod reply;
 mod respond;
 pub mod secure;
+pub mod sign;
 mod table;
 pub mod tables;
 pub mod tcp;

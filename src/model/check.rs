@@ -166,6 +166,19 @@ impl State {
             if serials.windows(2).any(|it| !serial_after(it[1], it[0])) {
                 wrong.push(format!("zone {name}: its serial went back: {serials:?}"));
             }
+            if let (Some(signing), Some(live)) = (&zone.signing, &zone.live)
+                && !live
+                    .signed
+                    .as_ref()
+                    .is_some_and(|it| it.keys.iter().eq(signing.keys.keys()) && !it.keys.is_empty())
+            {
+                wrong.push(format!(
+                    "zone {name}: is not answered as it is to be signed"
+                ));
+            }
+            if zone.signing.is_none() && zone.live.as_ref().is_some_and(|it| it.signed.is_some()) {
+                wrong.push(format!("zone {name}: is signed by nobody"));
+            }
             check_over(name, zone, wrong);
         }
         if let Some(name) = self

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     conversation::Door,
-    dns::{TsigAlgorithm, ZoneSettings, publish::ZonePart},
+    dns::{TsigAlgorithm, ZoneSettings, publish::ZonePart, signing::SigningChange},
     domain::DomainName,
     failover::{Policy, Target},
     health::Ballot,
@@ -421,6 +421,13 @@ pub enum Command {
         /// Its name.
         key: DomainName,
     },
+    /// Changes how a zone is signed, or signs it anew.
+    ChangeSigning {
+        /// The zone.
+        zone: DomainName,
+        /// What is asked.
+        change: SigningChange,
+    },
 }
 
 impl Command {
@@ -468,6 +475,7 @@ impl Command {
             Self::RemoveZone { .. } => "remove-zone",
             Self::SetTsigKey { .. } => "set-tsig-key",
             Self::RemoveTsigKey { .. } => "remove-tsig-key",
+            Self::ChangeSigning { change, .. } => change.kind(),
         }
     }
 
@@ -509,7 +517,8 @@ impl Command {
             | Self::SetZone { .. }
             | Self::RemoveZone { .. }
             | Self::SetTsigKey { .. }
-            | Self::RemoveTsigKey { .. } => None,
+            | Self::RemoveTsigKey { .. }
+            | Self::ChangeSigning { .. } => None,
         }
     }
 
@@ -555,7 +564,8 @@ impl Command {
             },
             Self::RollbackZone { zone, .. }
             | Self::SetZone { zone, .. }
-            | Self::RemoveZone { zone, .. } => zone.to_string(),
+            | Self::RemoveZone { zone, .. }
+            | Self::ChangeSigning { zone, .. } => zone.to_string(),
             Self::SetTsigKey { key, .. } | Self::RemoveTsigKey { key } => key.to_string(),
         }
     }

@@ -300,6 +300,9 @@ impl State {
             | Command::RemoveZone { .. }
             | Command::SetTsigKey { .. }
             | Command::RemoveTsigKey { .. } => self.change_zones(entry),
+            Command::ChangeSigning { zone, change } => {
+                dns::signing::change(self, index, zone, change)
+            }
         }
     }
 

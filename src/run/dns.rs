@@ -13,7 +13,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::{net::TcpListener, sync::watch};
 
-use super::{Node, Open, RunError, Runtimes, chain, names_over_https};
+use super::{
+    Node, Open, RunError, Runtimes, chain, names_over_https,
+    signing::{self, Due},
+};
 use crate::{
     blobs::Blobs,
     clock,
@@ -26,6 +29,7 @@ use crate::{
         quic,
         rate::Pace,
         secure::Exchange,
+        sign::{Pen, SignError},
         tcp, udp,
         zone::Zone,
     },
@@ -39,6 +43,7 @@ use crate::{
         failover, limits,
         words::{ClientId, Label, Timestamp},
     },
+    seal::Keyring,
     tasks::{Outcome, Stop, Tasks},
     tls::public::{doq_config, dot_config},
 };
@@ -49,6 +54,8 @@ const LAYOUT: u16 = 1;
 const JUDGE_EVERY: Duration = Duration::from_secs(1);
 /// How long one such proposal may take.
 const JUDGE_WITHIN: Duration = Duration::from_secs(5);
+/// How often all zones are looked at although none changed.
+const LOOK_ANEW: Duration = Duration::from_secs(3_600);
 /// How often what could not be put together is tried again when nothing changed.
 const AGAIN: Duration = Duration::from_secs(5);
 
@@ -67,6 +74,8 @@ struct LastGood {
 enum NotAnswered {
     #[error(transparent)]
     Live(#[from] LiveError),
+    #[error(transparent)]
+    Signed(#[from] SignError),
     #[error("the zone {apex} cannot be answered from: {why}")]
     Zone { apex: DomainName, why: String },
     #[error("putting zones together ended early")]
@@ -79,11 +88,20 @@ struct LiveZones {
     cluster: Cluster,
     blobs: Blobs,
     answers: Arc<Answers>,
+    keyring: Arc<Keyring>,
     folder: PathBuf,
 }
 
-/// What is answered now: each zone's generation and serial.
-type Serving = BTreeMap<DomainName, (u64, u32)>;
+/// What is answered now of each zone.
+type Serving = BTreeMap<DomainName, Served>;
+
+/// What is answered of a zone: which generation under which serial, and by how many weeks its signatures are stretched.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Served {
+    generation: u64,
+    serial: u32,
+    weeks: u32,
+}
 
 impl Node<'_> {
     /// Opens the name service's sockets and starts what answers. A node without addresses for it answers no names, but
@@ -97,6 +115,10 @@ impl Node<'_> {
         let background = runtimes.background.handle();
         let judge = self.cluster.clone();
         tasks.keep(background, "judge", move |stop| judged(judge.clone(), stop));
+        let cluster = self.cluster.clone();
+        tasks.keep(background, "signatures", move |stop| {
+            signing::refreshed(cluster.clone(), stop)
+        });
         let dns = &self.config.dns;
         if dns.listen.is_empty() {
             return Ok(None);
@@ -109,6 +131,7 @@ impl Node<'_> {
             cluster: self.cluster.clone(),
             blobs: self.blobs.clone(),
             answers: answers.clone(),
+            keyring: self.keyring.clone(),
             folder: self.place.last_good_zones(),
         };
         // What was answered last is answered before the first question comes.
@@ -269,7 +292,12 @@ impl LiveZones {
             };
             match built(&last.zone, last.sets) {
                 Ok(zone) => {
-                    serving.insert(last.zone, (last.generation, last.serial));
+                    let served = Served {
+                        generation: last.generation,
+                        serial: last.serial,
+                        weeks: 0,
+                    };
+                    serving.insert(last.zone, served);
                     zones.push(zone);
                 }
                 Err(error) => {
@@ -287,10 +315,16 @@ impl LiveZones {
         let mut changes = self.cluster.changes();
         // Most changes of the state are none of the zones: then their map is the very same one.
         let mut seen: Option<OrdMap<DomainName, model::dns::Zone>> = None;
+        let mut looked = clock::monotonic();
         loop {
             changes.borrow_and_update();
             let zones = self.cluster.state().dns.zones.clone();
+            // Time alone can make signatures due: see `Signed::stretched`.
+            if looked.elapsed() > LOOK_ANEW {
+                seen = None;
+            }
             if !seen.as_ref().is_some_and(|it| it.ptr_eq(&zones)) {
+                looked = clock::monotonic();
                 let worker = self.clone();
                 let before = std::mem::take(&mut serving);
                 let step = move || worker.step(before);
@@ -298,7 +332,9 @@ impl LiveZones {
                 let all = zones.iter().all(|(name, zone)| {
                     let live = zone.live.as_ref();
                     live.is_none_or(|it| {
-                        serving.get(name).is_some_and(|now| now.0 >= it.generation)
+                        serving
+                            .get(name)
+                            .is_some_and(|now| now.generation >= it.generation)
                     })
                 });
                 // What could not be put together is tried again.
@@ -316,24 +352,35 @@ impl LiveZones {
     /// Brings what is answered up to the state, and notes it. Blocking.
     fn step(&self, mut serving: Serving) -> Serving {
         let state = self.cluster.state();
+        // With a majority the time is agreed on, and a clock of ours that is wrong makes no signatures.
+        let now = if self.cluster.health().alone() {
+            clock::now()
+        } else {
+            state.now
+        };
         let is_newer = |name: &DomainName, live: &Published| {
+            let weeks = signing::weeks(live, now);
             // A state that is read in again is older than what was answered last until it has caught up.
-            serving.get(name).is_none_or(|(generation, serial)| {
-                live.generation > *generation
-                    || (live.generation == *generation && live.serial != *serial)
+            serving.get(name).is_none_or(|it| {
+                live.generation > it.generation
+                    || (live.generation == it.generation
+                        && (live.serial != it.serial || weeks > it.weeks))
             })
         };
-        let due: Vec<(DomainName, Published)> = state
+        let due: Vec<Due> = state
             .dns
             .zones
             .iter()
-            .filter_map(|(name, zone)| Some((name.clone(), zone.live.clone()?)))
-            .filter(|(name, live)| is_newer(name, live) && self.blobs.has(&live.edition.part.blob))
+            .filter_map(|(name, zone)| Some((name, zone, zone.live.as_ref()?)))
+            .filter(|(name, _, live)| {
+                is_newer(name, live) && self.blobs.has(&live.edition.part.blob)
+            })
+            .map(|(name, zone, live)| Due::of(name, zone, live, now))
             .collect();
         let gone: Vec<DomainName> = serving
             .iter()
-            .filter(|(name, (generation, _))| {
-                !state.dns.zones.contains_key(*name) && *generation <= state.index
+            .filter(|(name, it)| {
+                !state.dns.zones.contains_key(*name) && it.generation <= state.index
             })
             .map(|(name, _)| name.clone())
             .collect();
@@ -349,16 +396,16 @@ impl LiveZones {
         serving
     }
 
-    fn answer(&self, due: Vec<(DomainName, Published)>, serving: &mut Serving) {
+    fn answer(&self, due: Vec<Due>, serving: &mut Serving) {
         let mut shelf = Shelf::new(&self.blobs);
         let many = due.len() > limits::ZONES_SWAPPED_SINGLY;
         let mut built_zones = Vec::new();
         let mut notes = Vec::new();
-        for (name, live) in due {
-            let put_together = shelf
-                .answered(&name, &live)
-                .map_err(NotAnswered::from)
-                .and_then(|sets| Ok((built(&name, sets.clone())?, sets)));
+        for it in due {
+            let put_together = self.put_together(&mut shelf, &it);
+            let Due {
+                name, live, weeks, ..
+            } = it;
             match put_together {
                 Ok((zone, sets)) => {
                     if !many {
@@ -366,7 +413,12 @@ impl LiveZones {
                         tracing::info!(zone = %name, serial = live.serial, generation = live.generation, "a zone answers its newest state on this node");
                     }
                     built_zones.push(zone);
-                    serving.insert(name.clone(), (live.generation, live.serial));
+                    let served = Served {
+                        generation: live.generation,
+                        serial: live.serial,
+                        weeks,
+                    };
+                    serving.insert(name.clone(), served);
                     notes.push(LastGood {
                         layout: LAYOUT,
                         zone: name,
@@ -396,6 +448,27 @@ impl LiveZones {
                 tracing::warn!(zone = %note.zone, %error, "cannot note what a zone answers; a restart without a cluster would show the state before");
             }
         }
+    }
+
+    /// What a zone is to answer, signed if it is to be. Signatures are taken over from what it answers now.
+    fn put_together(
+        &self,
+        shelf: &mut Shelf<'_>,
+        due: &Due,
+    ) -> Result<(Arc<Zone>, Vec<RrSet>), NotAnswered> {
+        let sets = shelf.answered(&due.name, &due.live)?;
+        let sets = match &due.signing {
+            None => sets,
+            Some((signing, signed)) => {
+                let pen = Pen::open(&due.name, signing, signed, &self.keyring)?;
+                let tables = self.answers.tables.load();
+                let before: Vec<RrSet> = tables
+                    .zone(&due.name)
+                    .map_or_else(Vec::new, |it| it.rrsets().collect());
+                pen.sign(sets, &before)?
+            }
+        };
+        Ok((built(&due.name, sets.clone())?, sets))
     }
 
     fn note(&self, last: &LastGood) -> io::Result<()> {

@@ -12,6 +12,7 @@ mod part;
 mod place;
 pub mod preview;
 mod report;
+mod signing;
 mod site;
 
 use std::{

@@ -41,5 +41,6 @@ mod odd_one;
 mod pages;
 mod partitions;
 mod rolling;
+mod signing;
 mod syncs;
 mod versions;

@@ -27,6 +27,9 @@ pub enum ZoneVerb {
     Export {
         /// The zone
         zone: String,
+        /// With keys, denials and signatures, as secondaries get it
+        #[arg(long)]
+        signed: bool,
     },
     /// List the zones
     List,
@@ -106,6 +109,7 @@ pub struct Listed {
     serial: Option<u32>,
     sets: u32,
     since: Option<String>,
+    signed_until: Option<String>,
     waiting: bool,
     services: std::collections::BTreeMap<String, String>,
 }
@@ -167,8 +171,9 @@ struct Removed {
 pub async fn zone(node: &Node, what: ZoneVerb, paper: Paper) -> Result<Said, Failure> {
     match what {
         ZoneVerb::Import(how) => import(node, how, paper).await,
-        ZoneVerb::Export { zone } => {
-            let path = format!("/dns/zones/{}/file", part(&zone));
+        ZoneVerb::Export { zone, signed } => {
+            let signed = if signed { "/signed" } else { "" };
+            let path = format!("/dns/zones/{}/file{signed}", part(&zone));
             Ok(Said::bytes(node.fetch(&path).await?))
         }
         ZoneVerb::List => {
@@ -209,6 +214,9 @@ pub fn shown(zones: &[Listed], paper: Paper) -> String {
                 it.sets.to_string(),
                 it.source.clone(),
                 services.join(" "),
+                it.signed_until
+                    .as_ref()
+                    .map_or("no".to_owned(), |it| format!("until {}", paper.time(it))),
                 it.since
                     .as_ref()
                     .map_or(String::new(), |it| paper.since(it)),
@@ -216,7 +224,7 @@ pub fn shown(zones: &[Listed], paper: Paper) -> String {
         })
         .collect();
     let heading = [
-        "ZONE", "STATE", "SERIAL", "SETS", "FROM", "SERVICES", "SINCE",
+        "ZONE", "STATE", "SERIAL", "SETS", "FROM", "SERVICES", "SIGNED", "SINCE",
     ];
     let none = "no zones: bring one in with 'lifeboat dns zone import FILE'";
     listed(&heading, &rows, none)

@@ -5,6 +5,7 @@ mod document;
 mod import;
 mod keys;
 mod services;
+mod signing;
 mod spec;
 mod switches;
 mod zones;
@@ -66,6 +67,7 @@ pub(super) fn routes() -> Vec<Route> {
     [
         vec![all],
         zones::routes(),
+        signing::routes(),
         services::routes(),
         switches::routes(),
         keys::routes(),
@@ -174,6 +176,7 @@ pub(super) fn alarms(state: &State) -> Vec<String> {
                 .to_owned(),
         );
     }
+    alarms.extend(signing::alarms(state, state.now));
     for (name, service) in &state.failover.services {
         if let Some(pin) = service.pin_at(state.now) {
             let ends = pin.expires.ms_since(state.now);

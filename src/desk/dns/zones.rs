@@ -13,14 +13,14 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Done, zone_name};
+use super::{Done, signing::signed_until, zone_name};
 use crate::desk::{
     Desk,
     api::Route,
     asking::{Asking, Body},
     problem::{Mistake, Problem},
 };
-use crate::dns::{live::Shelf, zone::file};
+use crate::dns::{live::Shelf, sign::Pen, zone::file};
 use crate::model::{
     Command, State,
     dns::{Edition, Zone, ZoneSettings, ZoneSource},
@@ -44,6 +44,8 @@ pub(super) struct Listed {
     serial: Option<u32>,
     sets: u32,
     since: Option<String>,
+    /// Until when its signatures hold; nothing when it is not signed here.
+    signed_until: Option<String>,
     /// A newer content waits until a majority holds it.
     waiting: bool,
     /// What each service answers in it.
@@ -149,6 +151,13 @@ pub(super) fn routes() -> Vec<Route> {
             get(export),
         )
         .gives_bytes(),
+        Route::new::<Whole>(
+            "get",
+            "/dns/zones/{zone}/file/signed",
+            "The same with keys, denials and signatures, as secondaries get it",
+            get(export_signed),
+        )
+        .gives_bytes(),
         Route::new::<Done>(
             "post",
             "/dns/zones/{zone}/rollback",
@@ -195,6 +204,7 @@ fn in_a_line(name: &DomainName, zone: &Zone) -> Listed {
         serial: live.map(|it| it.serial),
         sets: live.map_or(0, |it| it.edition.outline.sets),
         since: live.map(|it| rfc3339(it.at)),
+        signed_until: signed_until(zone).map(rfc3339),
         waiting: zone.wanted.is_some(),
         services: services
             .map(|(service, it)| (service.to_string(), it.to_string()))
@@ -251,24 +261,44 @@ async fn one(Shared(desk): Shared<Desk>, Path(zone): Path<String>) -> Result<Jso
 }
 
 async fn export(Shared(desk): Shared<Desk>, Path(zone): Path<String>) -> Result<Response, Problem> {
+    exported(&desk, &zone, false).await
+}
+
+async fn export_signed(
+    Shared(desk): Shared<Desk>,
+    Path(zone): Path<String>,
+) -> Result<Response, Problem> {
+    exported(&desk, &zone, true).await
+}
+
+async fn exported(desk: &Desk, zone: &str, with_signatures: bool) -> Result<Response, Problem> {
     let what = "reading the zone";
-    let (name, published) = {
+    let (name, published, signing) = {
         let state = desk.cluster.state();
-        let (name, zone) = find(&state, &zone)?;
+        let (name, zone) = find(&state, zone)?;
         let live = zone.live.clone().ok_or_else(|| {
             let advice = "no content of it was ever held by a majority; wait, or import one";
             Problem::not_found("answered content", advice)
         })?;
-        (name, live)
+        (name, live, zone.signing.clone().unwrap_or_default())
     };
-    let blobs = desk.blobs.clone();
+    let (blobs, keyring) = (desk.blobs.clone(), desk.keyring.clone());
     let text = tokio::task::spawn_blocking(move || {
-        let sets = Shelf::new(&blobs).answered(&name, &published)?;
-        Ok::<_, crate::dns::live::LiveError>(file::write(&sets))
+        let sets = Shelf::new(&blobs).answered(&name, &published);
+        let sets = sets.map_err(|error| unread(what, &error))?;
+        let sets = match published.signed.filter(|_| with_signatures) {
+            Some(signed) => Pen::open(&name, &signing, &signed, &keyring)
+                .and_then(|pen| pen.sign(sets, &[]))
+                .map_err(|error| {
+                    let advice = "look at the node's log and its service key";
+                    Problem::failed(what, error.to_string(), advice)
+                })?,
+            None => sets,
+        };
+        Ok(file::write(&sets))
     })
     .await
-    .map_err(|_| Problem::failed(what, "it ended in a panic", "look at the node's log"))?
-    .map_err(|error| unread(what, &error))?;
+    .map_err(|_| Problem::failed(what, "it ended in a panic", "look at the node's log"))??;
     let media = [(header::CONTENT_TYPE, "text/dns; charset=utf-8")];
     Ok((media, text).into_response())
 }

@@ -5,6 +5,7 @@
 
 pub mod content;
 pub mod publish;
+pub mod signing;
 
 use core::net::{IpAddr, SocketAddr};
 
@@ -21,6 +22,7 @@ use super::{
 
 pub use content::{ContentError, ZoneContent, laid_over};
 pub(super) use publish::{go_live, lay, publish, remove, roll_back, set_zone};
+pub use signing::{Signed, Signing};
 
 /// All zones, and the keys that guard transfers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +50,8 @@ pub struct Zone {
     pub kept: Vector<Published>,
     /// The contents that were answered before, oldest first, for going back.
     pub editions: Vector<Edition>,
+    /// The keys that sign it; nothing when it is not signed here.
+    pub signing: Option<Signing>,
 }
 
 /// Where a zone comes from and who gets it.
@@ -117,6 +121,10 @@ pub struct Outline {
     pub cuts: Vector<DomainName>,
     /// The names that its NS records point to.
     pub servers: Vector<DomainName>,
+    /// How long secondaries answer it without its primary: its SOA's expire, in seconds.
+    pub expire: u32,
+    /// The longest lifetime of its sets, in seconds.
+    pub ttl_max: u32,
 }
 
 /// What a zone answers: a content, the switchable sets over it, and the serial of both together.
@@ -134,6 +142,8 @@ pub struct Published {
     pub over: OrdMap<(DomainName, RrType), RrSet>,
     /// What each service answered when they were laid.
     pub choices: OrdMap<Label, Answering>,
+    /// How it is signed; nothing when it is not.
+    pub signed: Option<Signed>,
 }
 
 /// A key shared with somebody else's name server (RFC 8945).
@@ -234,7 +244,10 @@ impl Outline {
                 servers.extend(names.filter_map(|it| it.ok().map(|(name, _)| name)));
             }
         }
+        let (expire, ttl_max) = signing::times_of(apex, sets);
         Self {
+            expire,
+            ttl_max,
             serial: content::serial_of(apex, sets).unwrap_or(0),
             sets: u32::try_from(sets.len()).unwrap_or(u32::MAX),
             cuts: cuts.into_iter().collect(),

@@ -177,6 +177,7 @@ fn wish_for(state: &mut State, index: u64, name: &DomainName, edition: Edition) 
         live: None,
         kept: Vector::new(),
         editions: Vector::new(),
+        signing: None,
     });
     zone.generation = index;
     zone.wanted = Some(edition);
@@ -315,6 +316,7 @@ fn answer(
     choices: OrdMap<Label, Answering>,
 ) {
     let before = zone.live.take();
+    let signed_before = before.as_ref().and_then(|it| it.signed.clone());
     let serial = next_serial(
         before.as_ref().map(|it| it.serial),
         edition.outline.serial,
@@ -332,14 +334,37 @@ fn answer(
             zone.kept.pop_front();
         }
     }
-    zone.live = Some(Published {
+    let mut live = Published {
         generation: index,
         serial,
         at: now,
         edition,
         over,
         choices,
-    });
+        signed: None,
+    };
+    let signing = zone.signing.as_ref();
+    live.signed = signing.and_then(|it| it.lasting(&live, signed_before.as_ref(), now));
+    zone.live = Some(live);
+}
+
+/// Answers the same under a new serial, signed as the zone is to be signed now.
+pub(super) fn answer_again(zone: &mut Zone, index: u64, now: Timestamp) {
+    if let Some(live) = zone.live.clone() {
+        answer(zone, index, now, live.edition, live.over, live.choices);
+    }
+}
+
+/// The zone, if the change is made against its newest generation.
+pub(super) fn changeable<'a>(
+    state: &'a mut State,
+    name: &DomainName,
+    against: u64,
+) -> Result<&'a mut Zone, Refusal> {
+    let zone = state.dns.zones.get_mut(name);
+    let zone = zone.ok_or_else(|| Refusal::unknown("zone"))?;
+    fresh(name, zone.generation, against)?;
+    Ok(zone)
 }
 
 /// The serial after `last`: the time in seconds or the one that the content came with where they come after it, so
@@ -415,6 +440,7 @@ pub(in crate::model) fn set_zone(
         live: None,
         kept: Vector::new(),
         editions: Vector::new(),
+        signing: None,
     });
     zone.generation = index;
     zone.settings = settings.clone();

@@ -160,5 +160,7 @@ pub const DNS_QUIC_HANDSHAKES_AT_ONCE: u32 = 200;
 /// Milliseconds in which one more is: 20 a second. The worst that can come of it is 30,000 connections, each of which its
 /// owner keeps busy for its whole life.
 pub const DNS_QUIC_MS_PER_HANDSHAKE: u64 = 50;
+/// Keys that sign one zone: the old and the new one during a roll. Each makes every signature once more.
+pub const ZONE_KEYS_MAX: usize = 2;
 
 const _: () = assert!(SWITCHES_PER_HOUR.1 as usize <= SWITCHES_KEPT);

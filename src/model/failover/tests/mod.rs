@@ -1,6 +1,7 @@
 //! The story of services and zones, told with entries and replies.
 
 mod chance;
+mod signed;
 mod town;
 
 use super::{AllDown, Answering, Failback, Mode, Stay, Verdict, verdict};

@@ -31,6 +31,8 @@ pub fn outline(cuts: &[&str], servers: &[&str]) -> Outline {
         sets: 4,
         cuts: cuts.iter().map(|it| name(it)).collect(),
         servers: servers.iter().map(|it| name(it)).collect(),
+        expire: 1_209_600,
+        ttl_max: 3_600,
     }
 }
 
