@@ -19,6 +19,8 @@ pub mod secure;
 mod table;
 pub mod tables;
 pub mod tcp;
+pub mod transfer;
+pub mod tsig;
 pub mod udp;
 pub mod zone;
 

@@ -16,6 +16,7 @@ mod demo;
 mod disk;
 mod full_disk;
 mod harness;
+mod interop;
 mod kills;
 mod members;
 mod pages;

@@ -6,6 +6,7 @@ mod keys;
 mod services;
 mod spec;
 mod switches;
+mod traffic;
 mod zones;
 
 use axum::{Json, extract::State as Shared, routing::get};
@@ -13,6 +14,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{Desk, api::Route, problem::Problem};
+pub(super) use traffic::cut_off;
+
 use crate::model::{
     State,
     domain::DomainName,
