@@ -211,7 +211,11 @@ impl Blobs {
             let again = tokio::time::sleep(Duration::from_millis(limits::BLOB_LOOK_MS));
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                changed = changes.changed() => changed?,
+                // Few entries are about blobs, and many come together.
+                changed = changes.changed() => {
+                    changed?;
+                    tokio::time::sleep(Duration::from_millis(limits::LOOK_AFTER_MS)).await;
+                }
                 () = again => {}
             }
         }
@@ -404,7 +408,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        cluster::stand_in::{Majority, proposal, reaches_majority},
+        cluster::tests::stand_in::{Majority, proposal, reaches_majority},
         model::words::Note,
     };
 

@@ -66,6 +66,11 @@ fn nothing_banned_is_written() {
 }
 
 #[test]
+fn unsafe_code_stands_in_one_file() {
+    none(rules::unsafe_code(&sources()));
+}
+
+#[test]
 fn tests_wait_for_conditions() {
     none(rules::sleeps(&sources()));
 }
@@ -196,6 +201,24 @@ fn a_crossed_border_is_found_however_it_is_written() {
         "// use crate::mail;\nconst A: &str = \"crate::mail\";",
     );
     accepts(borders, "src/desk/mod.rs", "use crate::mail::Plan;");
+}
+
+#[test]
+fn unsafe_code_elsewhere_is_found() {
+    let rule = rules::unsafe_code;
+    let code = "let size = unsafe { libc::getpagesize() };";
+    finds(rule, "src/web/mod.rs", code);
+    finds(
+        rule,
+        "tests/gateway/main.rs",
+        "#![allow(unsafe_code, reason = \"speed\")]",
+    );
+    accepts(rule, "src/dns/udp.rs", code);
+    accepts(
+        rule,
+        "src/web/mod.rs",
+        "let policy = \"unsafe-inline\"; // unsafe",
+    );
 }
 
 #[test]

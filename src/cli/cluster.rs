@@ -177,6 +177,31 @@ pub async fn nodes(node: &Node, what: Option<Nodes>) -> Result<Said, Failure> {
     }
 }
 
+#[derive(Debug, Deserialize)]
+struct Founded {
+    profile: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct OfCluster {
+    cluster: Option<Founded>,
+}
+
+/// Does what `lifeboat profile` was asked for.
+pub async fn profile(node: &Node, wanted: Option<String>) -> Result<Said, Failure> {
+    if let Some(profile) = wanted {
+        let body = json!({ "profile": profile });
+        return done(node.post::<Done>("/profile", &body).await?);
+    }
+    let answer = node.get::<OfCluster>("/status").await?;
+    let profile = answer.value.cluster.map(|it| it.profile);
+    let text = match &profile {
+        Some(profile) => format!("{profile}\n"),
+        None => "this node belongs to no cluster yet\n".to_owned(),
+    };
+    Ok(Said::of(json!({ "profile": profile }), text))
+}
+
 fn done(answer: super::node::Answer<Done>) -> Result<Said, Failure> {
     Ok(Said::of(answer.json, format!("{}\n", answer.value.says)))
 }

@@ -101,7 +101,7 @@ pub struct PinArgs {
 #[derive(Debug, Deserialize)]
 struct Names {
     zones: Vec<zones::Listed>,
-    services: Vec<services::Service>,
+    services: Vec<services::Switchable>,
     freeze: Option<Freeze>,
     held: bool,
 }

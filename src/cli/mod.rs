@@ -78,6 +78,8 @@ enum Verb {
     Init(start::Init),
     /// Join a cluster with a token from 'lifeboat token create'
     Join(start::Join),
+    /// Let a node that cannot take part any more join its cluster as a new node; what it holds stays
+    Rejoin(start::Rejoin),
     /// Run this machine's node
     Run(start::Run),
     /// Check the configuration, the certificates and the state; works without a running node
@@ -91,6 +93,12 @@ enum Verb {
     Nodes {
         #[command(subcommand)]
         what: Option<cluster::Nodes>,
+    },
+    /// How far apart the nodes are, which decides every timer; without a name, shows it
+    Profile {
+        /// lan (round trips up to 5 ms), near (up to 40 ms) or wan (up to 150 ms)
+        #[arg(value_parser = ["lan", "near", "wan"])]
+        name: Option<String>,
     },
     /// How the node is; works when the cluster does not
     Status {
@@ -205,10 +213,12 @@ fn done(line: Line) -> Result<Said, Failure> {
         Verb::DemoPrimary(primary) => start::demo_primary(primary),
         Verb::Init(init) => start::init(&path, init),
         Verb::Join(join) => start::join(&path, join),
+        Verb::Rejoin(rejoin) => start::rejoin(&path, rejoin),
         Verb::Run(run) => start::run(&path, run),
         Verb::Check
         | Verb::Token { .. }
         | Verb::Nodes { .. }
+        | Verb::Profile { .. }
         | Verb::Status { .. }
         | Verb::Ready
         | Verb::Site { .. }
@@ -240,6 +250,7 @@ async fn asked(
         Verb::Check => check::check(config, node, paper).await,
         Verb::Token { what } => cluster::token(node, what, paper).await,
         Verb::Nodes { what } => cluster::nodes(node, what).await,
+        Verb::Profile { name } => cluster::profile(node, name).await,
         Verb::Status { watch: true } if !json => status::watch(node, self::paper).await,
         Verb::Status { .. } => status::status(node, paper).await,
         Verb::Ready => status::ready(node).await,
@@ -252,6 +263,7 @@ async fn asked(
         | Verb::DemoPrimary(_)
         | Verb::Init(_)
         | Verb::Join(_)
+        | Verb::Rejoin(_)
         | Verb::Run(_) => Ok(Said::nothing()),
     }
 }

@@ -67,6 +67,16 @@ pub struct Join {
     token: String,
 }
 
+/// How to join anew.
+#[derive(Debug, Args)]
+pub struct Rejoin {
+    #[command(flatten)]
+    join: Join,
+    /// This node's name, to do it: its log and its number are given up for good
+    #[arg(long, value_name = "NAME")]
+    confirm: Option<String>,
+}
+
 /// How to run a node.
 #[derive(Debug, Args)]
 pub struct Run {
@@ -239,6 +249,38 @@ pub fn join(config: &Path, join: Join) -> Result<Said, Failure> {
         &resident,
         "joined",
         "start it with 'lifeboat run'; it votes once it has caught up",
+    ))
+}
+
+/// Lets a node whose log or vote is lost join its cluster as a new node.
+pub fn rejoin(config: &Path, rejoin: Rejoin) -> Result<Said, Failure> {
+    let config = loaded(config)?;
+    let token = token(rejoin.join)?;
+    let name = config.node.name.as_str();
+    match rejoin.confirm {
+        Some(confirm) if confirm == name => {}
+        Some(confirm) => {
+            let why = format!("found {confirm}; wanted {name}");
+            let advice = format!("add --confirm {name} if this node shall give up its log");
+            let what = "the confirmation does not name this node";
+            return Err(Failure::new(Exit::Usage, what, why, advice));
+        }
+        None => {
+            let text = format!(
+                "Nothing was changed. This would give up the log and the number of {name} and let it join as a new \
+                 node. Messages that it holds and the website's files stay.\n\
+                 First, on a node that takes part: lifeboat nodes remove {name} --confirm {name}\n\
+                 To do it: lifeboat rejoin TOKEN --confirm {name}\n"
+            );
+            return Ok(Said::of(json!({ "dry_run": true, "confirm": name }), text));
+        }
+    }
+    let resident = node::rejoin(&config, &token)
+        .map_err(|error| failed("this node did not join anew", &error))?;
+    Ok(settled(
+        &resident,
+        "joined",
+        "start it with 'lifeboat run'; what it holds is passed on then",
     ))
 }
 

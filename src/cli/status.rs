@@ -475,6 +475,7 @@ mod tests {
                 "last_write_us": 840, "poisoned": null,
             },
             "conversations": { "open": 12, "closed": 3, "quarantined": 0 },
+            "names": { "zones": 0, "waiting": 0, "services": [] },
             "late_visitors": [],
             "alarms": [],
         })
@@ -501,6 +502,7 @@ site       v42 is live; this node has it
 files      3 here (12.3 MB), 0 missing
 disk       41.2 GB free of 80.0 GB; last write 0.8 ms
 messages   12 open, 3 closed, 0 quarantined
+names      0 zones
 alarms     none
 ";
         assert_eq!(text(status()), wanted);

@@ -14,6 +14,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use openraft::{AsyncRuntime, Raft, async_runtime::WatchReceiver};
 use tokio::sync::{mpsc, watch};
@@ -25,7 +26,7 @@ use super::{
     disk::Disk,
     fetch::fetch_file,
     frames::Allegiance,
-    health::Health,
+    front::{Anew, Front, Tally},
     joining::Admission,
     journal::{Damage, Journal, JournalError, KeepFrom},
     machine::{Machine, Published},
@@ -36,8 +37,9 @@ use super::{
     propose::Proposer,
     questions::{Questions, usable},
     raft::{Timing, Types, config, timing},
+    refetch,
     serve::{Range, Server},
-    snapshots::SnapshotError,
+    snapshots::{self, SnapshotError},
     stamp,
     transport::{Peer, Transport},
     vigil::{self, Vigil},
@@ -47,7 +49,7 @@ use crate::{
     model::{
         State, limits,
         nodes::Profile,
-        words::{BlobHash, NodeId, Timestamp},
+        words::{BlobHash, ClusterId, NodeId, Timestamp},
     },
     seal::Keyring,
     tasks::{Outcome, Stop},
@@ -78,6 +80,10 @@ pub struct Parts<N, D> {
     pub blobs: Arc<BlobReader>,
     /// Opens the authority's key, to admit newcomers and renew certificates.
     pub keyring: Arc<Keyring>,
+    /// What everybody else holds on to.
+    pub front: Front,
+    /// A snapshot of another node to start from, instead of any of its own: its state differed from the others'.
+    pub instead: Option<Bytes>,
 }
 
 /// Why a node cannot take part. It can still serve what it last knew.
@@ -90,7 +96,9 @@ pub enum OpenError {
     #[error("the log cannot be used")]
     Journal(#[from] JournalError),
     /// The vote is lost: this node could vote twice in a term.
-    #[error("its vote is lost, so that it could vote twice; it must join again as a new node")]
+    #[error(
+        "its vote is lost, so that it could vote twice; it must join again as a new node: 'lifeboat rejoin TOKEN' says how"
+    )]
     VoteLost,
     /// Raft did not start.
     #[error("Raft did not start: {0}")]
@@ -131,7 +139,10 @@ pub(super) struct Seat<R: AsyncRuntime, N: Net, D: Disk> {
     pub(super) fenced: watch::Receiver<Option<u32>>,
     pub(super) proposer: Proposer<R, N, Machine<D>>,
     pub(super) membership: Arc<Membership<R, N, Machine<D>>>,
-    pub(super) keeper: Keeper,
+    pub(super) watch: stamp::Watch,
+    pub(super) tally: Arc<Tally>,
+    pub(super) anew: watch::Sender<Option<Anew>>,
+    pub(super) keeper: Arc<Keeper>,
 }
 
 impl<R: AsyncRuntime, N: Net, D: Disk> Agreement<R, N, D> {
@@ -141,10 +152,8 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Agreement<R, N, D> {
     /// See [`OpenError`]; nothing on disk was changed then but what the journal noted about damage.
     pub async fn open(parts: Parts<N, D>) -> Result<Self, OpenError> {
         let timing = timing(parts.profile);
-        let keep_from = KeepFrom::default();
-        let (machine, published) =
-            Machine::open(parts.disk.clone(), parts.us.cluster, keep_from.clone()).await?;
-        let journal = Journal::open(parts.disk.clone(), machine.last(), keep_from).await?;
+        let (machine, published, journal) =
+            open_disk(&parts.disk, parts.us.cluster, &parts.front, parts.instead).await?;
         let damage = journal.damage();
         if damage.borrow().is_some_and(|it| it.vote_lost) {
             return Err(OpenError::VoteLost);
@@ -168,7 +177,6 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Agreement<R, N, D> {
         if damage.borrow().is_some() {
             raft.runtime_config().elect(false);
         }
-        let neighbours = Neighbours::new(Duration::from_millis(timing.election_max_ms * 2));
         let seat = Arc::new_cyclic(|seat| {
             let proposer = Proposer {
                 raft: raft.clone(),
@@ -189,7 +197,7 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Agreement<R, N, D> {
                 damage,
                 repaired_by: AtomicU64::new(0),
                 disk: parts.disk,
-                neighbours,
+                neighbours: Neighbours::new(Duration::from_millis(timing.election_max_ms * 2)),
                 seeds: parts.seeds,
                 timing,
                 profile: parts.profile,
@@ -197,7 +205,10 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Agreement<R, N, D> {
                 fenced,
                 proposer,
                 membership,
-                keeper: Keeper::default(),
+                watch: stamp::Watch::default(),
+                tally: parts.front.tally.clone(),
+                anew: watch::Sender::new(None),
+                keeper: parts.front.keeper.clone(),
             }
         });
         Ok(Self::assemble(
@@ -206,6 +217,7 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Agreement<R, N, D> {
             fence,
             parts.blobs,
             parts.keyring,
+            &parts.front,
         ))
     }
 
@@ -215,20 +227,11 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Agreement<R, N, D> {
         fence: Arc<watch::Sender<Option<u32>>>,
         blobs: Arc<BlobReader>,
         keyring: Arc<Keyring>,
+        front: &Front,
     ) -> Self {
         let (requests, queue) = mpsc::channel(limits::CLUSTER_REQUESTS_MAX);
-        let (health, health_read) = watch::channel(Arc::new(Health {
-            id: seat.us.node,
-            ..Health::default()
-        }));
-        let cluster = Cluster::new(
-            seat.us.node,
-            seat.published.state.clone(),
-            seat.published.applied.clone(),
-            health_read,
-            requests,
-            fetcher(seat.clone()),
-        );
+        front.connect(requests, fetcher(seat.clone()));
+        let health = front.health.clone();
         let is_member = {
             let seat = seat.clone();
             Arc::new(move |node: NodeId| seat.is_member(node))
@@ -246,7 +249,8 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Agreement<R, N, D> {
             admission: admission.clone(),
         });
         let server = Server::new(net, seat.us, is_member, fence, inbound);
-        let (watching, asking, changing, tending) = (
+        let (watching, asking, comparing, changing, tending) = (
+            seat.clone(),
             seat.clone(),
             seat.clone(),
             seat.clone(),
@@ -263,6 +267,10 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Agreement<R, N, D> {
                 Box::new(move |stop| Box::pin(Vigil::new(watching, health).run(stop))),
             ),
             (
+                "refetch",
+                Box::new(move |stop| Box::pin(refetch::run(comparing, stop))),
+            ),
+            (
                 "membership",
                 Box::new(move |stop| Box::pin(tending.tend(stop))),
             ),
@@ -272,7 +280,7 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Agreement<R, N, D> {
             ),
         ];
         Self {
-            cluster,
+            cluster: front.cluster(),
             work,
             seat,
             admission,
@@ -292,9 +300,19 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Agreement<R, N, D> {
             .map_err(|it| OpenError::Raft(it.to_string()))
     }
 
-    /// The agreed state, for those who must know members before anything else runs.
-    pub fn state(&self) -> Arc<ArcSwap<State>> {
-        self.seat.published.state.clone()
+    /// Waits until this part should end and begin anew, and says why.
+    pub fn anew(&self) -> impl Future<Output = Anew> + Send + use<R, N, D> {
+        let mut anew = self.seat.anew.subscribe();
+        async move {
+            loop {
+                if let Some(why) = anew.borrow_and_update().clone() {
+                    return why;
+                }
+                if anew.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            }
+        }
     }
 
     /// Signs certificates: for newcomers, for members, and for this node when it has no peer.
@@ -316,13 +334,6 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Agreement<R, N, D> {
                 .filter_map(|it| seat.peer(it))
                 .collect()
         })
-    }
-
-    /// Hands leadership over if this node leads, before a planned stop.
-    pub async fn hand_over(&self) {
-        if let Err(error) = self.seat.membership.hand_over(&self.seat.neighbours).await {
-            tracing::info!(%error, "leadership was not handed over; the others will elect");
-        }
     }
 
     /// Stops Raft. The last thing to do before the process ends.
@@ -389,6 +400,25 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Seat<R, N, D> {
     }
 }
 
+/// Opens the state from this node's own snapshots, or from another node's, and the log over it.
+async fn open_disk<D: Disk>(
+    disk: &D,
+    cluster: ClusterId,
+    front: &Front,
+    instead: Option<Bytes>,
+) -> Result<(Machine<D>, Published, Journal<D>), OpenError> {
+    if let Some(file) = instead {
+        disk.offload(move |disk| snapshots::replace(disk, cluster, file))
+            .await
+            .map_err(SnapshotError::from)??;
+    }
+    let (keep_from, shown) = (KeepFrom::default(), front.shown.clone());
+    let (machine, published) =
+        Machine::open(disk.clone(), cluster, keep_from.clone(), shown).await?;
+    let journal = Journal::open(disk.clone(), machine.last(), keep_from).await?;
+    Ok((machine, published, journal))
+}
+
 fn address_book(state: Arc<ArcSwap<State>>, seeds: BTreeMap<NodeId, SocketAddr>) -> AddressOf {
     Arc::new(move |id| {
         let state = state.load();
@@ -445,7 +475,8 @@ fn stamper<R: AsyncRuntime, N: Net, D: Disk>(
         let ahead = seat
             .neighbours
             .clocks_ahead_ms(|it| state.voters.contains(it));
-        stamp::next((seat.clock)(), &ahead, state.now).at
+        let passed_ms = seat.watch.passed_since(state.now);
+        stamp::next((seat.clock)(), &ahead, state.now, passed_ms).at
     })
 }
 

@@ -64,6 +64,10 @@ pub struct Health {
     pub peers: Vec<PeerHealth>,
     /// The disk under the journal.
     pub disk: DiskHealth,
+    /// How often its part in the agreement began anew since the process started: after a full disk, for one.
+    pub begun_anew: u64,
+    /// How often its state differed from the others' and was fetched from one of them.
+    pub refetched: u64,
     /// What somebody should look at, in words.
     pub alarms: Vec<String>,
 }

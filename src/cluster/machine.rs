@@ -5,7 +5,6 @@
 //! while the state before it stays published. A running hash over every entry and reply lets nodes
 //! notice that they differ. Snapshots are encoded and written elsewhere (`snapshots`) from a cheap clone.
 
-use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,12 +15,13 @@ use bytes::Bytes;
 use futures_util::{FutureExt, Stream, TryStreamExt};
 use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine};
 use openraft::{AsyncRuntime, OptionalSend, RaftSnapshotBuilder};
-use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 use tracing::error;
 
 use super::disk::Disk;
 use super::encoding::{EntryRecord, Unreadable};
+use super::front::Shown;
+use super::hashes::Hashes;
 use super::journal::KeepFrom;
 use super::raft::{
     Entry, LogId, Membership, Payload, Snapshot, SnapshotMeta, StoredMembership, Types,
@@ -71,49 +71,6 @@ impl Faults {
     }
 }
 
-/// The hashes of the last entries applied, for comparing with peers.
-#[derive(Debug, Default)]
-pub struct Hashes {
-    running: [u8; 32],
-    kept: VecDeque<(u64, [u8; 32])>,
-}
-
-impl Hashes {
-    /// The hash over everything up to and with this entry; `None` when it is too old or not applied yet.
-    pub fn at(&self, index: u64) -> Option<[u8; 32]> {
-        let at = self
-            .kept
-            .binary_search_by_key(&index, |(index, _)| *index)
-            .ok()?;
-        Some(self.kept[at].1)
-    }
-
-    /// The last entry applied and the hash up to it.
-    pub fn last(&self) -> Option<(u64, [u8; 32])> {
-        self.kept.back().copied()
-    }
-
-    fn start_from(&mut self, last: Option<LogId>, running: [u8; 32]) {
-        self.running = running;
-        self.kept.clear();
-        self.kept.extend(last.map(|id| (id.index, running)));
-    }
-
-    fn add(&mut self, index: u64, entry: &[u8], reply: &[u8]) {
-        let hash = Sha256::new()
-            .chain_update(self.running)
-            .chain_update(index.to_le_bytes())
-            .chain_update((entry.len() as u64).to_le_bytes())
-            .chain_update(entry)
-            .chain_update(reply);
-        self.running = hash.finalize().into();
-        if self.kept.len() == limits::APPLIED_HASHES_KEPT {
-            self.kept.pop_front();
-        }
-        self.kept.push_back((index, self.running));
-    }
-}
-
 /// What others may see of the machine, at any time, without waiting for it.
 #[derive(Debug, Clone)]
 pub struct Published {
@@ -128,8 +85,6 @@ pub struct Published {
     /// What went wrong so far.
     pub faults: Arc<Faults>,
     hashes: Arc<Mutex<Hashes>>,
-    /// Kept so that nobody who waits for changes is told of an end when Raft ends: the node goes on without it (P3).
-    _applied: watch::Sender<u64>,
 }
 
 impl Published {
@@ -144,9 +99,11 @@ pub struct Machine<D> {
     state: State,
     last: Option<LogId>,
     membership: StoredMembership,
+    /// What was applied and readers do not see yet: at most a batch.
+    since: Vec<Entry>,
     keeper: Keeper<D>,
     published: Published,
-    applied: watch::Sender<u64>,
+    shown: Shown,
     halted: watch::Sender<Option<Halt>>,
 }
 
@@ -179,8 +136,8 @@ fn index_of(id: Option<LogId>) -> u64 {
 }
 
 impl<D: Disk> Machine<D> {
-    /// Starts from the newest snapshot that is whole, or from nothing. `keep_from` is set to what the
-    /// snapshots on disk allow, before the journal is opened with it.
+    /// Starts from the newest snapshot that is whole, or from nothing, and shows what it applies on `shown`.
+    /// `keep_from` is set to what the snapshots on disk allow, before the journal is opened with it.
     ///
     /// # Errors
     /// When snapshots are there and none of them may be used: another cluster's, or a newer release's.
@@ -188,6 +145,7 @@ impl<D: Disk> Machine<D> {
         disk: D,
         cluster: ClusterId,
         keep_from: KeepFrom,
+        shown: Shown,
     ) -> Result<(Self, Published), SnapshotError> {
         let found = disk
             .offload(move |disk| snapshots::newest(disk, cluster))
@@ -217,25 +175,25 @@ impl<D: Disk> Machine<D> {
         };
         let mut hashes = Hashes::default();
         hashes.start_from(last, running);
-        let applied = watch::Sender::new(index_of(last));
+        shown.show(&state, index_of(last));
         let halted = watch::Sender::new(None);
         let published = Published {
-            state: Arc::new(ArcSwap::from_pointee(state.clone())),
-            applied: applied.subscribe(),
+            state: shown.state.clone(),
+            applied: shown.applied.subscribe(),
             halted: halted.subscribe(),
             snapshot: keeper.reaches.subscribe(),
             faults,
             hashes: Arc::new(Mutex::new(hashes)),
-            _applied: applied.clone(),
         };
         let membership = meta.last_membership;
         let machine = Machine {
             state,
             last,
             membership,
+            since: Vec::new(),
             keeper,
             published: published.clone(),
-            applied,
+            shown,
             halted,
         };
         Ok((machine, published))
@@ -253,6 +211,7 @@ impl<D: Disk> Machine<D> {
             Payload::Blank => Reply::Done,
             Payload::Membership(membership) => {
                 self.membership = StoredMembership::new(Some(entry.log_id), membership.clone());
+                self.since.push(entry.clone());
                 self.change(index, |state| set_members(state, index, membership))
             }
             Payload::Normal(packed) => {
@@ -260,6 +219,7 @@ impl<D: Disk> Machine<D> {
                     index,
                     source: Arc::new(source),
                 })?;
+                self.since.push(entry.clone());
                 self.change(index, |state| {
                     state.apply(&model::Entry {
                         index,
@@ -279,33 +239,30 @@ impl<D: Disk> Machine<D> {
         Ok(reply)
     }
 
-    /// Runs one change on a clone, which costs next to nothing, so that a panic leaves no half of it.
+    /// Runs one change. Should it panic, the state is made once more from what readers see and what was applied since,
+    /// so that no half of it stays; a clone for each entry would copy what it changes in every map.
     fn change(&mut self, index: u64, change: impl FnOnce(&mut State) -> Reply) -> Reply {
-        let mut next = self.state.clone();
-        let attempt = catch_unwind(AssertUnwindSafe(|| {
-            let reply = change(&mut next);
-            (next, reply)
-        }));
-        match attempt {
-            Ok((next, reply)) => {
-                self.state = next;
-                reply
-            }
-            Err(_) => {
-                self.published.faults.panics.fetch_add(1, Ordering::Relaxed);
-                error!(
-                    index,
-                    "applying an entry panicked; the state is as it was, and the entry is refused"
-                );
-                Reply::Refused(Refusal::Internal)
-            }
+        let state = &mut self.state;
+        if let Ok(reply) = catch_unwind(AssertUnwindSafe(|| change(state))) {
+            return reply;
         }
+        self.published.faults.panics.fetch_add(1, Ordering::Relaxed);
+        error!(
+            index,
+            "applying an entry panicked; the state is as it was, and the entry is refused"
+        );
+        self.since.pop();
+        let mut state = State::clone(&self.published.state.load());
+        for entry in &self.since {
+            apply_again(&mut state, entry);
+        }
+        self.state = state;
+        Reply::Refused(Refusal::Internal)
     }
 
     /// Lets readers see what was applied.
     fn publish(&self) {
-        self.published.state.store(Arc::new(self.state.clone()));
-        self.applied.send_replace(index_of(self.last));
+        self.shown.show(&self.state, index_of(self.last));
     }
 
     fn contents(&self) -> Contents {
@@ -317,6 +274,21 @@ impl<D: Disk> Machine<D> {
             state: self.state.clone(),
             meta,
             running: self.published.hashes().running,
+        }
+    }
+}
+
+/// Applies an entry that was applied before, to the same effect.
+fn apply_again(state: &mut State, entry: &Entry) {
+    let index = entry.log_id.index;
+    match &entry.payload {
+        Payload::Blank => {}
+        Payload::Membership(membership) => drop(set_members(state, index, membership)),
+        Payload::Normal(packed) => {
+            if let Ok(stamped) = packed.read() {
+                let stamped = &stamped;
+                state.apply(&model::Entry { index, stamped });
+            }
         }
     }
 }
@@ -501,6 +473,7 @@ impl<R: AsyncRuntime, D: Disk> RaftStateMachine<Types<R>> for Machine<D> {
             .hashes()
             .start_from(self.last, contents.running);
         self.publish();
+        self.since.clear();
         Ok(())
     }
 
@@ -526,12 +499,13 @@ impl<R: AsyncRuntime, D: Disk> RaftStateMachine<Types<R>> for Machine<D> {
 impl<D: Disk> Machine<D> {
     /// Publishes what was applied, then answers whoever waits: they find their own write in the state.
     fn show<R: AsyncRuntime>(
-        &self,
+        &mut self,
         answers: &mut Vec<(ApplyResponder<Types<R>>, Reply)>,
         unseen: &mut usize,
     ) {
         if *unseen > 0 {
             self.publish();
+            self.since.clear();
             *unseen = 0;
         }
         for (responder, reply) in answers.drain(..) {
@@ -543,6 +517,7 @@ impl<D: Disk> Machine<D> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::encoding::LogIdRecord;
     use crate::cluster::sqlite::SqliteDisk;
     use crate::model::words::Timestamp;
 
@@ -550,7 +525,13 @@ mod tests {
     async fn p3_a_panic_in_apply_changes_nothing_and_becomes_a_refusal() {
         let folder = std::env::temp_dir().join(format!("lifeboat-machine-{}", std::process::id()));
         let disk = SqliteDisk::open(&folder).unwrap();
-        let opened = Machine::open(disk, ClusterId([1; 16]), KeepFrom::default()).await;
+        let opened = Machine::open(
+            disk,
+            ClusterId([1; 16]),
+            KeepFrom::default(),
+            Shown::default(),
+        )
+        .await;
         let (mut machine, published) = opened.unwrap();
         let before = machine.state.clone();
         let reply = machine.change(5, |state| {
@@ -565,6 +546,35 @@ mod tests {
             Reply::Done
         });
         assert_eq!((reply, machine.state.now), (Reply::Done, Timestamp(100)));
+        machine.publish();
+
+        // What was applied in the same batch before the panic stays.
+        let voters = vec![std::collections::BTreeSet::from([7])];
+        let membership = Membership::new_with_defaults(voters, []);
+        let id = |index| {
+            LogId::from(LogIdRecord {
+                term: 1,
+                node: 7,
+                index,
+            })
+        };
+        machine
+            .apply_one(&Entry {
+                log_id: id(8),
+                payload: Payload::Membership(membership),
+            })
+            .unwrap();
+        let before = machine.state.clone();
+        assert!(before.voters.contains(&NodeId(7)));
+        machine.since.push(Entry {
+            log_id: id(9),
+            payload: Payload::Blank,
+        });
+        machine.change(9, |state| {
+            state.now = Timestamp(101);
+            panic!("planted")
+        });
+        assert_eq!(machine.state, before);
         drop(machine);
         std::fs::remove_dir_all(folder).unwrap();
     }

@@ -10,6 +10,8 @@ pub mod disk;
 pub mod encoding;
 pub mod fetch;
 pub mod frames;
+pub mod front;
+mod hashes;
 pub mod health;
 pub mod joining;
 pub mod journal;
@@ -21,15 +23,16 @@ pub mod network;
 pub mod propose;
 mod questions;
 pub mod raft;
+mod refetch;
 pub mod renewal;
 mod scan;
 pub mod serve;
 pub mod snapshots;
 pub mod sqlite;
 pub mod stamp;
-#[cfg(test)]
-pub(crate) mod stand_in;
 mod tail;
+#[cfg(test)]
+pub(crate) mod tests;
 pub mod transport;
 mod vigil;
 mod wal;
@@ -48,7 +51,8 @@ use crate::model::{
 };
 use copies::{CopyError, CopyKept, KeepCopies};
 use fetch::FetchError;
-use health::{Health, RaftRole};
+use front::{Front, Wire};
+use health::Health;
 
 /// A node's part in the agreement as this program runs it: tokio, TCP with TLS, SQLite.
 pub type NodeAgreement =
@@ -141,12 +145,6 @@ pub(crate) type FetchBlob = dyn Fn(NodeId, BlobHash, u64, PathBuf) -> BoxFuture<
     + Send
     + Sync;
 
-/// The publishing ends of a handle on which nothing is published.
-struct Silent {
-    _applied: watch::Sender<u64>,
-    _health: watch::Sender<Arc<Health>>,
-}
-
 /// A handle on the cluster. Cheap to clone; holds no lock and never waits to read.
 #[derive(Clone)]
 pub struct Cluster {
@@ -154,14 +152,13 @@ pub struct Cluster {
     state: Arc<ArcSwap<State>>,
     applied: watch::Receiver<u64>,
     health: watch::Receiver<Arc<Health>>,
-    requests: mpsc::Sender<Request>,
-    fetch: Arc<FetchBlob>,
-    /// Nobody publishes any more, yet whoever waits for news must go on waiting rather than end.
-    kept_open: Option<Arc<Silent>>,
+    wire: Arc<ArcSwap<Wire>>,
+    front: Option<Front>,
 }
 
 impl Cluster {
-    /// A handle on what the tasks of the Raft runtime publish and listen to.
+    /// A handle on what the houses of the doors' tests publish and listen to.
+    #[cfg(test)]
     pub(crate) fn new(
         id: NodeId,
         state: Arc<ArcSwap<State>>,
@@ -175,39 +172,9 @@ impl Cluster {
             state,
             applied,
             health,
-            requests,
-            fetch,
-            kept_open: None,
+            wire: Arc::new(ArcSwap::from_pointee(Wire { requests, fetch })),
+            front: None,
         }
-    }
-
-    /// A handle for a node that cannot take part: nothing is agreed, nothing is proposed, and `why` is told.
-    pub fn halted(id: NodeId, why: String) -> Self {
-        let health = Health {
-            id,
-            role: RaftRole::Halted,
-            halted: Some(why),
-            ..Health::default()
-        };
-        let (applied, applied_read) = watch::channel(0);
-        let (health, health_read) = watch::channel(Arc::new(health));
-        let (requests, _) = mpsc::channel(1);
-        let fetch = |node, _, _, _| -> BoxFuture<'static, _> {
-            Box::pin(async move { Err(FetchError::NoAddress { node }) })
-        };
-        let mut cluster = Self::new(
-            id,
-            Arc::default(),
-            applied_read,
-            health_read,
-            requests,
-            Arc::new(fetch),
-        );
-        cluster.kept_open = Some(Arc::new(Silent {
-            _applied: applied,
-            _health: health,
-        }));
-        cluster
     }
 
     /// This node.
@@ -253,12 +220,16 @@ impl Cluster {
             deadline,
             answer,
         };
-        self.requests.try_send(request).map_err(|it| match it {
-            mpsc::error::TrySendError::Full(_) => ProposeError::Busy,
-            mpsc::error::TrySendError::Closed(_) => {
-                ProposeError::Halted("it is stopping".to_owned())
-            }
-        })?;
+        self.wire
+            .load()
+            .requests
+            .try_send(request)
+            .map_err(|it| match it {
+                mpsc::error::TrySendError::Full(_) => ProposeError::Busy,
+                mpsc::error::TrySendError::Closed(_) => {
+                    ProposeError::Halted("it is stopping".to_owned())
+                }
+            })?;
         match tokio::time::timeout(deadline, answered).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) | Err(_) => Err(ProposeError::Unknown),
@@ -276,7 +247,8 @@ impl Cluster {
         deadline: Duration,
     ) -> Result<(), ChangeError> {
         let (answer, answered) = oneshot::channel();
-        self.requests
+        let requests = self.wire.load().requests.clone();
+        requests
             .send(Request::Change {
                 change,
                 force,
@@ -306,7 +278,9 @@ impl Cluster {
             items,
             answer,
         };
-        self.requests
+        self.wire
+            .load()
+            .requests
             .try_send(request)
             .map_err(|_| CopyError::NoPart)?;
         answered.await.unwrap_or(Err(CopyError::NoPart))
@@ -314,8 +288,10 @@ impl Cluster {
 
     /// From now on copies that peers send go to `keep`. A node that takes no part gets none.
     pub fn keep_copies(&self, keep: Arc<KeepCopies>) {
-        if self.requests.try_send(Request::Keep(keep)).is_err() {
-            tracing::info!("this node keeps no copies of what others hold");
+        match &self.front {
+            Some(front) => front.keeper.is(keep),
+            // Nobody stands behind it but whoever listens.
+            None => drop(self.wire.load().requests.try_send(Request::Keep(keep))),
         }
     }
 
@@ -330,6 +306,7 @@ impl Cluster {
         most: u64,
         path: PathBuf,
     ) -> Result<(), FetchError> {
-        (self.fetch)(peer, hash, most, path).await
+        let fetch = self.wire.load().fetch.clone();
+        fetch(peer, hash, most, path).await
     }
 }

@@ -25,7 +25,7 @@ use super::{
     membership,
     net::Net,
     network::paths,
-    propose,
+    propose, refetch,
     serve::{Inbound, Range},
     snapshots, vigil,
 };
@@ -109,6 +109,9 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Inbound for Questions<R, N, D> {
         path: &str,
         offset: u64,
     ) -> BoxFuture<'static, Result<Range, Refused>> {
+        if path == refetch::PATH {
+            return Box::pin(refetch::hand_out(self.seat.clone(), offset));
+        }
         let Some(hash) = path.strip_prefix(BLOB_PATH) else {
             return Box::pin(async { Err(Refused::UnknownPath) });
         };

@@ -1,8 +1,9 @@
 //! Opening the database: finding the newest file, checking every row, setting a damaged file aside.
 //!
 //! A damaged file is never repaired in place. What can be read of it goes into a new file of the next
-//! number, together with a note of what was lost; the old one stays for people to look at. A crash at
-//! any moment leaves the old file in use, or the new one.
+//! number, together with a note of what was lost; the old one stays for people to look at. A file to which
+//! a write or sync failed is never written to again either: what is acknowledged in it is copied. A crash
+//! at any moment leaves the old file in use, or the new one.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -47,7 +48,10 @@ pub(super) fn open(folder: &Path) -> Result<(Connection, PathBuf, Loaded), DiskE
                 found.give_up_what_is_ignored(ignored);
             }
             if found.lost.is_none() && found.marks_lost.is_empty() {
-                return Ok((connection, path, found));
+                if !doubt(&path).exists() {
+                    return Ok((connection, path, found));
+                }
+                return move_out(folder, number, connection, &found);
             }
             set_aside(folder, number, Some(&connection), found)?
         }
@@ -76,6 +80,54 @@ pub(super) fn open(folder: &Path) -> Result<(Connection, PathBuf, Loaded), DiskE
     let mut loaded = scan(&connection);
     loaded.marks_lost = found.marks_lost;
     loaded.lost = found.lost;
+    Ok((connection, path, loaded))
+}
+
+/// The name of the note that a file is not to be written to again. It need not survive a power cut: after one, what
+/// the file holds is read from the disk itself, and not from what the system only remembers.
+fn doubt(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".untrusted");
+    PathBuf::from(name)
+}
+
+/// After a failed write or sync: nothing is written to this file again, neither now nor by whoever opens it next.
+pub(super) fn trust_no_more(connection: &Connection, path: &Path) {
+    if let Err(error) = keep_wal(connection, path) {
+        warn!(
+            why = tell(&error),
+            "the log may be written to when it is closed"
+        );
+    }
+    // A disk on which there is no room for a name refused the write; no sync of it failed.
+    if let Err(why) = fs::write(doubt(path), b"") {
+        warn!(%why, "cannot note that the log is not trusted any more");
+    }
+}
+
+/// Copies a whole log out of a file that is not trusted any more. What a failed write left in it was acknowledged to
+/// nobody, so it may come along or not; everything acknowledged was synced before, and is checked row by row.
+fn move_out(
+    folder: &Path,
+    number: u64,
+    old: Connection,
+    found: &Loaded,
+) -> Result<(Connection, PathBuf, Loaded), DiskError> {
+    let (old_path, path) = (database(folder, number), database(folder, number + 1));
+    keep_wal(&old, &old_path)?;
+    rebuild(folder, number, Some(&old), found, None)?;
+    // Closed before its files go; nothing depends on how that ends.
+    drop(old);
+    for ending in ["-wal", "-shm", "", ".untrusted"] {
+        let mut name = old_path.clone().into_os_string();
+        name.push(ending);
+        if let Err(why) = durable::remove_durably(Path::new(&name)) {
+            warn!(file = %Path::new(&name).display(), %why, "a log that was copied cannot be removed");
+        }
+    }
+    warn!(file = %path.display(), "the log was copied out of a file to which a write had failed");
+    let connection = connect(&path).map_err(|refused| refused.told(&path))?;
+    let loaded = scan(&connection);
     Ok((connection, path, loaded))
 }
 
@@ -406,8 +458,6 @@ fn set_aside(
     mut found: Loaded,
 ) -> Result<Loaded, DiskError> {
     let old_path = database(folder, number);
-    let new_path = database(folder, number + 1);
-    let building = durable::temporary_name(&new_path);
     let lost = found.lost.take().unwrap_or_else(|| {
         let end = found.rows.map_or(found.purged, |(_, last)| last) + 1;
         let why = "a mark beside the log is damaged".to_owned();
@@ -421,38 +471,67 @@ fn set_aside(
         file = %old_path.display(), from = lost.from, upto = lost.upto, why = lost.why,
         "the log is damaged; the file is set aside, and peers must give back what is lost"
     );
+    rebuild(folder, number, old, &found, Some(&lost))?;
+    found.lost = Some(lost);
+    Ok(found)
+}
+
+/// Builds the database of the next number from what is whole in an old one, under another name until it is durable.
+fn rebuild(
+    folder: &Path,
+    number: u64,
+    old: Option<&Connection>,
+    found: &Loaded,
+    lost: Option<&Lost>,
+) -> Result<(), DiskError> {
+    let new_path = database(folder, number + 1);
+    let building = durable::temporary_name(&new_path);
     let failed = |source: Arc<dyn std::error::Error + Send + Sync>| DiskError::Open {
         path: new_path.clone(),
         doing: "build",
         source,
     };
-    for leftover in ["", "-wal", "-shm"] {
-        let mut name = building.clone().into_os_string();
-        name.push(leftover);
-        durable::remove_durably(Path::new(&name)).map_err(|source| failed(Arc::new(source)))?;
-    }
-    let connection = connect(&building).map_err(|refused| refused.told(&building))?;
-    copy(old, &connection, &found, &lost).map_err(|source| failed(Arc::new(source)))?;
-    connection
-        .close()
-        .map_err(|(_, source)| failed(Arc::new(source)))?;
+    let clear = || {
+        ["", "-wal", "-shm"].iter().try_for_each(|leftover| {
+            let mut name = building.clone().into_os_string();
+            name.push(leftover);
+            durable::remove_durably(Path::new(&name))
+        })
+    };
+    clear().map_err(|source| failed(Arc::new(source)))?;
+    let built = || {
+        let connection = connect(&building).map_err(|refused| refused.told(&building))?;
+        copy(old, &connection, found, lost).map_err(|source| failed(Arc::new(source)))?;
+        connection
+            .close()
+            .map_err(|(_, source)| failed(Arc::new(source)))
+    };
+    // Half of a copy must not take the room that is missing.
+    built().inspect_err(|_| drop(clear()))?;
     fs::rename(&building, &new_path)
         .and_then(|()| durable::sync_folder(folder))
-        .map_err(|source| failed(Arc::new(source)))?;
-    found.lost = Some(lost);
-    Ok(found)
+        .map_err(|source| failed(Arc::new(source)))
 }
 
 fn copy(
     old: Option<&Connection>,
     new: &Connection,
     found: &Loaded,
-    lost: &Lost,
+    lost: Option<&Lost>,
 ) -> rusqlite::Result<()> {
     new.execute_batch("BEGIN IMMEDIATE")?;
     for (mark, frame) in &found.marks {
         set_mark(new, *mark, frame)?;
     }
+    if let Some(lost) = lost {
+        note_damage(new, found, lost)?;
+    }
+    copy_rows(old, new, found)?;
+    note_end(new)?;
+    new.execute_batch("COMMIT; PRAGMA wal_checkpoint(TRUNCATE);")
+}
+
+fn note_damage(new: &Connection, found: &Loaded, lost: &Lost) -> rusqlite::Result<()> {
     let before = found.marks.iter().find(|(mark, _)| *mark == Mark::Damage);
     let before = before.and_then(|(_, frame)| decode::<DamageRecord>(frame).ok());
     let damage = DamageRecord {
@@ -462,7 +541,10 @@ fn copy(
     };
     let damage = encode(&damage)
         .map_err(|source| rusqlite::Error::ToSqlConversionFailure(Box::new(source)))?;
-    set_mark(new, Mark::Damage, &damage)?;
+    set_mark(new, Mark::Damage, &damage)
+}
+
+fn copy_rows(old: Option<&Connection>, new: &Connection, found: &Loaded) -> rusqlite::Result<()> {
     if let (Some(old), Some((first, last))) = (old, found.rows) {
         let mut select = old.prepare(
             "SELECT idx, crc, frame FROM log WHERE idx >= ?1 AND idx <= ?2 ORDER BY idx",
@@ -476,6 +558,5 @@ fn copy(
             expected += 1;
         }
     }
-    note_end(new)?;
-    new.execute_batch("COMMIT; PRAGMA wal_checkpoint(TRUNCATE);")
+    Ok(())
 }

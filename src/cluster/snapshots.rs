@@ -282,6 +282,32 @@ pub fn save(disk: &impl Disk, cluster: ClusterId, packed: &Packed) -> Result<u64
     Ok(keep_from(&names))
 }
 
+/// Makes another node's snapshot the only one, and sets this node's own aside: they may be wrong though whole.
+///
+/// # Errors
+/// When it cannot be written or read back whole; nothing was set aside then.
+pub fn replace(disk: &impl Disk, cluster: ClusterId, file: Bytes) -> Result<(), SnapshotError> {
+    let header = verify(cluster, &file)?;
+    let name = file_name(header.last.map(LogId::from));
+    let own = list(disk)?;
+    // Its name may be that of one of our own.
+    for suspect in own.iter().filter(|it| **it == name) {
+        set_aside(disk, suspect)?;
+    }
+    disk.write_file(&name, &file)?;
+    let back = disk.read_file(&name, file.len() as u64)?;
+    let back = back.ok_or(SnapshotError::NotWhole {
+        what: "it is gone after it was written",
+    })?;
+    if verify(cluster, &back)? != header {
+        return Err(SnapshotError::OtherContent);
+    }
+    for suspect in own.iter().filter(|it| **it != name) {
+        set_aside(disk, suspect)?;
+    }
+    Ok(())
+}
+
 fn keep_from(names: &[String]) -> u64 {
     // With one snapshot there is none to fall back to, so the whole log stays.
     names

@@ -67,6 +67,8 @@ impl SqliteDisk {
             busy_since: AtomicU64::new(0),
             last_write: AtomicU64::new(0),
             poison: OnceLock::new(),
+            queued: AtomicU64::new(0),
+            riding: Mutex::new(None),
         });
         let (writes, queue) = sync_channel(limits::DISK_WRITES_WAITING_MAX);
         let (reads, wanted) = sync_channel(READS_WAITING);
@@ -75,7 +77,7 @@ impl SqliteDisk {
             path: path.clone(),
             queue,
             progress: progress.clone(),
-            riding: None,
+            taken: 0,
             purge: loaded
                 .marks
                 .iter()
@@ -187,6 +189,10 @@ impl Disk for SqliteDisk {
     }
 
     async fn submit(&self, write: Write, done: Done) {
+        if let Write::Committed(frame) = write {
+            self.shared.progress.ride(frame);
+            return done(Ok(()));
+        }
         let units = (write.bytes() / ROOM_BYTES + 1).min(limits::DISK_WRITES_WAITING_MAX);
         let units = u32::try_from(units).expect("the bound is far below four billion");
         let since = self.shared.progress.now();
@@ -202,6 +208,7 @@ impl Disk for SqliteDisk {
         let Some(writes) = &self.shared.writes else {
             return (queued.done)(Err(DiskError::Ended));
         };
+        self.shared.progress.queued.fetch_add(1, Ordering::Release);
         // There are as many places as units of room, so a place is free; only a dead writer refuses.
         if let Err(TrySendError::Full(queued) | TrySendError::Disconnected(queued)) =
             writes.try_send(queued)

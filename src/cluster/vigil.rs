@@ -21,16 +21,22 @@ use super::{
         encode,
         talk::{Condition, Ping, Pong},
     },
+    front::Anew,
     health::{DiskHealth, Health, Quorum, RaftRole},
     net::{Channel, Net},
 };
 use crate::{
+    clock,
     model::{
         limits,
+        nodes::Profile,
         words::{KeyedHash, NodeId, Timestamp},
     },
     tasks::{Outcome, Stop},
 };
+
+/// How long a node has for beginning anew with another profile before the next one does.
+const PROFILE_TURN: Duration = Duration::from_secs(4);
 
 /// How this node is, as told to others.
 fn condition<R: AsyncRuntime, N: Net, D: Disk>(seat: &Seat<R, N, D>) -> Condition {
@@ -145,7 +151,7 @@ async fn ping_one<R: AsyncRuntime, N: Net, D: Disk>(
 pub(super) fn halted<R: AsyncRuntime, N: Net, D: Disk>(seat: &Seat<R, N, D>) -> Option<String> {
     if let Some(generation) = *seat.fenced.borrow() {
         return Some(format!(
-            "the cluster was recovered without this node and is now generation {generation}; it must join again"
+            "the cluster was recovered without this node and is now generation {generation}; it must join again: 'lifeboat rejoin TOKEN' says how"
         ));
     }
     if let Some(halt) = seat.published.halted.borrow().as_ref() {
@@ -160,12 +166,39 @@ pub(super) fn halted<R: AsyncRuntime, N: Net, D: Disk>(seat: &Seat<R, N, D>) -> 
     running.err().map(|it| it.to_string())
 }
 
+/// The entry since which more voters differ from this node than agree with it.
+pub(super) fn odd_one_out<R: AsyncRuntime, N: Net, D: Disk>(seat: &Seat<R, N, D>) -> Option<u64> {
+    let voters = seat.published.state.load().voters.clone();
+    let differing: Vec<u64> = seat
+        .neighbours
+        .differing()
+        .into_iter()
+        .filter(|(it, _)| voters.contains(it))
+        .map(|it| it.1)
+        .collect();
+    let agreeing = voters.len().saturating_sub(differing.len());
+    (differing.len() > agreeing)
+        .then(|| differing.into_iter().min())
+        .flatten()
+}
+
+/// Why this node's part should begin anew, where that helps: an entry that it cannot read stays unreadable, and a
+/// cluster that went on without it does not take it back.
+fn ended<R: AsyncRuntime, N: Net, D: Disk>(seat: &Seat<R, N, D>) -> Option<String> {
+    if seat.fenced.borrow().is_some() || seat.published.halted.borrow().is_some() {
+        return None;
+    }
+    halted(seat)
+}
+
 /// Watches over one node's part in the agreement.
 pub(super) struct Vigil<R: AsyncRuntime, N: Net, D: Disk> {
     seat: Arc<Seat<R, N, D>>,
     health: watch::Sender<Arc<Health>>,
     lost_since: Timestamp,
     may_stand: bool,
+    /// Since when the cluster's profile is not the one that this node's timers have.
+    other_profile: Option<Instant>,
 }
 
 impl<R: AsyncRuntime, N: Net, D: Disk> Vigil<R, N, D> {
@@ -176,18 +209,26 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Vigil<R, N, D> {
             health,
             lost_since,
             may_stand: true,
+            other_profile: None,
         }
     }
 
     pub(super) async fn run(mut self, stop: Stop) -> Outcome {
         let mut metrics = self.seat.raft.metrics();
+        // Who leads and who belongs, without the log's every step: looking at each entry would cost as much as the entry.
+        let mut server = self.seat.raft.server_metrics();
         let mut ticks = interval(Duration::from_millis(self.seat.timing.heartbeat_ms));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            let alone = self.health.borrow().alone();
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 _ = ticks.tick() => {}
-                changed = metrics.changed() => if changed.is_err() {
+                changed = server.changed() => if changed.is_err() {
+                    ticks.tick().await;
+                },
+                // A majority that comes back is told at once.
+                changed = metrics.changed(), if alone => if changed.is_err() {
                     // Raft has ended; the ticks go on telling why.
                     ticks.tick().await;
                 },
@@ -198,6 +239,9 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Vigil<R, N, D> {
 
     async fn look(&mut self) {
         let now = (self.seat.clock)();
+        // Whoever leads next must know how old the newest time of the log is.
+        let newest = self.seat.published.state.load().now;
+        self.seat.watch.passed_since(newest);
         let health = self.examine(now);
         let stand_back = self.unfit(&health);
         if stand_back.is_some() == self.may_stand {
@@ -216,6 +260,15 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Vigil<R, N, D> {
                 tracing::warn!(%error, "leadership could not be handed over");
             }
         }
+        self.follow_profile(&health).await;
+        if let Some(why) = ended(&self.seat) {
+            self.seat.anew.send_if_modified(|anew| {
+                let first = anew.is_none();
+                anew.get_or_insert(Anew::Ended(why));
+                first
+            });
+        }
+        self.tell_of_peers(&health);
         self.health.send_if_modified(|old| {
             let changed = **old != health;
             if changed {
@@ -223,6 +276,52 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Vigil<R, N, D> {
             }
             changed
         });
+    }
+
+    /// Begins anew with the profile that the cluster agreed on: one node after the other, the leader last, so that a
+    /// majority is there at every moment.
+    async fn follow_profile(&mut self, health: &Health) {
+        let state = self.seat.published.state.load_full();
+        let agreed = state.cluster.as_ref().map(|it| it.profile);
+        let Some(profile) = agreed.filter(|it| *it != self.seat.profile) else {
+            self.other_profile = None;
+            return;
+        };
+        let since = *self.other_profile.get_or_insert_with(clock::monotonic);
+        let me = self.seat.us.node;
+        let before = state.voters.iter().filter(|it| **it < me).count();
+        let turn = match health.role {
+            RaftRole::Leader => state.voters.len(),
+            _ => before,
+        };
+        let turns = u32::try_from(turn).unwrap_or(u32::MAX);
+        if since.elapsed() < PROFILE_TURN.saturating_mul(turns) {
+            return;
+        }
+        if health.role == RaftRole::Leader && state.voters.len() > 1 {
+            let handed = self.seat.membership.hand_over(&self.seat.neighbours).await;
+            if let Err(error) = handed {
+                tracing::info!(%error, "leadership was not handed over before the profile changes");
+            }
+        }
+        self.seat.anew.send_if_modified(|anew| {
+            let first = anew.is_none();
+            anew.get_or_insert(Anew::Profile(profile));
+            first
+        });
+    }
+
+    /// Says once that a member does not answer any more, and once that it does again.
+    fn tell_of_peers(&self, health: &Health) {
+        let before = self.health.borrow();
+        for peer in &health.peers {
+            let known = before.peers.iter().find(|it| it.id == peer.id);
+            match (known.map(|it| it.reachable), peer.reachable) {
+                (Some(true), false) => tracing::warn!(node = %peer.id, "a node does not answer"),
+                (Some(false), true) => tracing::info!(node = %peer.id, "a node answers again"),
+                _ => {}
+            }
+        }
     }
 
     /// Why this node must not lead, if so.
@@ -242,25 +341,8 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Vigil<R, N, D> {
                 damage.from, damage.upto
             ));
         }
-        self.odd_one_out()
+        odd_one_out(&self.seat)
             .map(|at| format!("this node's state differs from the others' since entry {at}"))
-    }
-
-    /// The entry since which more voters differ from this node than agree with it.
-    fn odd_one_out(&self) -> Option<u64> {
-        let voters = self.seat.published.state.load().voters.clone();
-        let differing: Vec<u64> = self
-            .seat
-            .neighbours
-            .differing()
-            .into_iter()
-            .filter(|(it, _)| voters.contains(it))
-            .map(|it| it.1)
-            .collect();
-        let agreeing = voters.len().saturating_sub(differing.len());
-        (differing.len() > agreeing)
-            .then(|| differing.into_iter().min())
-            .flatten()
     }
 
     fn examine(&mut self, now: Timestamp) -> Health {
@@ -315,6 +397,8 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Vigil<R, N, D> {
                 poisoned: seat.disk.poisoned().map(|it| it.to_string()),
                 ..DiskHealth::default()
             },
+            begun_anew: seat.tally.begun_anew(),
+            refetched: seat.tally.refetched(),
             alarms: Vec::new(),
         };
         health.alarms = self.alarms(&health);
@@ -332,6 +416,10 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Vigil<R, N, D> {
         let faults = &seat.published.faults;
         for (count, what) in [
             (
+                health.refetched,
+                "times this node's state differed from the others' and was fetched anew: memory or disk may be faulty",
+            ),
+            (
                 faults.panics(),
                 "entries made applying panic and were refused",
             ),
@@ -347,7 +435,7 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Vigil<R, N, D> {
         }
         if health.role == RaftRole::Leader {
             let ahead = seat.neighbours.clocks_ahead_ms(|_| true);
-            if super::stamp::next((seat.clock)(), &ahead, Timestamp::default()).clock_is_off {
+            if super::stamp::next((seat.clock)(), &ahead, Timestamp::default(), 0).clock_is_off {
                 alarms.push(
                     "this leader's clock is off the others' by more than 5 s and is overruled"
                         .to_owned(),
@@ -358,13 +446,18 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Vigil<R, N, D> {
         if let Some(longest) = seat
             .neighbours
             .longest_round_trip()
-            .filter(|it| *it > most * 3)
+            .filter(|it| *it > most * 3 && seat.profile != Profile::Wan)
         {
+            let fits = Profile::ALL
+                .into_iter()
+                .find(|it| longest <= Duration::from_millis(it.round_trip_ms_max()))
+                .unwrap_or(Profile::Wan);
             alarms.push(format!(
-                "a round trip takes {} ms; profile {} is made for {} ms: choose a slower one",
+                "a round trip takes {} ms; profile {} is made for {} ms: run 'lifeboat profile {}' if that lasts",
                 longest.as_millis(),
                 seat.profile.name(),
                 most.as_millis(),
+                fits.name(),
             ));
         }
         alarms

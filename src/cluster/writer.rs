@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,8 +20,11 @@ use super::scan;
 use crate::clock;
 use crate::model::limits;
 
-/// How long the writer waits for work before it tidies up: checkpoint, purge, the commit mark.
-const IDLE: Duration = Duration::from_millis(500);
+/// How long the writer waits for work before it writes a commit mark that nothing came to carry: a node that starts
+/// again alone shows what the mark covers, so it is written as soon as it holds nobody up.
+const BREATH: Duration = Duration::from_millis(50);
+/// After so many breaths without work it copies the WAL back: half a second.
+const BREATHS: u32 = 10;
 /// Bytes of log in one transaction: past it the next group starts, so that the first need not wait.
 const GROUP_BYTES: usize = 8 * 1024 * 1024;
 /// Bytes written to the WAL after which it is copied back even when the node is never idle.
@@ -35,6 +38,17 @@ pub(super) struct Progress {
     pub(super) busy_since: AtomicU64,
     pub(super) last_write: AtomicU64,
     pub(super) poison: OnceLock<Arc<str>>,
+    /// Writes queued so far.
+    pub(super) queued: AtomicU64,
+    /// The newest commit mark that has not been written yet. It lies here rather than in the queue, as it is not worth
+    /// waking the writer for.
+    pub(super) riding: Mutex<Option<Riding>>,
+}
+
+/// A commit mark, and how many writes were queued before it: it must not be on disk before the entries it covers.
+pub(super) struct Riding {
+    frame: Bytes,
+    after: u64,
 }
 
 pub(super) struct Queued {
@@ -57,6 +71,16 @@ impl Progress {
             .saturating_duration_since(self.start)
             .as_micros();
         u64::try_from(elapsed).unwrap_or(u64::MAX).saturating_add(1)
+    }
+
+    /// Leaves a commit mark for the next transaction that holds everything queued so far.
+    pub(super) fn ride(&self, frame: Bytes) {
+        let after = self.queued.load(Ordering::Acquire);
+        *self.riding() = Some(Riding { frame, after });
+    }
+
+    fn riding(&self) -> MutexGuard<'_, Option<Riding>> {
+        self.riding.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn poison(&self, why: &DiskError) {
@@ -85,8 +109,8 @@ pub(super) struct Writer {
     pub(super) path: PathBuf,
     pub(super) queue: Receiver<Queued>,
     pub(super) progress: Arc<Progress>,
-    /// The newest commit mark that has not been written yet.
-    pub(super) riding: Option<Bytes>,
+    /// Writes taken from the queue so far.
+    pub(super) taken: u64,
     /// Rows up to here are purged and may still be in the file.
     pub(super) purge: Option<u64>,
     /// Bytes written since the last checkpoint, roughly.
@@ -95,11 +119,24 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn run(mut self) {
+        let mut quiet = 0_u32;
         loop {
-            match self.queue.recv_timeout(IDLE) {
-                Ok(first) => self.serve(first),
-                Err(RecvTimeoutError::Timeout) => self.rest(),
-                Err(RecvTimeoutError::Disconnected) => return self.rest(),
+            match self.queue.recv_timeout(BREATH) {
+                Ok(first) => {
+                    quiet = 0;
+                    self.serve(first);
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    quiet = quiet.saturating_add(1);
+                    self.catch_up();
+                    if quiet.is_multiple_of(BREATHS) {
+                        self.rest();
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.catch_up();
+                    return self.rest();
+                }
             }
         }
     }
@@ -116,6 +153,7 @@ impl Writer {
             bytes += next.write.bytes();
             group.push(next);
         }
+        self.taken += group.len() as u64;
         let (writes, waiting): (Vec<Write>, Vec<_>) = group
             .into_iter()
             .map(|queued| (queued.write, (queued.done, queued._room)))
@@ -133,22 +171,8 @@ impl Writer {
         }
     }
 
-    fn commit(&mut self, mut writes: Vec<Write>, bytes: usize) -> Result<(), DiskError> {
+    fn commit(&mut self, writes: Vec<Write>, bytes: usize) -> Result<(), DiskError> {
         self.refuse_if_poisoned()?;
-        writes.retain(|write| match write {
-            Write::Committed(frame) => {
-                self.riding = Some(frame.clone());
-                false
-            }
-            Write::Reset(_) => {
-                self.riding = None;
-                true
-            }
-            _ => true,
-        });
-        if writes.is_empty() {
-            return Ok(());
-        }
         self.transact(&writes)
             .map_err(|source| self.failed(source))?;
         self.wal_bytes += bytes + COMMIT_BYTES;
@@ -156,6 +180,8 @@ impl Writer {
     }
 
     fn transact(&mut self, writes: &[Write]) -> rusqlite::Result<()> {
+        let taken = self.taken;
+        let mut riding = self.progress.riding().take_if(|it| it.after <= taken);
         let transaction = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -165,33 +191,40 @@ impl Writer {
             }
             if matches!(write, Write::Reset(_)) {
                 self.purge = None;
+                riding = None;
             }
             apply(&transaction, write)?;
         }
         if !writes.is_empty() {
             note_end(&transaction)?;
         }
-        if let Some(frame) = &self.riding {
-            set_mark(&transaction, Mark::Committed, frame)?;
+        if let Some(riding) = riding {
+            set_mark(&transaction, Mark::Committed, &riding.frame)?;
         }
         let left = match self.purge {
             Some(upto) => delete_some(&transaction, upto)?,
             None => false,
         };
         transaction.commit()?;
-        self.riding = None;
         if !left {
             self.purge = None;
         }
         Ok(())
     }
 
-    /// Nothing to do: write what could wait, and copy the WAL back so that it starts over.
+    /// Nothing to do for a while: copies the WAL back so that it starts over.
     fn rest(&mut self) {
+        if self.wal_bytes > 0 {
+            self.checkpoint();
+        }
+    }
+
+    /// Nothing to do for a moment: writes what could wait, the commit mark and rows to be deleted.
+    fn catch_up(&mut self) {
         if self.refuse_if_poisoned().is_err() {
             return;
         }
-        if self.riding.is_some() || self.purge.is_some() {
+        if self.progress.riding().is_some() || self.purge.is_some() {
             self.progress
                 .busy_since
                 .store(self.progress.now(), Ordering::Release);
@@ -200,9 +233,6 @@ impl Writer {
                 Err(source) => drop(self.failed(source)),
             }
             self.progress.busy_since.store(0, Ordering::Release);
-        }
-        if self.wal_bytes > 0 {
-            self.checkpoint();
         }
     }
 
@@ -234,6 +264,7 @@ impl Writer {
             source: Arc::new(source),
         };
         self.progress.poison(&error);
+        scan::trust_no_more(&self.connection, &self.path);
         error
     }
 
@@ -287,6 +318,14 @@ pub(super) fn set_mark(database: &Connection, mark: Mark, frame: &[u8]) -> rusql
 
 /// Sets a value, twice: a flipped bit in one copy must not cost the vote.
 fn set_named(database: &Connection, name: &str, frame: &[u8]) -> rusqlite::Result<()> {
+    let update = "UPDATE mark SET crc = ?2, frame = ?3 WHERE name = ?1";
+    let both =
+        database
+            .prepare_cached(update)?
+            .execute(params![name, checksum(0, frame), frame])?;
+    if both == 2 {
+        return Ok(());
+    }
     let insert = "INSERT OR REPLACE INTO mark(name, copy, crc, frame) VALUES (?1, ?2, ?3, ?4)";
     let mut insert = database.prepare_cached(insert)?;
     for copy in 0..2 {

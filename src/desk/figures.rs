@@ -159,6 +159,16 @@ impl Seen {
                 u64::from(health.halted.is_some()),
             ),
             (
+                "lifeboat_raft_begun_anew",
+                "How often Raft began anew in this process.",
+                health.begun_anew,
+            ),
+            (
+                "lifeboat_state_refetched",
+                "How often the state differed from the others' and was fetched anew.",
+                health.refetched,
+            ),
+            (
                 "lifeboat_alarms",
                 "What somebody should look at.",
                 health.alarms.len() as u64,
@@ -266,7 +276,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::{clock, cluster::stand_in::Majority};
+    use crate::{clock, cluster::tests::stand_in::Majority};
 
     #[tokio::test(start_paused = true)]
     async fn p10_silent_callers_of_the_metrics_do_not_keep_others_out() {

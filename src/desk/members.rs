@@ -25,7 +25,7 @@ use crate::{
     },
     model::{
         Command, State, limits,
-        nodes::sound_voters,
+        nodes::{Profile, sound_voters},
         when::rfc3339,
         words::{NodeId, Note},
     },
@@ -98,6 +98,14 @@ pub(super) struct Leadership {
     to: Option<String>,
 }
 
+/// How far apart the nodes are.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wanted {
+    /// The timing profile: lan, near or wan.
+    profile: String,
+}
+
 /// What was done.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Done {
@@ -139,6 +147,7 @@ pub(super) fn routes() -> Vec<Route> {
         )
         .takes::<Replacement>(),
         change("/leader", "Hand leadership over", post(transfer)).takes::<Leadership>(),
+        change("/profile", "Change the timing profile", post(profile)).takes::<Wanted>(),
     ]
 }
 
@@ -234,6 +243,26 @@ async fn transfer(
     };
     let change = MemberChange::TransferLeadership(to);
     changed(&desk, &asking, &body.bytes, change, false, says).await
+}
+
+async fn profile(
+    desk: Shared<Desk>,
+    asking: Asking,
+    body: Body<Wanted>,
+) -> Result<Json<Done>, Problem> {
+    let Some(profile) = Profile::of_name(&body.value.profile) else {
+        let wanted = "lan, near or wan";
+        return Err(Problem::invalid("profile", &body.value.profile, wanted));
+    };
+    let what = format!("changing the profile to {}", profile.name());
+    let id = asking.id(&[&body.bytes[..], b"profile"].concat());
+    desk.propose(&asking, id, &what, Command::SetProfile { profile })
+        .await?;
+    let says = format!(
+        "the timing profile is {} now; each node takes it on within a minute, one after the other",
+        profile.name()
+    );
+    Ok(Json(Done { says }))
 }
 
 async fn changed(

@@ -114,6 +114,10 @@ struct Agreement {
     last_log: u64,
     applied: u64,
     snapshot: u64,
+    /// How often this node's part began anew since the process started.
+    begun_anew: u64,
+    /// How often its state differed from the others' and was fetched from one of them.
+    refetched: u64,
 }
 
 /// What this node's letterbox holds.
@@ -319,6 +323,8 @@ fn agreement(state: &State, health: &Health, own: NodeId) -> Agreement {
         last_log: health.last_log,
         applied: health.applied,
         snapshot: health.snapshot,
+        begun_anew: health.begun_anew,
+        refetched: health.refetched,
     }
 }
 
@@ -436,7 +442,7 @@ fn alarms(state: &State, health: &Health, letters: &BoxHealth) -> Vec<String> {
         if peer.round_trip_us.is_some_and(|it| it > most_us) {
             let most = profile.round_trip_ms_max();
             alarms.push(format!(
-                "the round trip to {} is longer than the {} ms that profile {} bears",
+                "the round trip to {} is longer than the {} ms that profile {} bears; 'lifeboat profile NAME' changes it",
                 peer.id,
                 most,
                 profile.name()

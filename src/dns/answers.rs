@@ -152,16 +152,20 @@ impl Answers {
         self.changed.subscribe()
     }
 
+    /// The same for many zones at once.
+    pub fn put_all(&self, zones: &[Arc<Zone>]) {
+        self.tables
+            .rcu(|tables| tables.with_zones(zones.iter().cloned()));
+    }
+
     /// Answers from the zone of this apex no more.
     pub fn take_out(&self, apex: &DomainName) {
         self.tables.rcu(|tables| tables.without(apex));
         self.changed.send_replace(());
     }
 
-    /// Hands on what is no ordinary question; gives it back when it cannot be taken.
-    pub(super) fn hand_on(&self, unusual: Unusual) -> Result<(), Unusual> {
-        self.unusual.try_send(unusual).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(it) | mpsc::error::TrySendError::Closed(it) => it,
-        })
+    /// Hands on what is no ordinary question; false when it cannot be taken.
+    pub(super) fn hand_on(&self, unusual: Unusual) -> bool {
+        self.unusual.try_send(unusual).is_ok()
     }
 }

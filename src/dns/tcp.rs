@@ -12,7 +12,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_util::sync::CancellationToken;
@@ -177,6 +177,10 @@ struct Connection {
     transport: Transport,
     inbox: BytesMut,
     outbox: Vec<u8>,
+    /// When the last message was answered.
+    quiet_since: Instant,
+    /// When the message began that has come in part.
+    begun: Option<Instant>,
     /// What others answer comes through here.
     way: mpsc::Sender<Bytes>,
     replies: mpsc::Receiver<Bytes>,
@@ -215,6 +219,8 @@ impl Connection {
             },
             inbox: BytesMut::new(),
             outbox: Vec::new(),
+            quiet_since: clock::monotonic(),
+            begun: None,
             way,
             replies,
         }
@@ -240,8 +246,11 @@ impl Connection {
                 // They have said all; what others still answer is theirs to get.
                 Next::Read(0) if self.handed_on() > 0 && is_open => is_open = false,
                 Next::Read(0) | Next::Stop | Next::Broken => break,
-                Next::Read(_) => {}
-                Next::Reply(message) => self.frame(&message),
+                Next::Read(_) => self.begun = self.begun.or_else(|| Some(clock::monotonic())),
+                Next::Reply(message) => {
+                    self.quiet_since = clock::monotonic();
+                    self.frame(&message);
+                }
                 Next::Idle => {
                     self.tally.idle.add();
                     break;
@@ -270,17 +279,17 @@ impl Connection {
     }
 
     async fn next<S: AsyncRead + Unpin>(&mut self, stream: &mut S, is_open: bool) -> Next {
-        let patience = if self.inbox.is_empty() {
-            self.place.hall.answers.settings.idle
-        } else {
-            Duration::from_millis(DNS_MESSAGE_MS)
+        // A message has its time as a whole: one that drips in byte by byte ends the connection too.
+        let deadline = match self.begun {
+            Some(begun) => begun + Duration::from_millis(DNS_MESSAGE_MS),
+            None => self.quiet_since + self.place.hall.answers.settings.idle,
         };
         let waiting = self.handed_on() > 0 || !self.replies.is_empty();
         tokio::select! {
             reply = self.replies.recv(), if waiting => reply.map_or(Next::Broken, Next::Reply),
             read = stream.read_buf(&mut self.inbox), if is_open => read.map_or(Next::Broken, Next::Read),
             () = self.place.hall.stop.cancelled(), if !waiting => Next::Stop,
-            () = sleep(patience) => Next::Idle,
+            () = sleep_until(deadline) => Next::Idle,
         }
     }
 
@@ -304,6 +313,8 @@ impl Connection {
                 let Some(message) = take_message(&mut self.inbox) else {
                     return false;
                 };
+                self.quiet_since = clock::monotonic();
+                self.begun = (!self.inbox.is_empty()).then_some(self.quiet_since);
                 self.answer_one(&moment, &message, &mut desk.0, &mut desk.1);
             }
             true
@@ -338,7 +349,7 @@ impl Connection {
             way: Way::Connection(self.way.clone()),
         };
         let taken = self.handed_on() <= DNS_HANDED_ON_PER_CONNECTION_MAX
-            && self.place.hall.answers.hand_on(unusual).is_ok();
+            && self.place.hall.answers.hand_on(unusual);
         if taken {
             self.tally.handed_on.add();
         } else {
@@ -381,4 +392,47 @@ fn take_message(inbox: &mut BytesMut) -> Option<BytesMut> {
         inbox.advance(2);
         inbox.split_to(len)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dns::answers::{Rate, Settings};
+    use crate::dns::cookie::Secrets;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_that_drips_in_is_not_waited_for() {
+        let settings = Settings {
+            nsid: Box::default(),
+            udp_payload: 1_232,
+            rate: Rate::Off,
+            threads: 1,
+            connections: 1,
+            connections_per_network: 1,
+            idle: Duration::from_secs(10),
+        };
+        let (answers, _unusual) = Answers::new(settings, Secrets::new([1; 16], None));
+        let tally = answers.counters.tally();
+        let hall = Arc::new(Hall {
+            tcp: tally.clone(),
+            tls: tally.clone(),
+            answers,
+            open: Mutex::default(),
+            stop: CancellationToken::new(),
+        });
+        let from: std::net::SocketAddr = "192.0.2.1:5353".parse().unwrap();
+        let place = hall.place(from.ip(), &tally).unwrap();
+        let mut connection = Connection::new(place, from, tally.clone(), false);
+        let (mut client, stream) = tokio::io::duplex(64);
+        let start = clock::monotonic();
+        let dripping = async {
+            while client.write_all(&[1]).await.is_ok() {
+                // waits because dripping is the point; the clock is paused.
+                sleep(Duration::from_secs(4)).await;
+            }
+        };
+        tokio::join!(dripping, connection.converse(stream));
+        assert!(clock::monotonic() - start < Duration::from_secs(30));
+        assert_eq!(tally.idle.get(), 1);
+    }
 }

@@ -270,10 +270,10 @@ pub fn check_request(
     at: usize,
     key_of: impl FnOnce(&DomainName) -> Option<Key>,
     now_s: u64,
-) -> Result<Signer, Option<Refused>> {
+) -> Result<Signer, Option<Box<Refused>>> {
     let record = Record::read(message, at).ok_or(None)?;
     let refused = |error, signer| {
-        Some(Refused {
+        Some(Box::new(Refused {
             key: record.key.clone(),
             algorithm: record.algorithm.clone(),
             time: record.time,
@@ -281,7 +281,7 @@ pub fn check_request(
             original_id: record.original_id,
             error,
             signer,
-        })
+        }))
     };
     let key = key_of(&record.key()).filter(|key| record.is_by(key));
     let key = key.ok_or_else(|| refused(BADKEY, None))?;

@@ -5,7 +5,7 @@
 
 #![allow(
     unsafe_code,
-    reason = "recvmmsg, sendmmsg and control messages have no safe form; docs/decisions/0015-dns-serving.md"
+    reason = "recvmmsg, sendmmsg and control messages have no safe form; docs/decisions/0014-dns-serving.md"
 )]
 
 use std::io;
@@ -312,7 +312,7 @@ impl Worker {
                 control_len,
             }),
         };
-        let taken = self.answers.hand_on(unusual).is_ok();
+        let taken = self.answers.hand_on(unusual);
         let number = if taken {
             &self.tally.handed_on
         } else {
@@ -491,7 +491,7 @@ impl Batch {
 
     /// The address that a message was sent to, as an answer must name it to come from there.
     fn control(&mut self, at: usize) -> (Control, usize) {
-        let len = self.heads[at].msg_hdr.msg_controllen as usize;
+        let len = self.heads[at].msg_hdr.msg_controllen;
         clear_interface(&mut self.heads[at].msg_hdr);
         (self.controls[at], len.min(CONTROL_BYTES))
     }

@@ -14,7 +14,8 @@ use tokio::{sync::oneshot, time::Instant};
 
 use super::{
     drawer::{Key, StoreError},
-    round::{Event, Item, Kept, Queue, Round, pause},
+    pause,
+    round::{Event, Item, Kept, Queue, Round},
 };
 use crate::{
     cluster::{

@@ -5,6 +5,7 @@
 //! Copies of what other nodes hold lie in a table of their own: each keeps the stamp of the box that it came from.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     sync::{
@@ -12,6 +13,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 use rusqlite::{Connection, ErrorCode, ToSql, Transaction, params};
@@ -22,6 +24,9 @@ use crate::{
     model::{BoxStamp, Proposal, limits, words::NodeId},
 };
 
+/// How long the thread waits for company before it writes. Nobody waits for it: what is agreed on sooner is answered
+/// then and never needs the disk, and "held here" is said after two seconds at the earliest.
+const LINGER: Duration = Duration::from_millis(25);
 /// The first byte of every stored item.
 const ITEM_FORMAT: u8 = 1;
 
@@ -331,15 +336,20 @@ fn read(connection: &Connection) -> rusqlite::Result<Contents> {
     Ok(contents)
 }
 
-/// Takes everything that waits, makes it one transaction, and answers once that is fsynced.
+/// Takes everything that comes within [`LINGER`], makes it one transaction, and answers once that is fsynced.
 fn work(mut connection: Connection, mut queue: mpsc::Receiver<Job>, busy_since: &AtomicU64) {
     let mut poisoned: Option<String> = None;
     while let Some(first) = queue.blocking_recv() {
+        thread::sleep(LINGER);
         let mut batch = vec![first];
         while batch.len() < limits::LETTERBOX_BATCH_MAX
             && let Ok(job) = queue.try_recv()
         {
             batch.push(job);
+        }
+        let batch = without_come_and_gone(batch);
+        if batch.is_empty() {
+            continue;
         }
         busy_since.store(clock::now().0, Ordering::Relaxed);
         let result = match &poisoned {
@@ -360,6 +370,27 @@ fn work(mut connection: Connection, mut queue: mpsc::Receiver<Job>, busy_since: 
             }
         }
     }
+}
+
+/// Leaves out what was put and removed again within one batch: it was agreed on meanwhile, and nobody waits for it here.
+fn without_come_and_gone(batch: Vec<Job>) -> Vec<Job> {
+    let keys = |wanted: fn(&Job) -> Option<Key>| -> BTreeSet<Key> {
+        batch.iter().filter_map(wanted).collect()
+    };
+    let put = keys(|job| match job {
+        Job::Put { key, .. } => Some(*key),
+        Job::Remove { .. } | Job::Refuse { .. } => None,
+    });
+    let removed = keys(|job| match job {
+        Job::Remove { key } => Some(*key),
+        Job::Put { .. } | Job::Refuse { .. } => None,
+    });
+    let gone: BTreeSet<Key> = put.intersection(&removed).copied().collect();
+    let stays = |job: &Job| {
+        let (Job::Put { key, .. } | Job::Remove { key } | Job::Refuse { key, .. }) = job;
+        !gone.contains(key)
+    };
+    batch.into_iter().filter(stays).collect()
 }
 
 fn commit(connection: &mut Connection, batch: &[Job]) -> Result<(), StoreError> {

@@ -202,6 +202,13 @@ fn keeper(orders: mpsc::WeakSender<Order>) -> Arc<KeepCopies> {
     })
 }
 
+/// How long to wait after so many failures one after the other.
+fn pause(failures: u32) -> Duration {
+    Duration::from_millis(
+        (limits::LETTERBOX_RETRY_MS << failures.min(6)).min(limits::LETTERBOX_RETRY_MS_MAX),
+    )
+}
+
 /// The work of a letterbox.
 pub type LetterboxWork = std::pin::Pin<Box<dyn Future<Output = Outcome> + Send>>;
 

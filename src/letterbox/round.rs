@@ -21,6 +21,7 @@ use super::{
     BoxHealth, Held, HeldItem, Posted,
     copies::{Copier, Keeping, Offered, turn},
     drawer::{Drawer, Key, OpenError, StoreError, Stored},
+    pause,
 };
 use crate::{
     cluster::{
@@ -559,13 +560,6 @@ impl Round {
             drained: held == 0 && copies == 0 && refused == 0 && self.damaged == 0,
         }));
     }
-}
-
-/// How long to wait after so many failures one after the other.
-pub(super) fn pause(failures: u32) -> Duration {
-    Duration::from_millis(
-        (limits::LETTERBOX_RETRY_MS << failures.min(6)).min(limits::LETTERBOX_RETRY_MS_MAX),
-    )
 }
 
 /// Whether the reply means that the cluster has the item.

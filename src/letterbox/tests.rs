@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     cluster::{
         health::Health,
-        stand_in::{self, Majority, Weather, reaches, reaches_majority},
+        tests::stand_in::{self, Majority, Weather, reaches, reaches_majority},
     },
     model::{
         Actor, Command,
@@ -227,6 +227,9 @@ fn boat(majority: &Arc<Majority>, id: u64, name: &str, tasks: &mut Tasks) -> (Le
 async fn until(letterbox: &Letterbox, what: &str, wanted: impl Fn(&BoxHealth) -> bool) {
     let looking = async {
         while !wanted(&letterbox.health()) {
+            // waits because its disk has a thread, whose time goes on where that of the test is paused
+            let disk = || std::thread::sleep(Duration::from_millis(1));
+            tokio::task::spawn_blocking(disk).await.unwrap();
             // waits because a letterbox tells nobody what it holds; the deadline is below
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

@@ -97,7 +97,8 @@ impl State {
     /// Applies one committed entry.
     ///
     /// Total: no input makes it panic, because a panic here would stop every node at the same line of the log. A
-    /// repeat of a client id gets the first answer and changes nothing but the letterbox mark.
+    /// repeat of a client id gets the first answer and changes nothing but the letterbox mark. A refusal changes nothing
+    /// but that and the record.
     pub fn apply(&mut self, entry: &Entry<'_>) -> Reply {
         let proposal = &entry.stamped.proposal;
         self.index = entry.index;
@@ -108,7 +109,12 @@ impl State {
         if let Some(first) = self.answers.get(&proposal.id) {
             return first.clone();
         }
+        let before = self.clone();
         let result = self.allowed(proposal).and_then(|()| self.change(entry));
+        if result.is_err() {
+            // Whatever a command did before it was refused: the same state as if it had not been asked for.
+            *self = before;
+        }
         audit::record(self, entry, result.as_ref().err());
         match result {
             Ok(reply) => {

@@ -158,6 +158,13 @@ pub(super) fn create_token(
     mut token: JoinToken,
     ttl_ms: u64,
 ) -> Result<Reply, Refusal> {
+    if ttl_ms > limits::TOKEN_TTL_MS_MAX {
+        return Err(Refusal::TooLarge {
+            field: "time to live in milliseconds".to_owned(),
+            found: ttl_ms,
+            most: limits::TOKEN_TTL_MS_MAX,
+        });
+    }
     let now = state.now;
     let expired: Vec<TokenId> = state
         .tokens
@@ -167,13 +174,6 @@ pub(super) fn create_token(
         .collect();
     for id in expired {
         state.tokens.remove(&id);
-    }
-    if ttl_ms > limits::TOKEN_TTL_MS_MAX {
-        return Err(Refusal::TooLarge {
-            field: "time to live in milliseconds".to_owned(),
-            found: ttl_ms,
-            most: limits::TOKEN_TTL_MS_MAX,
-        });
     }
     if state.tokens.len() >= limits::TOKENS_MAX {
         return Err(Refusal::TooMany {

@@ -225,8 +225,9 @@ pub(super) fn lease(
         });
     }
     if now > item.not_after {
+        // Nobody gets it any more. That is a change of the state, and so no refusal.
         give_up(state, id);
-        return Err(Refusal::unknown("outbox item"));
+        return Ok(Reply::Done);
     }
     if item.lease.is_none() && item.due > now {
         return Err(Refusal::NotDue);

@@ -1,7 +1,5 @@
 //! The model's story, told with entries and replies.
 
-use proptest::prelude::*;
-
 use super::{
     conversation::Door,
     nodes::{CaRecord, NodeFacts, Profile, Role, sound_voters},
@@ -9,6 +7,8 @@ use super::{
     words::*,
     *,
 };
+
+mod histories;
 
 /// A state with a hand that proposes to it.
 struct Story {
@@ -138,6 +138,40 @@ fn p1_a_repeat_of_a_write_gets_the_first_answer_and_changes_nothing() {
         1
     );
     assert_eq!(story.state.outbox, outbox);
+}
+
+#[test]
+fn p11_a_kind_that_not_every_member_reads_is_refused_until_all_do() {
+    let mut story = Story::founded();
+    let upgraded = |node: u64, incarnation| Command::ReportNode {
+        node: NodeId(node),
+        facts: NodeFacts {
+            format: 2,
+            ..facts(if node == 1 { "a" } else { "b" }, "p1")
+        },
+        incarnation,
+    };
+    let second = NodeId(2);
+    let like_the_first = story.state.nodes[&NodeId(1)].clone();
+    let second_node = Node {
+        facts: facts("b", "p2"),
+        ..like_the_first
+    };
+    story.state.nodes.insert(second, second_node);
+    let both = OrdSet::unit(NodeId(1)).update(second);
+    story.state.set_members(3, both, OrdSet::new());
+    story.by(Actor::Node(NodeId(1)), upgraded(1, 2));
+    let mut newer = story.proposal(Actor::Customer, opening(7));
+    newer.format = 2;
+    let not_ready = Refusal::FormatNotReady {
+        needs: 2,
+        agreed: 1,
+    };
+    let refused = story.propose(newer.clone(), 10);
+    assert_eq!(refused, Reply::Refused(not_ready));
+    story.by(Actor::Node(second), upgraded(2, 2));
+    let kept = story.propose(newer, 20);
+    assert!(matches!(kept, Reply::Kept { .. }), "{kept:?}");
 }
 
 #[test]
@@ -418,6 +452,26 @@ fn a_letterbox_mark_closes_gaps_and_counts_repeats_and_refusals() {
 }
 
 #[test]
+fn an_item_past_its_time_is_given_up_by_whoever_asks_for_it() {
+    let mut story = Story::founded();
+    story.by(Actor::Customer, opening(1));
+    let (item, not_after) = {
+        let (item, it) = story.state.outbox.iter().next().unwrap();
+        (*item, it.not_after)
+    };
+    let lease = Command::LeaseItem {
+        item,
+        node: NodeId(1),
+        ttl_ms: 1_000,
+    };
+    let proposal = story.proposal(Actor::Node(NodeId(1)), lease);
+    let reply = story.propose(proposal, not_after.0 + 1);
+    assert_eq!(reply, Reply::Done);
+    assert!(!story.state.outbox.contains_key(&item));
+    assert_eq!(story.state.outbox_given_up, 1);
+}
+
+#[test]
 fn a_conversation_that_is_full_refuses_for_good_and_says_so() {
     let mut story = Story::founded();
     story.by(Actor::Customer, opening(7));
@@ -478,80 +532,4 @@ fn a_state_reads_back_from_its_bytes_with_the_same_digest() {
     let back: State = postcard::from_bytes(&bytes).unwrap();
     assert_eq!(back, story.state);
     assert_eq!(back.digest(), story.state.digest());
-}
-
-/// The operator commands of which a hostile or unlucky history is made; customers' come from `opening`.
-fn any_command() -> impl Strategy<Value = Command> {
-    let item = (1_u64..40, 0_u32..3).prop_map(|(index, place)| ItemId { index, place });
-    let node = (1_u64..5).prop_map(NodeId);
-    prop_oneof![
-        (0_u8..6).prop_map(opening),
-        (0_u8..8).prop_map(|it| Command::AddMessage {
-            conversation: ConversationId([it; 16]),
-            body: sealed(it),
-            taken: Timestamp(u64::from(it)),
-        }),
-        (0_u8..8).prop_map(|it| Command::CloseConversation {
-            conversation: ConversationId([it; 16])
-        }),
-        (0_u8..8).prop_map(|it| Command::ReleaseConversation {
-            conversation: ConversationId([it; 16])
-        }),
-        (item.clone(), node.clone(), any::<u64>())
-            .prop_map(|(item, node, ttl_ms)| Command::LeaseItem { item, node, ttl_ms }),
-        (item, 1_u64..60, 0_u8..5).prop_map(|(item, epoch, outcome)| Command::SettleItem {
-            item,
-            epoch,
-            outcome: match outcome {
-                0 => Outcome::Accepted,
-                1 => Outcome::TryLater(Note::default()),
-                2 => Outcome::RefusedForGood(Note::default()),
-                3 => Outcome::Unknown(Note::default()),
-                _ => Outcome::HandedBack,
-            },
-        }),
-        (0_u8..20, any::<u64>()).prop_map(|(it, size)| Command::PublishSite {
-            bundle: BlobHash([it; 32]),
-            size,
-            files: 1,
-            note: Note::default(),
-        }),
-        (0_u8..20, node.clone()).prop_map(|(it, node)| Command::BlobHeld {
-            hash: BlobHash([it; 32]),
-            node,
-            incarnation: 1
-        }),
-        (0_u8..20, node.clone()).prop_map(|(it, node)| Command::BlobDropped {
-            hash: BlobHash([it; 32]),
-            node
-        }),
-        (1_u64..60).prop_map(|it| Command::RollbackSite {
-            version: SiteVersion(it)
-        }),
-        (node.clone(), any::<u64>())
-            .prop_map(|(node, incarnation)| Command::BoxOpened { node, incarnation }),
-        (node.clone(), any::<bool>()).prop_map(|(node, votes)| Command::SetRole {
-            node,
-            role: if votes { Role::Voter } else { Role::Learner },
-        }),
-        node.prop_map(|node| Command::ForgetNode { node }),
-    ]
-}
-
-proptest! {
-    #[test]
-    fn no_history_makes_the_state_contradict_itself(
-        history in prop::collection::vec((any_command(), 0_u8..40, 0_u64..100_000, any::<Option<(u64, u64)>>()), 1..60)
-    ) {
-        let mut story = Story::founded();
-        for (command, client, at, stamp) in history {
-            let actor = if command.conversation().is_some() { Actor::Customer } else { Actor::Local { uid: 0 } };
-            let mut proposal = story.proposal(actor, command);
-            proposal.id = id(client);
-            proposal.stamp = stamp.map(|(incarnation, sequence)| BoxStamp { incarnation, sequence });
-            let before = story.state.now;
-            story.propose(proposal, at);
-            prop_assert!(story.state.now >= before);
-        }
-    }
 }

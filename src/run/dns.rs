@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use imbl::OrdMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::{
@@ -31,7 +32,7 @@ use crate::{
         udp,
         zone::Zone,
     },
-    durable,
+    durable, model,
     model::{
         Actor, Command, Proposal, Source,
         command::FORMAT,
@@ -280,11 +281,25 @@ impl LiveZones {
 
     async fn run(self, mut serving: Serving, stop: Stop) -> Outcome {
         let mut changes = self.cluster.changes();
+        // Most changes of the state are none of the zones: then their map is the very same one.
+        let mut seen: Option<OrdMap<DomainName, model::dns::Zone>> = None;
         loop {
             changes.borrow_and_update();
-            let worker = self.clone();
-            let before = serving.clone();
-            serving = tokio::task::spawn_blocking(move || worker.step(before)).await?;
+            let zones = self.cluster.state().dns.zones.clone();
+            if !seen.as_ref().is_some_and(|it| it.ptr_eq(&zones)) {
+                let worker = self.clone();
+                let before = std::mem::take(&mut serving);
+                let step = move || worker.step(before);
+                serving = tokio::task::spawn_blocking(step).await?;
+                let all = zones.iter().all(|(name, zone)| {
+                    let live = zone.live.as_ref();
+                    live.is_none_or(|it| {
+                        serving.get(name).is_some_and(|now| now.0 >= it.generation)
+                    })
+                });
+                // What could not be put together is tried again.
+                seen = all.then_some(zones);
+            }
             let again = tokio::time::sleep(AGAIN);
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use super::{
     NoPart, Place, PlaceError, Resident,
-    part::{self, Peers},
+    part::{Part, Peers},
     report,
 };
 use crate::{
@@ -118,8 +118,8 @@ pub fn found(config: &Config, name: Label) -> Result<Resident, FoundError> {
     let keyring = Arc::new(founding.keyring);
     runtime.block_on(async {
         let listen = config.cluster.listen;
-        let Peers { mut agreement, .. } =
-            part::take_part(&place, &resident, listen, blobs, keyring).await?;
+        let mut part = Part::new(place.clone(), resident.clone(), listen, blobs, keyring);
+        let Peers { mut agreement, .. } = part.open(None).await?;
         let mut tasks = Tasks::new();
         for (name, work) in agreement.work.drain(..) {
             tasks.start(runtime.handle(), name, work);
@@ -164,7 +164,26 @@ pub fn found(config: &Config, name: Label) -> Result<Resident, FoundError> {
 pub fn join(config: &Config, token: &JoinToken) -> Result<Resident, FoundError> {
     let place = Place::open(&config.node.data_dir)?;
     place.must_be_empty()?;
-    place.make_room()?;
+    settle(config, token, &place)
+}
+
+/// Lets the node that lives here join its cluster as a new one: its log is lost, or with it its vote. Letterbox, blobs
+/// and the website stay; log, identity and number are given up, once the cluster has admitted the new node.
+///
+/// # Errors
+/// When nobody lives here, the node runs, or the token is another cluster's; otherwise as [`join`].
+pub fn rejoin(config: &Config, token: &JoinToken) -> Result<Resident, FoundError> {
+    let place = Place::open(&config.node.data_dir)?;
+    let old = place.resident()?;
+    if old.cluster != token.cluster {
+        return Err(JoinError::OtherCluster.into());
+    }
+    let _held = place.hold()?;
+    settle(config, token, &place)
+}
+
+/// Has the cluster admit this machine, then makes room in the data folder and writes down who lives there.
+fn settle(config: &Config, token: &JoinToken, place: &Place) -> Result<Resident, FoundError> {
     let keys = Request::new()?;
     let facts = report::facts(
         config,
@@ -179,8 +198,6 @@ pub fn join(config: &Config, token: &JoinToken) -> Result<Resident, FoundError> 
     let keyring = Keyring::from_text(&welcome.service_key).ok_or_else(|| KeyError::Malformed {
         path: place.service_key(),
     })?;
-    keyring.save(&place.service_key())?;
-    joined.identity.save(&place.identity())?;
     let nonsense = |what| move |source| FoundError::Nonsense { what, source };
     let name = Label::new(&welcome.cluster_name).map_err(nonsense("cluster name"))?;
     let mut resident = Resident::new(welcome.cluster, name, welcome.node, welcome.profile);
@@ -191,6 +208,9 @@ pub fn join(config: &Config, token: &JoinToken) -> Result<Resident, FoundError> 
             .map_err(|_| nonsense("peer's address")(Wrong::wanted("an address and a port")))?;
         resident.seeds.insert(*node, address);
     }
+    place.make_room()?;
+    keyring.save(&place.service_key())?;
+    joined.identity.save(&place.identity())?;
     // An empty log from the start, so that one that is missing later is known to be lost, with the vote in it.
     drop(SqliteDisk::open(&place.raft()).map_err(NoPart::Disk)?);
     place.settle(&resident)?;

@@ -4,6 +4,7 @@
 //! another. What can fail without ending the node is logged and shown in its status; only a node whose letterbox or
 //! public sockets cannot be opened does not start.
 
+mod descriptors;
 mod dns;
 mod founding;
 mod part;
@@ -24,13 +25,13 @@ use tokio::{
 use crate::{
     blobs::{BlobError, Blobs},
     clock,
-    cluster::{Cluster, NodeAgreement},
+    cluster::{Cluster, MemberChange, health::RaftRole},
     config::Config,
     desk::{self, DeskParts, LateVisitors, figures},
     dns::Answers,
     letterbox::{self, Letterbox},
     mail::out::{self as mail_out},
-    model::words::{NodeId, Timestamp},
+    model::words::Timestamp,
     probe::Probes,
     seal::{KeyError, Keyring},
     tasks::{Outcome, Stop, Tasks},
@@ -40,14 +41,16 @@ use crate::{
     web,
 };
 
-pub use founding::{FoundError, found, join};
+pub use founding::{FoundError, found, join, rejoin};
 pub use part::NoPart;
 pub use place::{Place, PlaceError, Resident};
 
-use part::Peers;
+use part::Part;
 
 /// How long everything may take to stop; systemd's own limit is longer.
 const STOP_WITHIN: Duration = Duration::from_secs(20);
+/// How long leadership may take to go to another node before a stop.
+const HAND_OVER_WITHIN: Duration = Duration::from_secs(4);
 /// How often the certificate folder is looked at.
 const CERTIFICATES_EVERY: Duration = Duration::from_secs(10);
 
@@ -113,7 +116,8 @@ impl Runtimes {
         };
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         Ok(Self {
-            raft: runtime("raft", 2)?,
+            // A second thread on one core only costs the switching.
+            raft: runtime("raft", cores.min(2))?,
             people: runtime("people", cores)?,
             console: runtime("console", 1)?,
             background: runtime("background", 1)?,
@@ -129,6 +133,7 @@ pub fn run(config: &Config, metrics: Metrics, until: UntilStopped) -> Result<(),
     let started = clock::now();
     let place = Place::open(&config.node.data_dir)?;
     let resident = place.resident()?;
+    let _held = place.hold()?;
     let keyring = Arc::new(Keyring::load(&place.service_key())?);
     let blobs = Blobs::open(&place.blobs())?;
     let runtimes = Runtimes::start().map_err(RunError::Threads)?;
@@ -136,11 +141,18 @@ pub fn run(config: &Config, metrics: Metrics, until: UntilStopped) -> Result<(),
 
     // Raft first, so that everything else can propose.
     let listen = config.cluster.listen;
-    let taking_part = runtimes.raft.block_on(async {
-        part::must_have_log(&place)?;
-        part::take_part(&place, &resident, listen, blobs.clone(), keyring.clone()).await
+    let mut part = Part::new(
+        place.clone(),
+        resident,
+        listen,
+        blobs.clone(),
+        keyring.clone(),
+    );
+    let cluster = part.cluster();
+    let begun = runtimes.raft.block_on(part.begin(None));
+    tasks.start(runtimes.raft.handle(), "agreement", move |stop| {
+        part.run(begun, stop)
     });
-    let (cluster, agreement) = start_agreement(&mut tasks, &runtimes, resident.node, taking_part);
     let (letterbox, postman) = Letterbox::open(&place.letterbox(), cluster.clone())?;
     let incarnation = letterbox.health().incarnation;
     tasks.start(runtimes.raft.handle(), "letterbox", postman);
@@ -175,39 +187,13 @@ pub fn run(config: &Config, metrics: Metrics, until: UntilStopped) -> Result<(),
     tracing::info!(node = %cluster.id(), name = %config.node.name, "started");
     runtimes
         .console
-        .block_on(until_the_end(until, tasks, agreement));
+        .block_on(until_the_end(until, tasks, &cluster));
     tracing::info!("stopped");
     Ok(())
 }
 
-/// Starts what taking part needs; when it cannot be, gives a handle that says why (P3).
-fn start_agreement(
-    tasks: &mut Tasks,
-    runtimes: &Runtimes,
-    node: NodeId,
-    taking_part: Result<Peers, NoPart>,
-) -> (Cluster, Option<NodeAgreement>) {
-    match taking_part {
-        Ok(Peers {
-            mut agreement,
-            renewal: (name, renewal),
-        }) => {
-            tasks.start(runtimes.raft.handle(), name, renewal);
-            for (name, work) in agreement.work.drain(..) {
-                tasks.start(runtimes.raft.handle(), name, work);
-            }
-            (agreement.cluster.clone(), Some(agreement))
-        }
-        Err(error) => {
-            let why = chain(&error);
-            tracing::error!(reason = %why, "this node cannot take part; it serves what it last knew and takes messages");
-            (Cluster::halted(node, why), None)
-        }
-    }
-}
-
 /// Waits until the node is to stop, hands over, and stops everything in reverse.
-async fn until_the_end(until: UntilStopped, mut tasks: Tasks, agreement: Option<NodeAgreement>) {
+async fn until_the_end(until: UntilStopped, mut tasks: Tasks, cluster: &Cluster) {
     tokio::select! {
         () = until => tracing::info!("asked to stop"),
         ended = tasks.first_end() => {
@@ -215,13 +201,14 @@ async fn until_the_end(until: UntilStopped, mut tasks: Tasks, agreement: Option<
         }
     }
     // Leadership goes to another node while everything still works, so that nobody has to wait for an election.
-    if let Some(agreement) = agreement.as_ref() {
-        agreement.hand_over().await;
+    if cluster.health().role == RaftRole::Leader {
+        let heir = MemberChange::TransferLeadership(None);
+        let handed = cluster.change_members(heir, false, HAND_OVER_WITHIN).await;
+        if let Err(error) = handed {
+            tracing::info!(%error, "leadership was not handed over; the others will elect");
+        }
     }
     tasks.stop(STOP_WITHIN).await;
-    if let Some(agreement) = agreement {
-        agreement.stop().await;
-    }
 }
 
 /// An error with everything that caused it, in one line.
@@ -321,7 +308,8 @@ impl Node<'_> {
         for address in &web.http_listen {
             sockets.http.push(bind(*address, "HTTP").await?);
         }
-        let bounds = web::Bounds::new(web.connections, web.connections_per_address);
+        let connections = descriptors::for_the_public(web.connections, descriptors::raise());
+        let bounds = web::Bounds::new(connections, web.connections_per_address);
         Ok(Open {
             front,
             sockets,

@@ -2,7 +2,8 @@
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    fs::{self, File},
+    io,
     net::SocketAddr,
     os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
@@ -49,6 +50,12 @@ pub enum PlaceError {
         node: NodeId,
         /// Of which cluster.
         cluster: Label,
+    },
+    /// A node runs in the folder.
+    #[error("a node runs in {}; stop it first", path.display())]
+    InUse {
+        /// The data folder.
+        path: PathBuf,
     },
     /// The file is not ours or of a newer release.
     #[error("{} cannot be read", path.display())]
@@ -170,6 +177,31 @@ impl Place {
         serde_json::from_value(whole).map_err(malformed)
     }
 
+    /// Takes the folder for this process, for as long as what is returned is held.
+    ///
+    /// # Errors
+    /// When another process has it, or the file system says no.
+    pub fn hold(&self) -> Result<File, PlaceError> {
+        let path = self.folder.join("node.lock");
+        let refused = |source| PlaceError::File {
+            path: path.clone(),
+            source,
+        };
+        let opened = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path);
+        let lock = opened.map_err(refused)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(lock),
+            Err(fs::TryLockError::WouldBlock) => Err(PlaceError::InUse {
+                path: self.folder.clone(),
+            }),
+            Err(fs::TryLockError::Error(source)) => Err(refused(source)),
+        }
+    }
+
     /// Refuses a folder in which somebody lives.
     ///
     /// # Errors
@@ -186,7 +218,8 @@ impl Place {
         }
     }
 
-    /// Removes what an interrupted founding or joining left, and makes room for a new one. Only where nobody lives.
+    /// Removes log and identity, as an interrupted founding or joining left them or a node that joins anew gives them
+    /// up, and makes room for new ones.
     ///
     /// # Errors
     /// When it cannot be removed or made.
@@ -194,6 +227,10 @@ impl Place {
         for path in [self.raft(), self.identity()] {
             match fs::remove_dir_all(&path) {
                 Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+                    let removed = durable::remove_durably(&path);
+                    removed.map_err(|source| PlaceError::File { path, source })?;
+                }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(source) => return Err(PlaceError::File { path, source }),
             }
@@ -280,6 +317,10 @@ mod tests {
         let resident = Resident::new(ClusterId([1; 16]), name, NodeId(4), Profile::Near);
         place.settle(&resident).unwrap();
         assert_eq!(place.resident().unwrap(), resident);
+        let held = place.hold().unwrap();
+        assert!(matches!(place.hold(), Err(PlaceError::InUse { .. })));
+        drop(held);
+        place.hold().unwrap();
         assert!(matches!(
             place.must_be_empty(),
             Err(PlaceError::Taken { .. })

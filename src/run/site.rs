@@ -3,7 +3,7 @@
 //! Which version was served last is noted in a file of its own, so that a node whose state cannot be read still
 //! serves it (P3). A node that lacks the live version's blob goes on serving the one before.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwapOption;
 
@@ -73,6 +73,8 @@ impl LiveSite {
                 () = stop.cancelled() => return Ok(()),
                 changed = changes.changed() => changed?,
             }
+            // Few entries are about the website, and many come together.
+            tokio::time::sleep(Duration::from_millis(limits::LOOK_AFTER_MS)).await;
         }
     }
 

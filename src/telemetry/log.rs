@@ -18,6 +18,10 @@ use crate::model::limits::LOG_LINES_WAITING_MAX;
 /// The variable that overrides what is logged, such as `LIFEBOAT_LOG=lifeboat::web=debug`.
 const FILTER_VARIABLE: &str = "LIFEBOAT_LOG";
 
+/// A library that warns of every heartbeat that fails, several times a second for as long as a node is away. Our own
+/// events say once that it does not answer and once that it does again.
+const LOUD: &str = "openraft";
+
 /// How long the last lines may take at the end of the process.
 const LAST_LINES_WITHIN: Duration = Duration::from_secs(1);
 
@@ -67,7 +71,7 @@ impl Drop for Logging {
 }
 
 /// Starts logging for the whole process and makes panics log lines too. `level` (error, warn, info or
-/// debug) is for Lifeboat's own events; libraries speak from `warn` on. Lost lines are counted in `metrics`.
+/// debug) is for Lifeboat's own events; libraries speak from `warn` on, a loud one from `error`. Lost lines are counted in `metrics`.
 ///
 /// # Errors
 /// See [`LoggingError`].
@@ -78,7 +82,7 @@ pub fn start_logging(
 ) -> Result<Logging, LoggingError> {
     let filter = match std::env::var(FILTER_VARIABLE) {
         Ok(wanted) if !wanted.is_empty() => EnvFilter::try_new(wanted),
-        _ => EnvFilter::try_new(format!("warn,lifeboat={level}")),
+        _ => EnvFilter::try_new(format!("warn,{LOUD}=error,lifeboat={level}")),
     };
     let filter = filter.map_err(LoggingError::BadFilter)?;
     let (lines, waiting) = sync_channel(LOG_LINES_WAITING_MAX);

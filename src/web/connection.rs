@@ -11,12 +11,9 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use hyper::Request;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::rt::Executor;
-use hyper::server::conn::{http1, http2};
 use hyper::service::Service;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulConnection;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -25,13 +22,11 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
 
-use crate::model::limits::{
-    H2_CONNECTION_WINDOW, H2_STREAM_WINDOW, H2_STREAMS, REQUEST_HEAD_BYTES, REQUEST_HEADERS,
-};
 use crate::web::counters::Counters;
 use crate::web::flood::FrameCount;
 use crate::web::front::{Answer, Caller, Front};
 use crate::web::line::Line;
+use crate::web::speech::{Fault, H1, H2, Speech};
 use crate::web::vitals::{End, Patience, Vitals, Watch};
 
 /// How long a connection that was asked to end may take for its goodbye.
@@ -73,33 +68,51 @@ async fn greet(
     from: SocketAddr,
     tls: Option<Arc<ServerConfig>>,
 ) {
+    // In boxes, so that an open connection does not keep room for its handshake.
+    let talk = Box::pin(begin(shared, stream, from, tls)).await;
+    if let Some(talk) = talk {
+        talk.await;
+    }
+}
+
+/// What remains of a connection once HTTP can begin.
+type Talk = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// The handshake; nothing where the connection did not come to more.
+async fn begin(
+    shared: Arc<Shared>,
+    stream: TcpStream,
+    from: SocketAddr,
+    tls: Option<Arc<ServerConfig>>,
+) -> Option<Talk> {
     // Answers go out whole; waiting for more to fill a packet would only delay them.
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "a connection ended before it began");
-        return;
+        return None;
     }
     let address = plain_address(from);
     let Some(config) = tls else {
-        return http1(&shared, stream, address, false).await;
+        return Some(http1(shared, stream, address, false));
     };
     let handshake = TlsAcceptor::from(config).accept(stream);
     let stream = tokio::select! {
         stream = timeout(shared.patience.handshake, handshake) => stream,
-        () = shared.stopping.cancelled() => return,
+        () = shared.stopping.cancelled() => return None,
     };
     match stream {
-        Ok(Ok(stream)) => {
-            if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-                http2(&shared, stream, address).await;
-            } else {
-                http1(&shared, stream, address, true).await;
-            }
+        Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
+            Some(http2(shared, stream, address))
         }
+        Ok(Ok(stream)) => Some(http1(shared, stream, address, true)),
         Ok(Err(error)) => {
             shared.counters.handshakes_failed.add();
             debug!(%error, "a TLS handshake failed");
+            None
         }
-        Err(_elapsed) => shared.counters.handshakes_slow.add(),
+        Err(_elapsed) => {
+            shared.counters.handshakes_slow.add();
+            None
+        }
     }
 }
 
@@ -108,47 +121,35 @@ pub(super) fn plain_address(from: SocketAddr) -> IpAddr {
     from.ip().to_canonical()
 }
 
-async fn http1<S>(shared: &Shared, stream: S, address: IpAddr, encrypted: bool)
+fn http1<S>(shared: Arc<Shared>, stream: S, address: IpAddr, encrypted: bool) -> Talk
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let vitals = Vitals::new(true);
     let line = Line::new(stream, vitals.clone(), None);
-    let answers = Answers::new(shared, address, encrypted, &vitals);
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        // `Watch` times the head from its first byte; hyper would time the wait between requests too.
-        .header_read_timeout(None)
-        .max_buf_size(REQUEST_HEAD_BYTES)
-        .max_headers(REQUEST_HEADERS)
-        .serve_connection(TokioIo::new(line.clone()), answers);
-    drive(shared, connection, line, vitals).await;
+    let answers = Answers::new(&shared, address, encrypted, &vitals);
+    let speech = H1::new(line.clone(), answers);
+    Box::pin(drive(shared, speech, line, vitals))
 }
 
-async fn http2<S>(shared: &Shared, stream: S, address: IpAddr)
+fn http2<S>(shared: Arc<Shared>, stream: S, address: IpAddr) -> Talk
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let vitals = Vitals::new(false);
     let line = Line::new(stream, vitals.clone(), Some(FrameCount::new()));
-    let answers = Answers::new(shared, address, true, &vitals);
+    let answers = Answers::new(&shared, address, true, &vitals);
     let streams = Streams {
         counters: shared.counters.clone(),
     };
-    let connection = http2::Builder::new(streams)
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(H2_STREAMS)
-        .initial_stream_window_size(H2_STREAM_WINDOW)
-        .initial_connection_window_size(H2_CONNECTION_WINDOW)
-        .max_header_list_size(u32::try_from(REQUEST_HEAD_BYTES).unwrap_or(u32::MAX))
-        .serve_connection(TokioIo::new(line.clone()), answers);
-    drive(shared, connection, line, vitals).await;
+    let speech = H2::new(line.clone(), answers, streams);
+    Box::pin(drive(shared, speech, line, vitals))
 }
 
 /// Why driving a connection came to its end.
-enum Ended<E> {
+enum Ended {
     /// By itself.
-    Http(Result<(), E>),
+    Http(Result<(), Fault>),
     /// Its bytes cannot be sent.
     Broken(io::Error),
     /// It showed too little life.
@@ -160,19 +161,17 @@ enum Ended<E> {
 }
 
 /// Runs a connection until it ends, by itself or for a reason.
-async fn drive<C, S>(shared: &Shared, connection: C, line: Line<S>, vitals: Arc<Vitals>)
+async fn drive<C, S>(shared: Arc<Shared>, mut speech: C, line: Line<S>, vitals: Arc<Vitals>)
 where
-    C: GracefulConnection,
-    C::Error: std::fmt::Display,
+    C: Speech,
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut connection = pin!(connection);
     let mut watch = pin!(Watch::new(vitals.clone(), shared.patience));
     let mut stopping = pin!(shared.stopping.cancelled());
     let mut says_goodbye = false;
     loop {
         let ended = std::future::poll_fn(|cx| {
-            if let Poll::Ready(ended) = turn(connection.as_mut(), &line, cx) {
+            if let Poll::Ready(ended) = turn(&mut speech, &line, cx) {
                 return Poll::Ready(ended);
             }
             if let Poll::Ready(end) = watch.as_mut().poll(cx) {
@@ -196,11 +195,15 @@ where
             Ended::Broken(error) => return debug!(%error, "a connection broke"),
             Ended::Watch(End::HeadTooSlow) => return shared.counters.slow_heads.add(),
             Ended::Watch(End::ReaderTooSlow) => return shared.counters.slow_readers.add(),
+            Ended::Watch(End::Resting) => {
+                shared.counters.rested.add();
+                speech.rest();
+            }
             Ended::Watch(End::Idle) => {
                 shared.counters.idle.add();
-                connection.as_mut().graceful_shutdown();
+                speech.goodbye();
                 // What remains is a goodbye; whoever does not take it is left.
-                let rest = std::future::poll_fn(|cx| turn(connection.as_mut(), &line, cx));
+                let rest = std::future::poll_fn(|cx| turn(&mut speech, &line, cx));
                 if timeout(GOODBYE, rest).await.is_err() {
                     return;
                 }
@@ -208,7 +211,7 @@ where
             }
             Ended::Stopping | Ended::Leaving => {
                 says_goodbye = true;
-                connection.as_mut().graceful_shutdown();
+                speech.goodbye();
             }
         }
     }
@@ -223,16 +226,12 @@ where
 }
 
 /// Lets HTTP work, then sends what it wrote.
-fn turn<C, S>(
-    connection: Pin<&mut C>,
-    line: &Line<S>,
-    cx: &mut Context<'_>,
-) -> Poll<Ended<C::Error>>
+fn turn<C, S>(speech: &mut C, line: &Line<S>, cx: &mut Context<'_>) -> Poll<Ended>
 where
-    C: GracefulConnection,
+    C: Speech,
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    if let Poll::Ready(result) = connection.poll(cx) {
+    if let Poll::Ready(result) = speech.poll(cx) {
         return Poll::Ready(Ended::Http(result));
     }
     match line.poll_out(cx) {
@@ -242,6 +241,7 @@ where
 }
 
 /// hyper's view of the front: one for each connection.
+#[derive(Clone)]
 struct Answers {
     front: Arc<Front>,
     caller: Caller,
@@ -267,6 +267,9 @@ impl Service<Request<Incoming>> for Answers {
     type Future = Answer;
 
     fn call(&self, request: Request<Incoming>) -> Answer {
+        if !request.body().is_end_stream() {
+            self.caller.vitals.takes_body();
+        }
         self.front.answer(request, &self.caller)
     }
 }

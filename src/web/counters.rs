@@ -86,6 +86,8 @@ counters! {
     large_bodies,
     /// Connections ended because answers were not taken.
     slow_readers,
+    /// Times a connection that carried nothing let go of its buffers.
+    rested,
     /// Connections ended because they carried nothing for too long.
     idle,
     /// Connections ended because of too many control frames.

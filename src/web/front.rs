@@ -12,7 +12,7 @@ use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use hyper::body::{Body, Incoming};
-use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
@@ -21,15 +21,15 @@ use tracing::error;
 use crate::model::limits::{EMERGENCY_RETRY_AFTER_S, REQUEST_TARGET_BYTES};
 use crate::web::content::Content;
 use crate::web::counters::Counters;
+use crate::web::finish::finish;
 use crate::web::host::{Names, NoHost, Standing};
-use crate::web::inline::Inline;
 use crate::web::negotiate::Accepted;
 use crate::web::passing::{self, NotPassed, Passing};
 use crate::web::posted::{Breach, Posted};
 use crate::web::public::{Visitor, keeps_words};
 use crate::web::site::{ALLOW_READING, Site};
 use crate::web::vitals::{Patience, Underway, Vitals};
-use crate::web::{media, policy, squeeze};
+use crate::web::{policy, squeeze};
 
 /// Asked by machines that watch us, under any name and on both ports.
 const CHECKS: [&str; 2] = ["/healthz", "/readyz"];
@@ -119,7 +119,12 @@ impl Front {
             _ => self.counters.requests_h1.add(),
         }
         let underway = caller.vitals.begin();
-        let decision = if caller.encrypted {
+        let decision = if !request.body().is_end_stream() && is_coded_oddly(request.headers()) {
+            let mut answer = text(StatusCode::BAD_REQUEST, Bytes::from_static(CODED_ODDLY));
+            let close = HeaderValue::from_static("close");
+            answer.headers_mut().insert(header::CONNECTION, close);
+            Decision::Now(answer)
+        } else if caller.encrypted {
             self.decide(&request)
         } else {
             self.decide_unencrypted(&request)
@@ -298,6 +303,16 @@ impl Front {
 
 const NOT_OURS: &[u8] = b"This server does not answer for that name.\n";
 const UNREADABLE: &[u8] = b"This request does not say which site it is for.\n";
+
+const CODED_ODDLY: &[u8] = b"This request's Transfer-Encoding is not chunked once.\n";
+
+/// Whether a body is coded in any other way than `chunked`, once: a reader in front of us might see its end elsewhere
+/// (RFC 9112 section 11.2), and nobody who writes to us does that.
+fn is_coded_oddly(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let odd = |it: &HeaderValue| !it.as_bytes().eq_ignore_ascii_case(b"chunked");
+    codings.next().is_some_and(odd) || codings.next().is_some()
+}
 
 /// Methods that no page has, and the question to the server as a whole.
 fn refused_method<B>(request: &Request<B>, standing: Standing) -> Option<Response<Content>> {
@@ -541,47 +556,4 @@ fn without_body<B>(request: &Request<B>) -> Request<()> {
     *bare.uri_mut() = request.uri().clone();
     *bare.headers_mut() = request.headers().clone();
     bare
-}
-
-/// Gives a page what every answer has, and under a borrowed name takes what none may have.
-fn finish(answer: &mut Response<Content>, standing: Standing, reading: bool) {
-    let document = answer
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(media::is_document);
-    policy::protect(answer.headers_mut(), standing);
-    if document {
-        let content_policy = policy::content_policy(standing, &Inline::default());
-        policy::protect_document(answer.headers_mut(), content_policy);
-    }
-    // A page that says nothing about it may hold somebody's words.
-    answer
-        .headers_mut()
-        .entry(header::CACHE_CONTROL)
-        .or_insert(policy::NO_STORE);
-    if standing == Standing::Borrowed {
-        policy::leave_no_trace(answer.headers_mut());
-        redirect_for_now(answer, reading);
-    }
-}
-
-/// Under a borrowed name only 307 may redirect. After a POST that would send the words again, so the browser is shown
-/// the way instead.
-fn redirect_for_now(answer: &mut Response<Content>, reading: bool) {
-    if !answer.status().is_redirection() || answer.status() == StatusCode::NOT_MODIFIED {
-        return;
-    }
-    if reading {
-        *answer.status_mut() = StatusCode::TEMPORARY_REDIRECT;
-        return;
-    }
-    let Some(location) = answer.headers_mut().remove(header::LOCATION) else {
-        return;
-    };
-    let refresh = [b"0; url=", location.as_bytes()].concat();
-    if let Ok(refresh) = HeaderValue::from_bytes(&refresh) {
-        answer.headers_mut().insert(header::REFRESH, refresh);
-    }
-    *answer.status_mut() = StatusCode::OK;
 }

@@ -4,11 +4,13 @@
 //! HTTP asks for a flush after every frame; obeying would cost a TLS record and a system call each. `poll_flush` only
 //! notes that something waits, and whoever drives the connection calls `poll_out` after each turn.
 
+use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::web::flood::{Flood, FrameCount};
@@ -16,6 +18,14 @@ use crate::web::vitals::Vitals;
 
 /// How much is gathered before it goes out in any case: four full TLS records.
 const GATHERED_BYTES: usize = 64 * 1024;
+
+/// How much is read of what ends a connection's rest; the others follow.
+const WAKING_BYTES: usize = 1024;
+
+thread_local! {
+    /// The buffer of the connection that sent last: the next one finds it warm, and idle ones need none.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 /// One end is given to HTTP, the other kept by whoever drives the connection. Both are used by one task.
 pub(super) struct Line<S> {
@@ -35,6 +45,8 @@ struct Inner<S> {
     /// Gathered, from `out_from` on.
     out: Vec<u8>,
     out_from: usize,
+    /// Read already, for whoever reads next.
+    early: Bytes,
     /// Bytes were given to TLS that may still lie there.
     unflushed: bool,
     frames: Option<FrameCount>,
@@ -50,6 +62,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
                 stream,
                 out: Vec::new(),
                 out_from: 0,
+                early: Bytes::new(),
                 unflushed: false,
                 frames,
                 flooded: false,
@@ -67,8 +80,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
     pub(super) fn poll_out(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let inner = &mut *self.lock();
         ready!(inner.poll_out(cx))?;
-        inner.out = Vec::new();
+        if inner.out.capacity() > 0 {
+            SPARE.set(std::mem::take(&mut inner.out));
+        }
         Poll::Ready(Ok(()))
+    }
+
+    /// Gives back bytes that were read, for whoever reads next.
+    pub(super) fn put_back(&self, bytes: Bytes) {
+        self.lock().early = bytes;
+    }
+
+    /// Waits until there is something to read, and keeps it for whoever reads next; false at the end of the stream.
+    pub(super) fn poll_wake(&self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let inner = &mut *self.lock();
+        if inner.early.is_empty() {
+            let mut bytes = [0; WAKING_BYTES];
+            let mut read = ReadBuf::new(&mut bytes);
+            ready!(inner.poll_read(cx, &mut read))?;
+            inner.early = Bytes::copy_from_slice(read.filled());
+        }
+        Poll::Ready(Ok(!inner.early.is_empty()))
     }
 
     /// Whether the connection ended because of too many control frames.
@@ -110,12 +142,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Inner<S> {
         Poll::Ready(Ok(()))
     }
 
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        let bytes = &buf.filled()[before..];
+        if !bytes.is_empty() {
+            self.vitals.read();
+            if let Some(frames) = &mut self.frames
+                && let Err(flood @ Flood) = frames.received(bytes)
+            {
+                self.flooded = true;
+                return Poll::Ready(Err(io::Error::other(flood)));
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
     /// Room for more, after sending if there is none.
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if self.out.len() >= GATHERED_BYTES {
             ready!(self.poll_out(cx))?;
         }
         if self.out.capacity() == 0 {
+            self.out = SPARE.take();
             self.out.reserve(GATHERED_BYTES);
         }
         Poll::Ready(Ok(GATHERED_BYTES - self.out.len()))
@@ -129,18 +178,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Line<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let inner = &mut *self.lock();
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut inner.stream).poll_read(cx, buf))?;
-        let bytes = &buf.filled()[before..];
-        if !bytes.is_empty() {
-            inner.vitals.read();
-            if let Some(frames) = &mut inner.frames
-                && let Err(flood @ Flood) = frames.received(bytes)
-            {
-                inner.flooded = true;
-                return Poll::Ready(Err(io::Error::other(flood)));
-            }
+        if inner.early.is_empty() {
+            return inner.poll_read(cx, buf);
         }
+        let taken = inner.early.len().min(buf.remaining());
+        buf.put_slice(&inner.early.split_to(taken));
         Poll::Ready(Ok(()))
     }
 }

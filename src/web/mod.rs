@@ -12,6 +12,7 @@ mod connection;
 pub mod content;
 pub mod counters;
 pub mod encode;
+mod finish;
 mod flood;
 pub mod front;
 pub mod home;
@@ -31,6 +32,7 @@ mod posted;
 pub mod preview;
 pub mod public;
 pub mod site;
+mod speech;
 mod squeeze;
 mod vitals;
 

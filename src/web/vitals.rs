@@ -22,6 +22,8 @@ pub struct Patience {
     pub head: Duration,
     /// Between requests.
     pub idle: Duration,
+    /// Of that, until the connection lets go of what it does not need to wait.
+    pub rest: Duration,
     /// How long a body sent to us may stay below the pace.
     pub body_grace: Duration,
     /// How long an answer may stay below the pace, or an open request without any movement.
@@ -36,6 +38,7 @@ impl Default for Patience {
             handshake: Duration::from_millis(limits::TLS_HANDSHAKE_MS),
             head: Duration::from_millis(limits::REQUEST_HEAD_MS),
             idle: Duration::from_millis(limits::CONNECTION_IDLE_MS),
+            rest: Duration::from_millis(limits::CONNECTION_REST_MS),
             body_grace: Duration::from_millis(limits::BODY_GRACE_MS),
             answer_grace: Duration::from_millis(limits::ANSWER_GRACE_MS),
             pace: limits::PACE_BYTES_PER_S,
@@ -43,11 +46,13 @@ impl Default for Patience {
     }
 }
 
-/// Why a connection has to end.
+/// Why a connection has to end, or to rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
     /// The head of a request did not come in time.
     HeadTooSlow,
+    /// Nothing to do for a while: no end, but a rest.
+    Resting,
     /// Nothing to do for too long.
     Idle,
     /// Answers are not taken.
@@ -60,6 +65,8 @@ pub(super) struct Vitals {
     begun: Instant,
     /// Whether bytes between requests begin a head (HTTP/1.1) or may be anything (HTTP/2).
     bytes_are_heads: bool,
+    /// A request had a body. HTTP that was in the middle of one must not begin anew, so such a connection never rests.
+    had_body: AtomicBool,
     /// Requests that are being read or answered.
     underway: AtomicU32,
     moved: AtomicU64,
@@ -76,6 +83,7 @@ impl Vitals {
         Arc::new(Vitals {
             begun: clock::monotonic(),
             bytes_are_heads,
+            had_body: AtomicBool::new(false),
             underway: AtomicU32::new(0),
             moved: AtomicU64::new(1),
             head: AtomicU64::new(1),
@@ -95,6 +103,17 @@ impl Vitals {
         if self.bytes_are_heads && idle && self.head.load(Ordering::Relaxed) == 0 {
             self.head.store(self.now(), Ordering::Relaxed);
         }
+    }
+
+    /// A request has a body.
+    pub(super) fn takes_body(&self) {
+        self.had_body.store(true, Ordering::Relaxed);
+    }
+
+    /// Since when nothing has moved, where that may be a rest.
+    fn may_rest(&self) -> Option<u64> {
+        (self.bytes_are_heads && !self.had_body.load(Ordering::Relaxed))
+            .then(|| self.moved.load(Ordering::Relaxed))
     }
 
     /// The system took bytes.
@@ -207,6 +226,8 @@ pub(super) struct Watch {
     vitals: Arc<Vitals>,
     patience: Patience,
     sleep: Pin<Box<Sleep>>,
+    /// The quiet, by its beginning, in which the connection rests already.
+    resting: Option<u64>,
 }
 
 impl Watch {
@@ -217,6 +238,7 @@ impl Watch {
             vitals,
             patience,
             sleep,
+            resting: None,
         }
     }
 }
@@ -227,7 +249,15 @@ impl Future for Watch {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<End> {
         let this = &mut *self;
         loop {
-            let (due, end) = this.vitals.due(&this.patience);
+            let (mut due, mut end) = this.vitals.due(&this.patience);
+            if end == End::Idle
+                && this.patience.rest < this.patience.idle
+                && let Some(since) = this.vitals.may_rest()
+                && this.resting != Some(since)
+            {
+                due = since + whole_ms(this.patience.rest);
+                end = End::Resting;
+            }
             let due = this.vitals.begun + Duration::from_millis(due);
             // A later time is not set anew for each byte: the sleep ends early and looks again.
             if due < this.sleep.deadline() {
@@ -237,6 +267,9 @@ impl Future for Watch {
             if due > clock::monotonic() {
                 this.sleep.as_mut().reset(due);
             } else if !this.vitals.keeps_pace(&this.patience) {
+                if end == End::Resting {
+                    this.resting = this.vitals.may_rest();
+                }
                 return Poll::Ready(end);
             }
         }
@@ -266,7 +299,9 @@ mod tests {
         seconds(9).await;
         assert_eq!(soon(&mut watch).await, None);
         drop(vitals.begin());
-        seconds(59).await;
+        seconds(2).await;
+        assert_eq!(soon(&mut watch).await, Some(End::Resting));
+        seconds(57).await;
         assert_eq!(soon(&mut watch).await, None);
         vitals.read();
         seconds(9).await;
@@ -274,6 +309,25 @@ mod tests {
         vitals.read();
         seconds(2).await;
         assert_eq!(soon(&mut watch).await, Some(End::HeadTooSlow));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn every_quiet_has_one_rest_but_none_after_a_body() {
+        let vitals = Vitals::new(true);
+        let mut watch = Watch::new(vitals.clone(), Patience::default());
+        for _ in 0..2 {
+            drop(vitals.begin());
+            seconds(2).await;
+            assert_eq!(soon(&mut watch).await, Some(End::Resting));
+            seconds(2).await;
+            assert_eq!(soon(&mut watch).await, None);
+        }
+        vitals.takes_body();
+        drop(vitals.begin());
+        seconds(59).await;
+        assert_eq!(soon(&mut watch).await, None);
+        seconds(2).await;
+        assert_eq!(soon(&mut watch).await, Some(End::Idle));
     }
 
     #[tokio::test(start_paused = true)]

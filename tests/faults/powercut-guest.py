@@ -155,6 +155,7 @@ def check():
 nodes_up()
 say("GUEST-READY")
 if PART == "write":
+    os.sync()  # the founding is over; from here on only what is synced by the nodes themselves survives
     threads = [threading.Thread(target=write, args=(worker,)) for worker in range(8)]
     for thread in threads:
         thread.start()

@@ -65,13 +65,20 @@ async fn p3_a_node_that_is_alone_serves_takes_and_says_so_and_hands_over_when_re
             .await?;
         more.taken()?;
         let (second, _) = write_to(&mut browser, lone, "alone: two").await?;
+        // One that is sent once more while its first copy is held where nobody can ask: at nodes that agree without it.
+        let both = browser.form(lone).await?;
+        let typed = [("contact", "jana@shop.example"), ("text", "alone: both")];
+        let here = browser.send(lone, &both, &typed).await?;
         let held = stage.nodes[0].status().await?["letterbox"]["held"].clone();
-        anyhow::ensure!(held == 3, "it holds {held}, not 3");
+        anyhow::ensure!(held == 4, "it holds {held}, not 4");
         stage.nodes[0].kill().await?;
-        stage.nodes[0].up().await?;
 
         hanging.thaw().await?;
         stage.nodes[1].up().await?;
+        stage.agree(&[1, 2], 2).await?;
+        let there = browser.send(stage.nodes[1].https(), &both, &typed).await?;
+        anyhow::ensure!(there.taken()? == here.taken()?, "it leads elsewhere");
+        stage.nodes[0].up().await?;
         stage.all_agree().await?;
         for node in &stage.nodes {
             until(
@@ -87,15 +94,18 @@ async fn p3_a_node_that_is_alone_serves_takes_and_says_so_and_hands_over_when_re
                     anyhow::ensure!(sound, "{}", heading(&page));
                     let other = browser.read(node.https(), &second.link).await?;
                     anyhow::ensure!(other.contains("alone: two"), "the second is missing");
+                    let both = browser.read(node.https(), here.taken()?).await?;
+                    let times = both.matches("alone: both").count();
+                    anyhow::ensure!(times == 1, "the one sent twice is there {times} times");
                     let list = all(node).await?;
-                    Ok((list.len() == 2).then_some(()))
+                    Ok((list.len() == 3).then_some(()))
                 },
             )
             .await?;
             let letterbox = node.status().await?["letterbox"].clone();
             anyhow::ensure!(letterbox["drained"] == true, "{}: {letterbox}", node.name);
         }
-        tell("held through two kills: 2 conversations, 3 messages, each on every node once");
+        tell("held through two kills: 3 conversations, 4 messages, each on every node once");
         Ok(())
     })
     .await

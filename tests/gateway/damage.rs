@@ -148,10 +148,20 @@ async fn p3_a_log_that_is_no_database_stops_taking_part_only_and_what_was_held_a
         let name = stage.nodes[2].name.clone();
         let remove = ["nodes", "remove", &name, "--confirm", &name, "--force"];
         stage.nodes[0].done(&remove).await?;
+        anyhow::ensure!(
+            shown.contains("lifeboat rejoin"),
+            "it does not say what to do"
+        );
+        let token = stage.nodes[0].json(&["token", "create"]).await?;
+        let token = token["token"].as_str().context("no token was shown")?;
+        let rejoin = ["rejoin", token, "--confirm", &name];
+        let running = stage.nodes[2].verb(&rejoin).await?;
+        anyhow::ensure!(running.err.contains("stop it first"), "{}", running.err);
         stage.nodes[2].stop().await?;
-        fs::remove_file(stage.nodes[2].data.join("node.json"))?;
-        let node = stage.nodes.pop().context("three nodes")?;
-        stage.admit(node, "voter").await?;
+        let planned = stage.nodes[2].done(&rejoin[..2]).await?;
+        anyhow::ensure!(planned.contains("Nothing was changed"), "{planned}");
+        stage.nodes[2].done(&rejoin).await?;
+        stage.nodes[2].up().await?;
         stage.all_agree().await?;
         let nodes: Vec<&Node> = stage.nodes.iter().collect();
         exactly_once_on(&nodes, &letters).await

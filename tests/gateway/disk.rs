@@ -1,5 +1,6 @@
 //! P3 on a disk that hangs or whose fsync fails: strace holds up, or refuses, every sync of the leader. It stops
-//! leading, the others go on, its pages stay, and nothing that was acknowledged is lost or doubled.
+//! leading, the others go on, its pages stay, and nothing that was acknowledged is lost or doubled. When the fault is
+//! over it takes part again by itself, and never writes again to a file whose fsync failed.
 
 use std::process::Stdio;
 
@@ -37,16 +38,7 @@ impl Fault {
             .process_group(0)
             .kill_on_drop(true)
             .spawn()?;
-        until("strace has hold of every thread", async || {
-            for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
-                let status = std::fs::read_to_string(task?.path().join("status"))?;
-                if status.lines().any(|line| line == "TracerPid:\t0") {
-                    return Ok(None);
-                }
-            }
-            Ok(Some(()))
-        })
-        .await?;
+        all_threads_are_traced(pid).await?;
         Ok(Fault { strace })
     }
 
@@ -57,8 +49,22 @@ impl Fault {
     }
 }
 
+/// Waits until strace has hold of every thread of this process.
+pub async fn all_threads_are_traced(pid: u32) -> Result<()> {
+    until("strace has hold of every thread", async || {
+        for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+            let status = std::fs::read_to_string(task?.path().join("status"))?;
+            if status.lines().any(|line| line == "TracerPid:\t0") {
+                return Ok(None);
+            }
+        }
+        Ok(Some(()))
+    })
+    .await
+}
+
 /// Whether strace may do this here.
-async fn possible(story: &str) -> bool {
+pub async fn possible(story: &str) -> bool {
     let tried = Command::new("strace")
         .args([
             "-qq",
@@ -126,11 +132,14 @@ async fn leader_with(story: &str, what: &str) -> Result<()> {
         fault.over().await?;
         let tally = crowd.enough().await?;
         tell(&tally.told());
-        if stage.nodes[leader].status().await?["agreement"]["halted"].is_string() {
-            stage.nodes[leader].stop().await?;
-            stage.nodes[leader].up().await?;
-        }
         stage.all_agree().await?;
+        anyhow::ensure!(stage.nodes[leader].ended()?.is_none(), "the node ended");
+        if told["disk"]["poisoned"].is_string() {
+            let raft = stage.nodes[leader].data.join("raft");
+            let (old, new) = (raft.join("raft.db"), raft.join("raft-1.db"));
+            anyhow::ensure!(!old.exists(), "the file whose fsync failed is still used");
+            anyhow::ensure!(new.exists(), "there is no new file");
+        }
         let nodes: Vec<&Node> = stage.nodes.iter().collect();
         exactly_once_on(&nodes, &tally.letters).await
     })

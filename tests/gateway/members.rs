@@ -1,11 +1,15 @@
 //! Who belongs and who no longer does: removed nodes, nodes whose disk was replaced, nodes that take another's place.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use lifeboat::cluster::raft::{Entry, LogId, Membership, Payload};
+use openraft::EmptyNode;
 
 use crate::harness::conversations::exactly_once_on;
 use crate::harness::ledger::write_to;
+use crate::harness::logbook::Logbook;
 use crate::harness::node::Node;
 use crate::harness::stage::{Stage, play, small_write};
 use crate::harness::{meanwhile, tell, until};
@@ -151,4 +155,105 @@ async fn two_decide(stage: &Stage, two: [usize; 2]) -> Result<()> {
     stage.agree(&two, 2).await?;
     small_write(&stage.nodes[two[1]], "two of three").await?;
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_profile_that_is_changed_is_taken_on_by_every_node_without_a_restart() -> Result<()> {
+    play(3, async |stage| {
+        let set = stage.nodes[1].done(&["profile", "wan"]).await?;
+        anyhow::ensure!(set.contains("wan"), "{set}");
+        for node in &mut stage.nodes {
+            let name = node.name.clone();
+            until(&format!("{name} runs with it"), async || {
+                let status = node.status().await?;
+                let anew = status["agreement"]["begun_anew"].as_u64();
+                anyhow::ensure!(anew <= Some(1), "it begins anew again and again: {status}");
+                Ok((anew == Some(1) && status["cluster"]["profile"] == "wan").then_some(()))
+            })
+            .await?;
+            anyhow::ensure!(node.ended()?.is_none(), "{name} ended");
+            let noted = std::fs::read_to_string(node.data.join("node.json"))?;
+            anyhow::ensure!(noted.contains("\"Wan\""), "{name} noted {noted}");
+        }
+        stage.all_agree().await?;
+        small_write(&stage.nodes[2], "with the new profile").await?;
+        let shown = stage.nodes[0].done(&["profile"]).await?;
+        anyhow::ensure!(shown == "wan\n", "{shown}");
+        stage.nodes[0].stop().await?;
+        stage.nodes[0].up().await?;
+        stage.all_agree().await?;
+        let status = stage.nodes[0].status().await?;
+        let anew = &status["agreement"]["begun_anew"];
+        anyhow::ensure!(*anew == 0, "it started with the old profile: {anew}");
+        Ok(())
+    })
+    .await
+}
+
+/// The roles of all nodes, in their order, as the first one has them.
+async fn roles(stage: &Stage) -> Result<Vec<String>> {
+    let nodes = stage.nodes[0].json(&["nodes"]).await?;
+    let nodes = nodes["nodes"].as_array().context("no nodes")?;
+    let role = |it: &serde_json::Value| it["role"].as_str().unwrap_or_default().to_owned();
+    Ok(nodes.iter().map(role).collect())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_members_that_a_dead_leader_left_half_done_is_finished() -> Result<()> {
+    play(3, async |stage| {
+        let newcomer = stage.prepare()?;
+        newcomer.make_data_folder()?;
+        stage.admit(newcomer, "learner").await?;
+        until("all four have the same log", async || {
+            let mut ends = Vec::new();
+            for node in &stage.nodes {
+                let status = node.status().await?;
+                let told = &status["agreement"];
+                ends.push((told["last_log"].clone(), told["applied"].clone()));
+            }
+            let listens = roles(stage).await? == ["voter", "voter", "voter", "learner"];
+            Ok((listens && ends.iter().all(|it| it.0 == it.1 && *it == ends[0])).then_some(()))
+        })
+        .await?;
+        for node in &mut stage.nodes {
+            node.kill().await?;
+        }
+        // The leader had sent the first half of letting the fourth take the third's place to everybody, and died.
+        let books: Vec<Logbook> = stage.nodes.iter().map(Logbook::of).collect::<Result<_>>()?;
+        let last = books[0].last;
+        let ids: Vec<u64> = books.iter().map(|it| it.node.0).collect();
+        let (old, new) = (
+            BTreeSet::from([ids[0], ids[1], ids[2]]),
+            [ids[0], ids[1], ids[3]],
+        );
+        let everybody: BTreeMap<u64, EmptyNode> =
+            ids.iter().map(|it| (*it, EmptyNode {})).collect();
+        let half = Entry {
+            log_id: LogId::new(last.leader_id, last.index + 1),
+            payload: Payload::Membership(Membership::new(vec![old, new.into()], everybody)?),
+        };
+        for book in &books {
+            anyhow::ensure!(book.last == last, "the logs differ");
+            book.put(&half).await?;
+        }
+        drop(books);
+        for node in &mut stage.nodes {
+            node.start()?;
+        }
+        for node in &mut stage.nodes {
+            node.answers().await?;
+        }
+        until("the change is finished", async || {
+            let roles = roles(stage).await?;
+            anyhow::ensure!(roles == ["voter", "voter", "learner", "voter"], "{roles:?}");
+            Ok(Some(()))
+        })
+        .await?;
+        stage.agree(&[0, 1, 3], 3).await?;
+        // Two of the three who vote now are enough, without the one who does not any more.
+        stage.nodes[2].kill().await?;
+        stage.nodes[1].kill().await?;
+        two_decide(stage, [0, 3]).await
+    })
+    .await
 }

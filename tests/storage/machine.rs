@@ -6,6 +6,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use lifeboat::cluster::disk::Disk;
 use lifeboat::cluster::encoding::Packed;
+use lifeboat::cluster::front::Shown;
 use lifeboat::cluster::journal::{Journal, KeepFrom};
 use lifeboat::cluster::machine::{Halt, Machine, Published};
 use lifeboat::cluster::raft::{Entry, Membership, Payload, Snapshot};
@@ -63,9 +64,10 @@ fn history(to: u64) -> Vec<Entry> {
 
 async fn open<D: Disk>(disk: &D) -> (Machine<D>, Published, KeepFrom) {
     let keep_from = KeepFrom::default();
-    let (machine, published) = Machine::open(disk.clone(), CLUSTER, keep_from.clone())
-        .await
-        .unwrap();
+    let (machine, published) =
+        Machine::open(disk.clone(), CLUSTER, keep_from.clone(), Shown::default())
+            .await
+            .unwrap();
     (machine, published, keep_from)
 }
 

@@ -174,6 +174,37 @@ async fn after_one_failed_write_nothing_is_written_again_and_the_reason_stays() 
 }
 
 #[tokio::test]
+async fn a_file_to_which_a_write_failed_is_copied_at_the_next_start_and_nothing_is_lost() {
+    let folder = Folder::new();
+    let mut journal = open(&folder).await;
+    let written: Vec<_> = (0..20).map(|index| entry(1, index, 100)).collect();
+    append(&mut journal, written.clone()).await.unwrap();
+    commit(&mut journal, id(1, 10)).await;
+    save_vote(&mut journal, vote(3)).await.unwrap();
+    let old = folder.0.join("raft.db");
+    let other = Connection::open(&old).unwrap();
+    other
+        .execute_batch("ALTER TABLE mark RENAME TO elsewhere")
+        .unwrap();
+    assert!(save_vote(&mut journal, vote(4)).await.is_err());
+    other
+        .execute_batch("ALTER TABLE elsewhere RENAME TO mark")
+        .unwrap();
+    drop((journal, other));
+    for _ in 0..2 {
+        let mut journal = open(&folder).await;
+        assert_eq!(journal.disk().path(), folder.0.join("raft-1.db"));
+        assert_eq!(entries(&mut journal).await, written);
+        assert_eq!(read_vote(&mut journal).await, Some(vote(3)));
+        // It may vote and lead at once: every node's disk may be full at the same time.
+        assert_eq!(*journal.damage().borrow(), None);
+        assert!(!old.exists());
+    }
+    let mut journal = open(&folder).await;
+    save_vote(&mut journal, vote(5)).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_write_that_does_not_finish_is_seen_without_waiting_for_it() {
     let folder = Folder::new();
     let mut journal = open(&folder).await;

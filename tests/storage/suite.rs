@@ -1,6 +1,7 @@
 //! openraft's own conformance suite, on both disks.
 
 use lifeboat::cluster::disk::Disk;
+use lifeboat::cluster::front::Shown;
 use lifeboat::cluster::journal::{Journal, KeepFrom};
 use lifeboat::cluster::machine::Machine;
 use lifeboat::cluster::sqlite::SqliteDisk;
@@ -11,9 +12,10 @@ use super::lossy_disk::LossyDisk;
 use super::{CLUSTER, Folder, T};
 
 async fn store<D: Disk>(disk: D) -> (Journal<D>, Machine<D>) {
-    let (machine, _published) = Machine::open(disk.clone(), CLUSTER, KeepFrom::default())
-        .await
-        .unwrap();
+    let (machine, _published) =
+        Machine::open(disk.clone(), CLUSTER, KeepFrom::default(), Shown::default())
+            .await
+            .unwrap();
     // The suite purges without snapshots, which a node never does.
     let journal = Journal::open(disk, machine.last(), KeepFrom::new(u64::MAX))
         .await

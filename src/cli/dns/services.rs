@@ -49,7 +49,7 @@ pub enum ServiceVerb {
 
 /// A service, as the API lists it.
 #[derive(Debug, Deserialize)]
-pub struct Service {
+pub struct Switchable {
     service: String,
     names: Vec<String>,
     answering: String,
@@ -100,7 +100,7 @@ struct Change {
 
 #[derive(Debug, Deserialize)]
 struct Services {
-    services: Vec<Service>,
+    services: Vec<Switchable>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -123,7 +123,7 @@ pub async fn service(node: &Node, what: ServiceVerb, paper: Paper) -> Result<Sai
         ServiceVerb::List => list(node, paper).await,
         ServiceVerb::Show { service } => {
             let path = format!("/dns/services/{}", part(&service));
-            let answer = node.get::<Service>(&path).await?;
+            let answer = node.get::<Switchable>(&path).await?;
             let text = shown_whole(&answer.value, paper);
             Ok(Said::of(answer.json, text))
         }
@@ -205,7 +205,7 @@ async fn list(node: &Node, paper: Paper) -> Result<Said, Failure> {
 }
 
 /// A service in a few lines, with its targets as a table.
-pub fn shown(service: &Service, paper: Paper) -> String {
+pub fn shown(service: &Switchable, paper: Paper) -> String {
     let pinned = service.pin.as_ref().map_or(String::new(), |pin| {
         format!(
             "\n  pinned by {} until {}: {}",
@@ -252,7 +252,7 @@ pub fn shown(service: &Service, paper: Paper) -> String {
     text
 }
 
-fn shown_whole(service: &Service, paper: Paper) -> String {
+fn shown_whole(service: &Switchable, paper: Paper) -> String {
     let mut text = shown(service, paper);
     text.push_str(&format!(
         "names: {}\n",

@@ -463,8 +463,8 @@ async fn remove(node: &Node, zone: &str, confirm: Option<u64>) -> Result<Said, F
         format!("{name} is gone; its names are answered no more\n")
     } else {
         format!(
-            "nothing was done: {} would be answered no more. To do it, repeat it with --confirm {sets}\n",
-            count(sets, "set of records").replace("recordss", "records")
+            "nothing was done: {} of records would be answered no more. To do it, repeat it with --confirm {sets}\n",
+            count(sets, "set")
         )
     };
     Ok(Said::of(answer.json, text))

@@ -12,6 +12,7 @@ use crate::{
         agreement::{Agreement, Parts},
         encoding::joining::Welcome,
         frames::Allegiance,
+        front::Front,
         joining::{Founding, JoinError, Joined, found, join, new_token},
         net::TlsNet,
         renewal::Renewal,
@@ -95,6 +96,8 @@ impl Node {
             snapshot_every: limits::SNAPSHOT_EVERY,
             blobs: Arc::new(|_, _| Box::pin(std::future::ready(None))),
             keyring: Arc::new(keyring),
+            front: Front::new(name.node),
+            instead: None,
         })
         .await
         .unwrap();

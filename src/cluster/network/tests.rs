@@ -25,6 +25,7 @@ use crate::{
         answers::RaftAnswers,
         encoding::Packed,
         frames::{Allegiance, Refused},
+        front::Shown,
         journal::{Journal, KeepFrom},
         machine::{Machine, Published},
         net::{Caller, NetError},
@@ -217,9 +218,10 @@ async fn node(doors: &Doors, id: u64) -> Node {
     let folder = tempfile::tempdir().unwrap();
     let disk = SqliteDisk::open(folder.path()).unwrap();
     let keep_from = KeepFrom::default();
-    let (machine, published) = Machine::open(disk.clone(), CLUSTER, keep_from.clone())
-        .await
-        .unwrap();
+    let (machine, published) =
+        Machine::open(disk.clone(), CLUSTER, keep_from.clone(), Shown::default())
+            .await
+            .unwrap();
     let journal = Journal::open(disk, machine.last(), keep_from)
         .await
         .unwrap();

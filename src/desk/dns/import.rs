@@ -135,28 +135,16 @@ pub(in crate::desk) async fn import(
     let Some(confirmed) = wanted.confirm else {
         return Ok(Json(imported));
     };
-    if confirmed != imported.changes {
-        let wanted = format!("{}, the number of changes", imported.changes);
-        return Err(Problem::invalid("confirm", &confirmed.to_string(), &wanted));
+    if imported.changes == 0 {
+        // Also what a repeat finds: what it asked for is there.
+        imported.answered = true;
+        return Ok(Json(imported));
     }
-    let needs_force = ready.iter().find(|it| !it.difference.cautions.is_empty());
-    if let Some(careful) = needs_force.filter(|_| !force) {
-        let why = careful.difference.cautions.join("; ");
-        let zone = &careful.name;
-        return Err(Problem::forbidden(
-            &format!("importing {zone} was refused"),
-            &why,
-            "look at the difference again; if it is meant so, add --force",
-        ));
-    }
+    insisted_on(&ready, (confirmed, imported.changes), force)?;
     let changed: Vec<Ready> = ready
         .into_iter()
         .filter(|it| it.difference.size() > 0)
         .collect();
-    if changed.is_empty() {
-        imported.answered = true;
-        return Ok(Json(imported));
-    }
     let names: Vec<DomainName> = changed.iter().map(|it| it.name.clone()).collect();
     let blobs = desk.blobs.clone();
     let (blob, size, batches) = tokio::task::spawn_blocking(move || packed(&blobs, changed))
@@ -179,6 +167,27 @@ pub(in crate::desk) async fn import(
     let state = desk.cluster.state();
     imported.answered = names.iter().all(|it| !state.dns.waiting.contains(it));
     Ok(Json(imported))
+}
+
+/// Whether a person has seen what changes, and means it.
+fn insisted_on(
+    ready: &[Ready],
+    (confirmed, changes): (u64, u64),
+    force: bool,
+) -> Result<(), Problem> {
+    if confirmed != changes {
+        let wanted = format!("{changes}, the number of changes");
+        return Err(Problem::invalid("confirm", &confirmed.to_string(), &wanted));
+    }
+    let needs_force = ready.iter().find(|it| !it.difference.cautions.is_empty());
+    match needs_force.filter(|_| !force) {
+        Some(careful) => Err(Problem::forbidden(
+            &format!("importing {} was refused", careful.name),
+            &careful.difference.cautions.join("; "),
+            "look at the difference again; if it is meant so, add --force",
+        )),
+        None => Ok(()),
+    }
 }
 
 impl Difference {

@@ -27,6 +27,7 @@ use crate::model::{
 /// Which key to make.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schema(as = KeyWanted)]
 pub(super) struct Wanted {
     /// hmac-sha256 (the default), hmac-sha384 or hmac-sha512.
     algorithm: Option<String>,
@@ -36,6 +37,7 @@ pub(super) struct Wanted {
 
 /// A key that was made. Its secret is shown this once.
 #[derive(Serialize, ToSchema)]
+#[schema(as = KeyMade)]
 pub(super) struct Made {
     key: String,
     algorithm: &'static str,
@@ -45,6 +47,7 @@ pub(super) struct Made {
 
 /// A key without its secret.
 #[derive(Serialize, ToSchema)]
+#[schema(as = KeyInALine)]
 struct Listed {
     key: String,
     algorithm: &'static str,

@@ -1,6 +1,7 @@
 //! Names: zones, services that switch, keys of transfers. Everything is read from this node; every change shows what it
 //! does before it is done, and is made against what was looked at.
 
+mod document;
 mod import;
 mod keys;
 mod services;
@@ -28,7 +29,7 @@ use crate::model::{
 #[derive(Serialize, ToSchema)]
 pub(super) struct Names {
     zones: Vec<zones::Listed>,
-    services: Vec<services::Service>,
+    services: Vec<services::Described>,
     /// While it lasts nothing switches by verdict.
     freeze: Option<Freeze>,
     /// Since a restore or a recovery nothing switches by verdict, until a person releases it.
@@ -121,6 +122,7 @@ fn lasting(field: &str, text: &str) -> Result<u64, Problem> {
 
 /// Names, in a few numbers and a line for each service.
 #[derive(Serialize, ToSchema)]
+#[schema(as = NamesBrief)]
 pub(super) struct Brief {
     zones: u64,
     /// Zones whose newest content waits for a majority to copy it.
@@ -130,6 +132,7 @@ pub(super) struct Brief {
 
 /// What a service answers.
 #[derive(Serialize, ToSchema)]
+#[schema(as = ServiceAnswering)]
 struct Answering {
     service: String,
     /// The target, or `all targets`.

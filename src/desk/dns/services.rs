@@ -27,7 +27,8 @@ use crate::model::{
 
 /// A service and what it answers.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Service {
+#[schema(as = Service)]
+pub(super) struct Described {
     service: String,
     /// What a change is made against.
     generation: u64,
@@ -50,7 +51,7 @@ pub(super) struct Service {
     restless: bool,
     targets: Vec<Standing>,
     /// The last switches, newest first.
-    history: Vec<Change>,
+    history: Vec<SwitchMade>,
     /// The definition, in the shape that is taken.
     #[schema(value_type = Object)]
     definition: Value,
@@ -95,7 +96,7 @@ struct Voted {
 
 /// One switch.
 #[derive(Serialize, ToSchema)]
-struct Change {
+struct SwitchMade {
     at: String,
     from: String,
     to: String,
@@ -107,7 +108,7 @@ struct Change {
 /// Every service.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Services {
-    services: Vec<Service>,
+    services: Vec<Described>,
 }
 
 /// A service's definition: `zone`, `policy` and `targets`, as the handbook describes them.
@@ -156,7 +157,7 @@ pub(super) fn routes() -> Vec<Route> {
             "Every service, its votes, verdict and last switches",
             get(list),
         ),
-        Route::new::<Service>("get", "/dns/services/{service}", "One service", get(one)),
+        Route::new::<Described>("get", "/dns/services/{service}", "One service", get(one)),
         Route::new::<Applied>(
             "post",
             "/dns/services/{service}",
@@ -185,7 +186,7 @@ async fn list(Shared(desk): Shared<Desk>) -> Json<Services> {
     })
 }
 
-pub(super) fn listed(state: &State) -> Vec<Service> {
+pub(super) fn listed(state: &State) -> Vec<Described> {
     let services = state.failover.services.values();
     services.map(|it| described(state, it)).collect()
 }
@@ -193,7 +194,7 @@ pub(super) fn listed(state: &State) -> Vec<Service> {
 async fn one(
     Shared(desk): Shared<Desk>,
     Path(service): Path<String>,
-) -> Result<Json<Service>, Problem> {
+) -> Result<Json<Described>, Problem> {
     let state = desk.cluster.state();
     Ok(Json(described(&state, find(&state, &service)?)))
 }
@@ -336,7 +337,7 @@ pub(super) fn pinned(pin: &Pin) -> Pinned {
     }
 }
 
-fn described(state: &State, service: &Switchable) -> Service {
+fn described(state: &State, service: &Switchable) -> Described {
     let now = state.now;
     let verdict = verdict(state, &service.name, now);
     let (word, to, why) = match &verdict {
@@ -349,7 +350,7 @@ fn described(state: &State, service: &Switchable) -> Service {
     names.dedup();
     let zones = zones_of(state, service);
     let origin = zones.first().cloned().unwrap_or_else(DomainName::root);
-    Service {
+    Described {
         service: service.name.to_string(),
         generation: service.generation,
         zones: zones.iter().map(ToString::to_string).collect(),
@@ -368,8 +369,8 @@ fn described(state: &State, service: &Switchable) -> Service {
     }
 }
 
-fn change(it: &Switched) -> Change {
-    Change {
+fn change(it: &Switched) -> SwitchMade {
+    SwitchMade {
         at: rfc3339(it.at),
         from: it.from.to_string(),
         to: it.to.to_string(),

@@ -1,7 +1,6 @@
 //! A service as people write it, in JSON or TOML: read into the model's words with every mistake at once, and written
 //! back in the same shape. Records are lines of a zone file.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use imbl::{OrdMap, Vector};
@@ -16,7 +15,8 @@ use crate::model::{
     words::{Label, Note},
 };
 
-use super::super::problem::Mistake;
+use super::document::{Table, kind, parsed};
+use crate::desk::problem::Mistake;
 
 /// Every this often a check is tried unless the file says otherwise.
 const INTERVAL_MS: u32 = 5_000;
@@ -357,184 +357,6 @@ fn read_tls(
     })
 }
 
-/// A table of the file: what was not taken at the end is unknown.
-struct Table<'v> {
-    path: String,
-    left: BTreeMap<&'v str, &'v Value>,
-}
-
-impl<'v> Table<'v> {
-    fn of(path: String, value: &'v Value, said: &mut Vec<Mistake>) -> Option<Self> {
-        let Value::Object(map) = value else {
-            let field = if path.is_empty() {
-                "the definition"
-            } else {
-                &path
-            };
-            said.push(Mistake::of(field, &kind(Some(value)), "a table"));
-            return None;
-        };
-        let left = map
-            .iter()
-            .map(|(key, value)| (key.as_str(), value))
-            .collect();
-        Some(Self { path, left })
-    }
-
-    fn field(&self, key: &str) -> String {
-        if self.path.is_empty() {
-            key.to_owned()
-        } else {
-            format!("{}.{key}", self.path)
-        }
-    }
-
-    fn take(&mut self, key: &str) -> Option<&'v Value> {
-        self.left.remove(key)
-    }
-
-    fn text(&mut self, key: &str, said: &mut Vec<Mistake>) -> Option<&'v str> {
-        match self.take(key)? {
-            Value::String(text) => Some(text),
-            other => {
-                said.push(Mistake::of(&self.field(key), &kind(Some(other)), "a text"));
-                None
-            }
-        }
-    }
-
-    fn word<W, E: std::fmt::Display>(
-        &mut self,
-        key: &str,
-        said: &mut Vec<Mistake>,
-        read: impl FnOnce(&str) -> Result<W, E>,
-    ) -> Option<W> {
-        let text = self.text(key, said)?;
-        match read(text) {
-            Ok(word) => Some(word),
-            Err(wrong) => {
-                let wanted = wrong.to_string();
-                let wanted = wanted.strip_prefix("wanted ").unwrap_or(&wanted);
-                said.push(Mistake::of(&self.field(key), text, wanted));
-                None
-            }
-        }
-    }
-
-    fn number<N: TryFrom<u64>>(&mut self, key: &str, said: &mut Vec<Mistake>, into: &mut N) {
-        let Some(value) = self.take(key) else { return };
-        match value.as_u64().and_then(|it| N::try_from(it).ok()) {
-            Some(number) => *into = number,
-            None => said.push(Mistake::of(
-                &self.field(key),
-                &shown(value),
-                "a whole number within its bounds",
-            )),
-        }
-    }
-
-    fn flag(&mut self, key: &str, said: &mut Vec<Mistake>, into: &mut bool) {
-        let Some(value) = self.take(key) else { return };
-        match value.as_bool() {
-            Some(flag) => *into = flag,
-            None => said.push(Mistake::of(
-                &self.field(key),
-                &shown(value),
-                "true or false",
-            )),
-        }
-    }
-
-    fn span(&mut self, key: &str, said: &mut Vec<Mistake>, into: &mut u64) {
-        let Some(text) = self.text(key, said) else {
-            return;
-        };
-        match span_ms(text) {
-            Some(ms) => *into = ms,
-            None => said.push(Mistake::of(
-                &self.field(key),
-                text,
-                "a time span, such as 500ms, 30s, 10m or 4h",
-            )),
-        }
-    }
-
-    fn choice<C: Copy>(
-        &mut self,
-        key: &str,
-        choices: &[(&str, C)],
-        said: &mut Vec<Mistake>,
-        into: &mut C,
-    ) {
-        let Some(text) = self.text(key, said) else {
-            return;
-        };
-        match choices.iter().find(|(name, _)| *name == text) {
-            Some((_, choice)) => *into = *choice,
-            None => {
-                let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-                said.push(Mistake::of(&self.field(key), text, &names.join(", ")));
-            }
-        }
-    }
-
-    /// One text of several lines, or a list of lines.
-    fn lines(&mut self, key: &str, said: &mut Vec<Mistake>) -> Vec<&'v str> {
-        match self.take(key) {
-            Some(Value::String(text)) => text.lines().collect(),
-            Some(Value::Array(list)) if list.iter().all(Value::is_string) => {
-                list.iter().filter_map(Value::as_str).collect()
-            }
-            found => {
-                let wanted = "lines of a zone file, such as \"www 60 A 192.0.2.1\"";
-                said.push(Mistake::of(&self.field(key), &kind(found), wanted));
-                Vec::new()
-            }
-        }
-    }
-
-    fn end(self, said: &mut Vec<Mistake>) {
-        for key in self.left.keys() {
-            let field = self.field(key);
-            said.push(Mistake::of(
-                &field,
-                "a key that is not known here",
-                "no such key",
-            ));
-        }
-    }
-}
-
-fn parsed<W: std::str::FromStr>(
-    said: &mut Vec<Mistake>,
-    field: &str,
-    text: &str,
-    wanted: &str,
-) -> Option<W> {
-    let word = text.parse().ok();
-    if word.is_none() {
-        let found = if text.is_empty() { "nothing" } else { text };
-        said.push(Mistake::of(field, found, wanted));
-    }
-    word
-}
-
-fn kind(value: Option<&Value>) -> String {
-    match value {
-        None | Some(Value::Null) => "nothing",
-        Some(Value::Bool(_)) => "true or false",
-        Some(Value::Number(_)) => "a number",
-        Some(Value::String(_)) => "a text",
-        Some(Value::Array(_)) => "a list",
-        Some(Value::Object(_)) => "a table",
-    }
-    .to_owned()
-}
-
-fn shown(value: &Value) -> String {
-    value.to_string()
-}
-
 /// The definition of a service, in the shape that [`read`] takes.
 pub(super) fn written(zone: &DomainName, service: &Switchable) -> Value {
     let targets: Map<String, Value> = service
@@ -632,4 +454,74 @@ fn check_written(check: &Check) -> Value {
     };
     written["kind"] = json!(kind);
     written
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::toml_as_json;
+
+    /// The example that the handbook shows.
+    fn example() -> Value {
+        let book = include_str!("../../../docs/reference/dns.md");
+        let block = book.split("```toml\n").nth(1).unwrap();
+        toml_as_json(block.split("```").next().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_handbooks_example_is_taken_and_written_back_as_it_was_read() {
+        let (targets, policy) = read(&example()).unwrap();
+        assert_eq!(targets.len(), 2);
+        let primary = &targets[&Label::new("primary").unwrap()];
+        assert_eq!(primary.records.len(), 2);
+        assert_eq!(primary.watch.checks[0].interval_ms, 1_000);
+        assert_eq!(policy.ttl_restless_s, Some(20));
+        let now = crate::model::words::Timestamp(1);
+        let mut service = Switchable::new(&Label::new("www").unwrap(), &targets, now).unwrap();
+        service.targets = targets.clone();
+        service.policy = policy.clone();
+        let again = written(&"example.com".parse().unwrap(), &service);
+        assert_eq!(read(&again).unwrap(), (targets, policy));
+    }
+
+    #[test]
+    fn every_mistake_of_a_definition_is_told_with_its_field() {
+        let mut wrong = example();
+        wrong["policy"]["mode"] = json!("sometimes");
+        wrong["policy"]["dwell"] = json!("two");
+        wrong["policy"]["colour"] = json!(1);
+        wrong["targets"]["primary"]["records"] = json!(["www 60 A 192.0.2.300", "www 60 AAAA x"]);
+        wrong["targets"]["primary"]["checks"][0]["to"] = json!("www.example.com:443");
+        wrong["targets"]["primary"]["checks"][0]["status"] = json!("9-1");
+        wrong["targets"]["fallback"]["role"] = json!("spare");
+        let said = read(&wrong).unwrap_err();
+        let said = serde_json::to_string(&said).unwrap();
+        for field in [
+            "policy.mode",
+            "policy.dwell",
+            "policy.colour",
+            "targets.primary.records line 1",
+            "targets.primary.records line 2",
+            "targets.primary.checks.0.to",
+            "targets.primary.checks.0.status",
+            "targets.fallback.role",
+        ] {
+            assert!(
+                said.contains(&format!("\"{field}")),
+                "{field} is not in {said}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_definition_is_refused_without_a_panic() {
+        for value in [
+            json!(null),
+            json!([]),
+            json!({}),
+            json!({"targets": {"": 1}}),
+        ] {
+            assert!(read(&value).is_err(), "{value}");
+        }
+    }
 }

@@ -33,6 +33,7 @@ pub(super) use super::import::{Import, Imported, import};
 
 /// A zone, in a line.
 #[derive(Serialize, ToSchema)]
+#[schema(as = ZoneInALine)]
 pub(super) struct Listed {
     zone: String,
     /// What a change is made against.
@@ -51,6 +52,7 @@ pub(super) struct Listed {
 
 /// A zone, whole.
 #[derive(Serialize, ToSchema)]
+#[schema(as = WholeZone)]
 pub(super) struct Whole {
     #[serde(flatten)]
     listed: Listed,
@@ -95,6 +97,7 @@ pub(super) struct Back {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 #[derive(Default)]
+#[schema(as = ZoneSettings)]
 pub(super) struct Settings {
     /// Addresses with ports to transfer it from; an empty list makes it one of ours.
     primaries: Option<Vec<String>>,

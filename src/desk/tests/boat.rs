@@ -11,14 +11,14 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{net::UnixStream, sync::watch};
 
-pub(crate) use crate::cluster::stand_in::Weather;
+pub(crate) use crate::cluster::tests::stand_in::Weather;
 use crate::{
     blobs::Blobs,
     clock,
     cluster::{
         Cluster, Committed,
         health::{Health, PeerHealth, Quorum, RaftRole},
-        stand_in::Majority,
+        tests::stand_in::Majority,
     },
     config,
     desk::{self, DeskParts},

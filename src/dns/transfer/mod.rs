@@ -165,7 +165,7 @@ impl Transfers {
             return say(unusual, query, signer, Rcode::NOTAUTH, why).await;
         };
         if !may_have(agreed, unusual.from.ip(), signer.as_ref()) {
-            tracing::info!(zone = %apex, "a transfer was refused: neither its key nor its address is among those of the zone");
+            tracing::debug!(zone = %apex, "a transfer was refused: neither its key nor its address is among those of the zone");
             let why = Some(EDE_PROHIBITED);
             return say(unusual, query, signer, Rcode::REFUSED, why).await;
         }
@@ -342,11 +342,11 @@ async fn say(
 }
 
 /// Answers a request whose signature is not taken.
-async fn refuse(unusual: &Unusual, query: &Query<'_>, refused: Option<Refused>) {
+async fn refuse(unusual: &Unusual, query: &Query<'_>, refused: Option<Box<Refused>>) {
     let Some(refused) = refused else {
         return say(unusual, query, None, Rcode::FORMERR, None).await;
     };
-    tracing::info!(zone = %query.question.name, error = refused.error, "a signed request was refused");
+    tracing::debug!(zone = %query.question.name, error = refused.error, "a signed request was refused");
     let mut answer = brief(query, Rcode::NOTAUTH, None);
     refused.sign(&mut answer, clock::now().0 / 1_000);
     unusual.answer(answer).await;

@@ -31,7 +31,7 @@ fn signed() -> (Vec<u8>, Signer) {
     (message, signer)
 }
 
-fn check(message: &[u8], now_s: u64, known: Key) -> Result<Signer, Option<Refused>> {
+fn check(message: &[u8], now_s: u64, known: Key) -> Result<Signer, Option<Box<Refused>>> {
     let at = request().len();
     check_request(
         message,
@@ -41,7 +41,7 @@ fn check(message: &[u8], now_s: u64, known: Key) -> Result<Signer, Option<Refuse
     )
 }
 
-fn error_of(checked: Result<Signer, Option<Refused>>) -> u16 {
+fn error_of(checked: Result<Signer, Option<Box<Refused>>>) -> u16 {
     checked.unwrap_err().unwrap().error
 }
 

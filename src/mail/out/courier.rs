@@ -20,7 +20,9 @@ use crate::cluster::{Cluster, ProposeError};
 use crate::model::Reply;
 use crate::model::command::{Actor, Command, FORMAT, Proposal, Source};
 use crate::model::conversation::Door;
-use crate::model::limits::{MAIL_LEASE_MS, MAIL_SEARCH_MAX, MAIL_SESSIONS_MAX, MAIL_TURN_MS};
+use crate::model::limits::{
+    MAIL_LEASE_MARGIN_MS, MAIL_LEASE_MS, MAIL_SEARCH_MAX, MAIL_SESSIONS_MAX, MAIL_TURN_MS,
+};
 use crate::model::outbox::{self, Item, ItemId};
 use crate::model::words::{ClientId, NodeId, Note, Timestamp};
 use crate::tasks::{self, Stop};
@@ -29,9 +31,10 @@ use super::letters::{Letters, Unwritten};
 use super::session::Outcome;
 use super::way::Way;
 
-const LEASE: Duration = Duration::from_millis(MAIL_LEASE_MS);
-/// A lease is renewed this often, so that two renewals may fail before it is lost.
-const RENEWAL: Duration = Duration::from_millis(MAIL_LEASE_MS / 3);
+/// How much of a lease may be used: its end is the cluster's time, which may jump when another node begins to lead.
+const LEASE: Duration = Duration::from_millis(MAIL_LEASE_MS - MAIL_LEASE_MARGIN_MS);
+/// A lease is renewed this often, so that two renewals may fail before it cannot be used.
+const RENEWAL: Duration = Duration::from_millis((MAIL_LEASE_MS - MAIL_LEASE_MARGIN_MS) / 3);
 /// How long one proposal may take.
 const AGREEMENT: Duration = Duration::from_secs(3);
 /// The shortest time between two searches for work, so that a busy log does not make us search all the time.

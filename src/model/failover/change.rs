@@ -1,6 +1,6 @@
 //! The only functions that change a service: what it is, what it answers, who pinned it.
 
-use imbl::{OrdMap, Vector};
+use imbl::OrdMap;
 
 use super::{
     Answering, Before, Freeze, Pin, Policy, Switchable, Switched, Target,
@@ -42,7 +42,9 @@ pub(in crate::model) fn apply_service(
     sound(state, name, targets, policy)?;
     let mut service = match known {
         Some(known) => known.clone(),
-        None => newborn(name, targets, state.now)?,
+        None => {
+            Switchable::new(name, targets, state.now).ok_or_else(|| Refusal::unknown("target"))?
+        }
     };
     service.targets = targets.clone();
     service.policy = policy.clone();
@@ -74,33 +76,6 @@ fn in_use(what: &Answering, by: &str) -> Refusal {
         what: format!("the target {what}"),
         by: by.to_owned(),
     }
-}
-
-fn newborn(
-    name: &Label,
-    targets: &OrdMap<Label, Target>,
-    now: Timestamp,
-) -> Result<Switchable, Refusal> {
-    let primary = targets
-        .iter()
-        .min_by_key(|(_, it)| it.rank)
-        .map(|(name, _)| name.clone())
-        .ok_or_else(|| Refusal::unknown("target"))?;
-    Ok(Switchable {
-        name: name.clone(),
-        generation: 0,
-        targets: OrdMap::new(),
-        policy: Policy::default(),
-        answering: Answering::One(primary),
-        since: now,
-        pin: None,
-        before: None,
-        stirred: Timestamp(0),
-        restless: false,
-        penalty: 0,
-        weighed: now,
-        history: Vector::new(),
-    })
 }
 
 /// Takes a service away. Its names go on answering what they answered, until the zone's content is next changed.

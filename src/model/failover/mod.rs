@@ -113,6 +113,26 @@ impl fmt::Display for Answering {
 }
 
 impl Switchable {
+    /// A service that answers its primary and has no past; nothing when there is no target.
+    pub fn new(name: &Label, targets: &OrdMap<Label, Target>, now: Timestamp) -> Option<Self> {
+        let (primary, _) = targets.iter().min_by_key(|(_, it)| it.rank)?;
+        Some(Self {
+            name: name.clone(),
+            generation: 0,
+            targets: targets.clone(),
+            policy: Policy::default(),
+            answering: Answering::One(primary.clone()),
+            since: now,
+            pin: None,
+            before: None,
+            stirred: Timestamp(0),
+            restless: false,
+            penalty: 0,
+            weighed: now,
+            history: Vector::new(),
+        })
+    }
+
     /// The pin, while it lasts.
     pub fn pin_at(&self, now: Timestamp) -> Option<&Pin> {
         self.pin.as_ref().filter(|it| it.expires > now)

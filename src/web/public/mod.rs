@@ -4,16 +4,16 @@
 //! either, but when something is written. The listener in front says who asks ([`Visitor`]), limits how slowly a body
 //! may come, and compresses. Paths under `/c/` are secrets: whoever logs a request must not log its path.
 
-mod form;
+pub mod form;
 mod look;
 mod pace;
 mod pages;
 mod sent;
 mod talk;
-mod texts;
+pub mod texts;
 mod ticket;
 mod times;
-mod token;
+pub mod token;
 mod write;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -37,7 +37,7 @@ use crate::seal::Keyring;
 use form::Form;
 use look::Look;
 use pace::Paces;
-use pages::{Alone, Frame, Front, Plain, Turn, answer};
+use pages::{Alone, Frame, Front, Onward, Plain, Turn, answer};
 use texts::Say;
 use times::Moment;
 use token::Purpose;
@@ -288,15 +288,27 @@ impl<'a> Asked<'a> {
     }
 
     /// Sends a browser on after a form was taken, or to the proper spelling of a path. The page in it is for those that
-    /// do not follow by themselves, and for borrowed names, where the listener lets no 303 through.
+    /// do not follow by themselves; under borrowed names, where the listener lets no 303 through, people see it.
     fn send_on(&self, status: StatusCode, to: &str) -> Response<Body> {
-        let page = Plain {
-            frame: self.frame(|lang| format!("/{}/", lang.tag())),
-            heading: self.say.it("onward-heading"),
-            body: Vec::new(),
-            onward: (to.to_owned(), self.say.it("onward")),
+        let (say, policy) = (self.say, &self.public.look.policy);
+        let heading = say.it("onward-heading");
+        let onward = (to.to_owned(), say.it("onward"));
+        let mut sent = if self.visitor.borrowed {
+            let page = Plain {
+                frame: self.frame(|lang| format!("/{}/", lang.tag())),
+                heading,
+                body: Vec::new(),
+                onward,
+            };
+            answer(status, &page, policy)
+        } else {
+            let page = Onward {
+                say,
+                heading,
+                onward,
+            };
+            answer(status, &page, policy)
         };
-        let mut sent = answer(status, &page, &self.public.look.policy);
         let headers = sent.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Ok(to) = HeaderValue::from_str(to) {

@@ -142,6 +142,19 @@ pub struct Plain<'a> {
     pub onward: (String, String),
 }
 
+/// What stands in an answer that leads elsewhere, for the rare browser that shows it. Every message that is taken is
+/// answered so, so it is no more than that.
+#[derive(Template)]
+#[template(path = "onward.html", config = "src/web/public/askama.toml")]
+pub struct Onward<'a> {
+    /// The page's language.
+    pub say: &'a Say,
+    /// The heading.
+    pub heading: String,
+    /// Where to go on, and its words.
+    pub onward: (String, String),
+}
+
 /// The answer that carries a page. `policy` is its Content-Security-Policy.
 pub fn answer(status: StatusCode, page: &impl Template, policy: &str) -> Response<Body> {
     let (status, html) = match page.render() {

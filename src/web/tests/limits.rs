@@ -2,9 +2,9 @@
 
 use super::*;
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let [_, a, b, c] = u32::try_from(payload.len()).unwrap().to_be_bytes();
     let mut frame = vec![a, b, c, kind, flags];
     frame.extend_from_slice(&stream.to_be_bytes());
@@ -63,6 +63,25 @@ async fn a_connection_that_never_asks_is_cut_off_on_both_protocols_and_ports() {
     assert_eq!(answer_of(&mut h1).await, "");
     answer_of(&mut h2).await;
     assert_eq!(house.counters.slow_heads.get(), 3);
+}
+
+#[tokio::test]
+async fn a_connection_that_rested_goes_on_where_it_was() {
+    let house = hasty_house().await;
+    let mut stream = house.tls("http/1.1").await;
+    let request = format!("GET / HTTP/1.1\r\nhost: {OWN}\r\n\r\n");
+    for rests in 1..=2 {
+        stream.write_all(request.as_bytes()).await.unwrap();
+        house.until(|counters| &counters.rested, rests).await;
+    }
+    // The beginning of the next request comes with this one and must outlast the rest.
+    let begun = format!("{request}GET / HTTP/1.1\r\nho");
+    stream.write_all(begun.as_bytes()).await.unwrap();
+    house.until(|counters| &counters.rested, 3).await;
+    let rest = format!("st: {OWN}\r\nconnection: close\r\n\r\n");
+    stream.write_all(rest.as_bytes()).await.unwrap();
+    let answers = answer_of(&mut stream).await;
+    assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 4, "{answers}");
 }
 
 #[tokio::test]

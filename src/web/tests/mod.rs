@@ -1,6 +1,8 @@
 //! Tests of the whole door over real sockets on loopback: TLS clients, and raw bytes where a client would be too
 //! polite. Each test opens its own house.
 
+mod http1;
+mod http2;
 mod limits;
 mod names;
 mod passing;
@@ -344,6 +346,7 @@ pub(super) fn hasty() -> Patience {
         handshake: Duration::from_millis(300),
         head: Duration::from_millis(300),
         idle: Duration::from_millis(600),
+        rest: Duration::from_millis(100),
         body_grace: Duration::from_millis(300),
         answer_grace: Duration::from_millis(900),
         pace: 1_024,

@@ -1,8 +1,10 @@
 //! What the stories are told with: nodes as processes, rooms to run them in, customers with browsers, and a ledger of
 //! what was acknowledged. Nothing here knows a story.
 
+pub mod attacker;
 pub mod conversations;
 pub mod ledger;
+pub mod logbook;
 pub mod node;
 pub mod room;
 pub mod stage;

@@ -9,7 +9,10 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use lifeboat::durable;
 use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
@@ -37,6 +40,8 @@ pub struct Node {
     pub log: PathBuf,
     /// The command that enters its room, if it has one.
     inside: Vec<String>,
+    /// The file that says how wrong its clock is, and the library that makes it so.
+    clock: Option<(PathBuf, PathBuf)>,
     process: Option<Child>,
 }
 
@@ -62,6 +67,7 @@ impl Node {
             socket: folder.join(format!("{name}.sock")),
             log: folder.join(format!("{name}.log")),
             inside: Vec::new(),
+            clock: None,
             process: None,
         };
         std::fs::write(&node.config, node.configuration(folder))?;
@@ -105,9 +111,37 @@ metrics-listen = "{address}:{METRICS}"
         )
     }
 
+    /// Changes its configuration: `old`, which must be there, becomes `new`.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub fn amend(&self, old: &str, new: &str) -> Result<()> {
+        let text = std::fs::read_to_string(&self.config)?;
+        anyhow::ensure!(text.contains(old), "{old:?} is not in the configuration");
+        Ok(std::fs::write(&self.config, text.replace(old, new))?)
+    }
+
     /// From now on its processes enter a room by this command first.
     pub fn live_in(&mut self, inside: Vec<String>) {
         self.inside = inside;
+    }
+
+    /// From its next start on its clock can be set by [`Node::set_clock`], through this library.
+    ///
+    /// # Errors
+    /// When the file that says how wrong it is cannot be written.
+    pub fn wear(&mut self, library: PathBuf) -> Result<()> {
+        self.clock = Some((self.config.with_extension("clock"), library));
+        self.set_clock("+0")
+    }
+
+    /// Lets its clock be off by so much at once: `+2h`, `-45m`, `+0`.
+    ///
+    /// # Errors
+    /// When it cannot be said, or it wears no library that listens.
+    pub fn set_clock(&self, off: &str) -> Result<()> {
+        let (file, _) = self.clock.as_ref().context("its clock cannot be set")?;
+        Ok(durable::write_durably(file, off.as_bytes())?)
     }
 
     /// Makes its data folder, for its owner only.
@@ -124,8 +158,30 @@ metrics-listen = "{address}:{METRICS}"
         (self.address, HTTPS).into()
     }
 
+    /// One of its figures, as whoever watches it reads them.
+    ///
+    /// # Errors
+    /// When they cannot be read, or it is not among them.
+    pub async fn figure(&self, name: &str) -> Result<u64> {
+        let mut stream = TcpStream::connect((self.address, METRICS)).await?;
+        let request = b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+        stream.write_all(request).await?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await?;
+        let number = text.lines().find_map(|line| {
+            let (found, number) = line.rsplit_once(' ')?;
+            (found == name).then_some(number)
+        });
+        let number = number.with_context(|| format!("no {name} among the figures"))?;
+        number.parse().context("no number")
+    }
+
     fn command(&self, words: &[&str]) -> Command {
-        let mut command = match self.inside.split_first() {
+        // Such as `eatmydata`, under which whatever claims durability must fail.
+        let under = std::env::var("LIFEBOAT_UNDER").unwrap_or_default();
+        let under = under.split_whitespace().map(str::to_owned);
+        let inside: Vec<String> = self.inside.iter().cloned().chain(under).collect();
+        let mut command = match inside.split_first() {
             Some((enter, rest)) => {
                 let mut command = Command::new(enter);
                 command.args(rest).arg(LIFEBOAT);
@@ -194,8 +250,17 @@ metrics-listen = "{address}:{METRICS}"
     /// When it cannot be started.
     pub fn start(&mut self) -> Result<()> {
         let log = File::options().create(true).append(true).open(&self.log)?;
-        let process = self
-            .command(&["run", "--until-stdin-closes"])
+        let mut command = self.command(&["run", "--until-stdin-closes"]);
+        if let Some((file, library)) = &self.clock {
+            command
+                .env("LD_PRELOAD", library)
+                .env("FAKETIME_TIMESTAMP_FILE", file)
+                .env("FAKETIME_NO_CACHE", "1")
+                // Timers run on: it is the wall clock that is wrong.
+                .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+                .env("DONT_FAKE_MONOTONIC", "1");
+        }
+        let process = command
             .stdin(Stdio::piped())
             .stdout(log.try_clone()?)
             .stderr(log)

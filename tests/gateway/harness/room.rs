@@ -4,6 +4,7 @@
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use anyhow::{Context, Result};
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -105,22 +106,30 @@ impl Room {
 pub struct Switch {
     hub: Room,
     net: [u8; 3],
+    /// Which of this process's switches it is.
+    number: u8,
 }
 
 /// A hardware address that nobody has: what is sent there is lost without a word, as in a broken network.
 const NOBODY: &str = "02:00:00:00:00:ff";
 
 impl Switch {
-    /// A switch without rooms. `corner` tells switches of tests that run at the same time apart.
+    /// A switch without rooms, with a net of its own, so that tests can run at the same time, in one process or in many.
     ///
     /// # Errors
     /// When it cannot be made.
     pub async fn new() -> Result<Switch> {
+        static SWITCHES: AtomicU8 = AtomicU8::new(0);
         let hub = Room::with_network().await?;
         let [_, _, high, low] = std::process::id().to_be_bytes();
+        let number = SWITCHES.fetch_add(1, Ordering::Relaxed);
         // 198.18/15 is set aside for tests of networks; nobody's real network is there.
-        let net = [198, 18 + (high & 1), low];
-        let switch = Switch { hub, net };
+        let net = [
+            198,
+            18 + (high & 1),
+            low.wrapping_add(number.wrapping_mul(61)),
+        ];
+        let switch = Switch { hub, net, number };
         switch
             .hub
             .run("ip link add hub type bridge && ip link set hub up")
@@ -142,7 +151,8 @@ impl Switch {
 
     /// What our own end of the cable is called.
     fn ours(&self) -> String {
-        format!("lb{}", std::process::id())
+        // At most 15 bytes, as the kernel asks.
+        format!("lb{}x{}", std::process::id(), self.number)
     }
 
     /// The address of the room at `place`, from 0.

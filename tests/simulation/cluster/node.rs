@@ -8,6 +8,7 @@ use lifeboat::{
         agreement::{Agreement, Parts},
         disk::Disk,
         frames::Allegiance,
+        front::Front,
         health::Quorum,
     },
     model::{
@@ -136,6 +137,8 @@ async fn take_part(
         snapshot_every: SNAPSHOT_EVERY,
         blobs: Arc::new(|_, _| Box::pin(std::future::ready(None))),
         keyring: Arc::new(Keyring::generate()),
+        front: Front::new(node),
+        instead: None,
     };
     let mut agreement = Agreement::<Seeded, SimNet, SimDisk>::open(parts).await?;
     let cluster = agreement.cluster.clone();

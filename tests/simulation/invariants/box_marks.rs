@@ -75,7 +75,8 @@ impl BoxMarks {
                 stamp.incarnation, stamp.sequence
             ));
         }
-        let marked = (1..=mark.up_to).chain(mark.beyond.iter().copied());
+        let marked =
+            (1..=mark.up_to).chain(mark.beyond.iter().flat_map(|(first, last)| *first..=*last));
         for sequence in marked {
             let marked = BoxStamp { sequence, ..stamp };
             if !self.agreed.contains(&(origin, marked)) && after.nodes.contains_key(&origin) {

@@ -2,7 +2,7 @@
 
 use std::ops::Deref;
 
-use crate::cluster::stand_in::{Majority, proposal};
+use crate::cluster::tests::stand_in::{Majority, proposal};
 use crate::model::command::{Actor, Command, Proposal};
 use crate::model::words::{ClientId, ConversationId, KeyedHash, Lang, Timestamp};
 use crate::seal::{Keyring, conversation_context};

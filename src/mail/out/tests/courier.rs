@@ -8,7 +8,7 @@ use super::way::{out, way};
 use super::*;
 use crate::cluster::Cluster;
 use crate::cluster::health::Quorum;
-use crate::cluster::stand_in::Weather;
+use crate::cluster::tests::stand_in::Weather;
 use crate::mail::out::compose::House;
 use crate::mail::out::courier::{self, Courier};
 use crate::mail::out::letters::Letters;

@@ -120,6 +120,41 @@ impl Town {
             Event::Changes(all_down, mode, ms, empty) if has => {
                 self.changes(*all_down, *mode, *ms, *empty);
             }
+            Event::Members(bits) => self.members(*bits),
+            Event::Publishes(..)
+            | Event::Holds(..)
+            | Event::Drops(..)
+            | Event::RollsBack
+            | Event::RemovesZone => self.happens_to_zones(event),
+            Event::RemovesService if has => {
+                let (service, against) = (label("www"), self.service().generation);
+                self.by_hand(Command::RemoveService { service, against });
+            }
+            Event::AddsService => {
+                let (targets, policy) = targets(WWW, RrType::A);
+                self.by_hand(Command::ApplyService {
+                    service: label("www"),
+                    targets,
+                    policy,
+                    against: 0,
+                });
+            }
+            _ => {}
+        }
+    }
+
+    fn members(&mut self, bits: u8) {
+        let voters: OrdSet<NodeId> = (0..5)
+            .filter(|bit| bits & (1 << bit) > 0)
+            .map(|bit| NodeId(bit + 1))
+            .collect();
+        let index = self.state.index + 1;
+        self.state.set_members(index, voters, OrdSet::new());
+        assert_eq!(self.state.check(), Vec::<String>::new());
+    }
+
+    fn happens_to_zones(&mut self, event: &Event) {
+        match event {
             Event::Publishes(blob, shape, sub) => self.publishes(*blob, *shape, *sub),
             Event::Holds(node, blob) => {
                 let (node, hash) = (NodeId(*node), BlobHash([*blob; 32]));
@@ -150,19 +185,6 @@ impl Town {
                     });
                 }
             }
-            Event::RemovesService if has => {
-                let (service, against) = (label("www"), self.service().generation);
-                self.by_hand(Command::RemoveService { service, against });
-            }
-            Event::AddsService => {
-                let (targets, policy) = targets(WWW, RrType::A);
-                self.by_hand(Command::ApplyService {
-                    service: label("www"),
-                    targets,
-                    policy,
-                    against: 0,
-                });
-            }
             Event::RemovesZone => {
                 let zone = name("example.test");
                 let against = self
@@ -172,15 +194,6 @@ impl Town {
                     .get(&zone)
                     .map_or(0, |it| it.generation);
                 self.by_hand(Command::RemoveZone { zone, against });
-            }
-            Event::Members(bits) => {
-                let voters: OrdSet<NodeId> = (0..5)
-                    .filter(|bit| bits & (1 << bit) > 0)
-                    .map(|bit| NodeId(bit + 1))
-                    .collect();
-                let index = self.state.index + 1;
-                self.state.set_members(index, voters, OrdSet::new());
-                assert_eq!(self.state.check(), Vec::<String>::new());
             }
             _ => {}
         }

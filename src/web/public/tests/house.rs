@@ -9,7 +9,7 @@ use tower::ServiceExt;
 
 use super::super::*;
 use crate::cluster::health::Health;
-use crate::cluster::stand_in::{Majority, Weather, reaches, reaches_majority};
+use crate::cluster::tests::stand_in::{Majority, Weather, reaches, reaches_majority};
 use crate::config::Problems;
 use crate::model::words::ClientId;
 use crate::tasks::Stop;

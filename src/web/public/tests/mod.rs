@@ -4,7 +4,7 @@ mod house;
 mod talks;
 
 use super::*;
-use crate::cluster::stand_in::Majority;
+use crate::cluster::tests::stand_in::Majority;
 use crate::model::limits;
 use crate::seal::conversation_context;
 use house::{house, house_with};

@@ -2,7 +2,7 @@
 
 use super::house::{house, house_with};
 use super::*;
-use crate::cluster::stand_in::{Majority, proposal};
+use crate::cluster::tests::stand_in::{Majority, proposal};
 use crate::model::words::ConversationId;
 use crate::model::{Actor, Command};
 

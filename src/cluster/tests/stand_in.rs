@@ -15,7 +15,7 @@ use arc_swap::ArcSwap;
 use imbl::OrdSet;
 use tokio::sync::{mpsc, watch};
 
-use super::{
+use crate::cluster::{
     ChangeError, Cluster, Committed, MemberChange, ProposeError, Request,
     copies::{CopyError, KeepCopies},
     fetch::FetchError,

@@ -1,0 +1,107 @@
+//! A leader's clock jumps, forwards and back: the cluster's time neither jumps with it nor stands still.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use lifeboat::clock;
+use lifeboat::model::when::of_rfc3339;
+
+use crate::harness::conversations::exactly_once_on;
+use crate::harness::ledger::write_to;
+use crate::harness::node::Node;
+use crate::harness::stage::{Stage, small_write};
+use crate::harness::{meanwhile, skipped, tell, until};
+
+/// The library that makes a process see another time, if it is installed here.
+fn library() -> Option<PathBuf> {
+    let places = std::fs::read_dir("/usr/lib").ok()?.flatten();
+    places
+        .map(|it| it.path().join("faketime").join("libfaketimeMT.so.1"))
+        .find(|it| it.exists())
+}
+
+/// How far the cluster's time, as this node has it, is ahead of the right time. In milliseconds.
+async fn ahead_ms(node: &Node) -> Result<i64> {
+    let status = node.status().await?;
+    let time = status["state"]["time"].as_str().context("no time")?;
+    let time = of_rfc3339(time).context("not a time")?;
+    Ok(i64::try_from(time.0)? - i64::try_from(clock::now().0)?)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_whose_clock_jumps_is_overruled_and_time_goes_on() -> Result<()> {
+    let Some(library) = library() else {
+        skipped(
+            "a clock that jumps",
+            "the Debian package faketime is missing",
+        );
+        return Ok(());
+    };
+    let mut stage = Stage::empty()?;
+    let played = async {
+        stage.add().await?;
+        stage.add().await?;
+        let mut node = stage.prepare()?;
+        node.make_data_folder()?;
+        node.wear(library)?;
+        stage.admit(node, "voter").await?;
+        stage.all_agree().await?;
+        let name = stage.nodes[2].name.clone();
+        stage.nodes[0].done(&["nodes", "transfer", &name]).await?;
+        stage.leader_among(&[2]).await?;
+        let mut letters = Vec::new();
+        for off in ["+2h", "-45m"] {
+            jump(&stage, off).await?;
+            let mut browser = stage.browser()?;
+            let text = format!("clock: {off}");
+            letters.push(
+                write_to(&mut browser, stage.nodes[0].https(), &text)
+                    .await?
+                    .0,
+            );
+        }
+        stage.nodes[2].set_clock("+0")?;
+        stage.all_agree().await?;
+        let nodes: Vec<&Node> = stage.nodes.iter().collect();
+        exactly_once_on(&nodes, &letters).await
+    };
+    let played = played.await;
+    stage.end(played)
+}
+
+/// The leader's clock is off at once; it says so, and what it writes into the log is not.
+async fn jump(stage: &Stage, off: &str) -> Result<()> {
+    let leader = &stage.nodes[2];
+    leader.set_clock(off)?;
+    until(
+        &format!("the leader says that its clock is off by {off}"),
+        async || {
+            let status = leader.status().await?;
+            anyhow::ensure!(status["agreement"]["role"] == "leader", "it does not lead");
+            Ok(status["alarms"]
+                .to_string()
+                .contains("clock is off")
+                .then_some(()))
+        },
+    )
+    .await?;
+    small_write(&stage.nodes[0], &format!("first {off}")).await?;
+    let before = ahead_ms(&stage.nodes[0]).await?;
+    anyhow::ensure!(
+        before.abs() < 10_000,
+        "the cluster's time is off by {before} ms"
+    );
+    meanwhile(Duration::from_secs(3)).await;
+    small_write(&stage.nodes[0], &format!("second {off}")).await?;
+    let after = ahead_ms(&stage.nodes[0]).await?;
+    // It would have fallen back by three seconds if it stood still.
+    anyhow::ensure!(
+        after > before - 1_500,
+        "time stood still: {before} ms, then {after} ms"
+    );
+    tell(&format!(
+        "clock {off}: the cluster's time is off by {before} ms, then {after} ms"
+    ));
+    Ok(())
+}
