@@ -386,9 +386,6 @@ fn put_record(
     message[10..12].copy_from_slice(&count.to_be_bytes());
 }
 
-/// The most bytes that a signature adds: two names, the longest MAC, and the fields around them.
-pub const RECORD_BYTES_MAX: usize = 255 + 10 + 16 + 64 + 16 + 6;
-
 /// Signs a request, or the messages of an answer one after the other.
 #[derive(Clone, Debug)]
 pub struct Signer {

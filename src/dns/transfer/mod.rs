@@ -34,7 +34,9 @@ use crate::model::{
     State,
     dns::{Zone as Agreed, ZoneSource, tsig_context},
     domain::{DomainName, RrType},
-    limits::{DNS_TRANSFERS_OUT_MAX, DNS_UNUSUAL_AT_ONCE_MAX, MESSAGE_BYTES_MAX},
+    limits::{
+        DNS_TRANSFERS_OUT_MAX, DNS_UNUSUAL_AT_ONCE_MAX, MESSAGE_BYTES_MAX, TSIG_RECORD_BYTES_MAX,
+    },
 };
 use crate::seal::Keyring;
 use crate::tasks::{Outcome, Stop};
@@ -234,7 +236,7 @@ impl Transfers {
                 (Transport::Udp, None) => 512,
                 _ => MESSAGE_BYTES_MAX,
             };
-            if answer.len() + tsig::RECORD_BYTES_MAX > most {
+            if answer.len() + TSIG_RECORD_BYTES_MAX > most {
                 // Cut off: the other side asks again over TCP.
                 answer.truncate(query.records_at);
                 answer[2] |= 2;
@@ -256,7 +258,7 @@ impl Transfers {
             now_s: (clock::now().0 / 1_000) as u32,
         };
         let mut key = tables.name_key();
-        let mut room = vec![0; MESSAGE_BYTES_MAX - tsig::RECORD_BYTES_MAX];
+        let mut room = vec![0; MESSAGE_BYTES_MAX - TSIG_RECORD_BYTES_MAX];
         let (from, transport) = (unusual.from.ip(), unusual.transport);
         match respond(&moment, plain, from, transport, &mut key, &mut room) {
             Deed::Silence => room.clear(),

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout};
 
 use super::super::message::{NOTIFY, Rcode};
 use super::super::question::u16_at;
-use super::super::tsig::{Key, Signer};
+use super::super::tsig::{Key, Signer, Wrong};
 use super::ledger::Told;
 use super::{Transfers, wire};
 use crate::clock;
@@ -60,11 +60,26 @@ impl Due {
     }
 }
 
+/// Why a server has not confirmed a notice.
+#[derive(Debug, thiserror::Error)]
+enum Unheard {
+    #[error("it cannot be reached: {0}")]
+    Io(#[from] io::Error),
+    #[error("no answer")]
+    Silent,
+    #[error("an answer that cannot be read")]
+    Unreadable,
+    #[error(transparent)]
+    Signature(#[from] Wrong),
+    #[error("it answers with code {0}")]
+    Code(u16),
+}
+
 /// How a notice ended.
 struct Ended {
     to: To,
     serial: u32,
-    heard: Result<(), String>,
+    heard: Result<(), Unheard>,
 }
 
 impl Transfers {
@@ -184,7 +199,7 @@ impl Transfers {
             at: clock::now(),
             tries: due.tries,
             confirmed: due.confirmed,
-            trouble: ended.heard.err(),
+            trouble: ended.heard.err().map(|it| it.to_string()),
         };
         self.answers.ledger.told(zone, *server, told);
     }
@@ -198,7 +213,7 @@ impl Transfers {
         self.key(&state, name)
     }
 
-    async fn send_notice(&self, to: &To, tries: u32, patience: Duration) -> Result<(), String> {
+    async fn send_notice(&self, to: &To, tries: u32, patience: Duration) -> Result<(), Unheard> {
         let (zone, server) = to;
         let soa = self.answers.tables.load().zone(zone).cloned();
         let soa = soa.and_then(|it| it.rrsets().next());
@@ -224,21 +239,18 @@ impl Transfers {
             }
         };
         let reply = match timeout(patience, told).await {
-            Ok(reply) => reply.map_err(|error| error.to_string())?,
-            Err(_) => return Err("no answer".to_owned()),
+            Ok(reply) => reply?,
+            Err(_) => return Err(Unheard::Silent),
         };
         let read = wire::read(&reply).filter(|it| it.opcode == NOTIFY);
-        let read = read.ok_or("an answer that cannot be read")?;
+        let read = read.ok_or(Unheard::Unreadable)?;
         if let Some(signer) = signer {
-            let mut checker = signer.checker();
-            checker
-                .take(&reply, now_s())
-                .map_err(|wrong| wrong.to_string())?;
+            signer.checker().take(&reply, now_s())?;
         }
         match Rcode(read.rcode) {
             // Who does not know notices looks by itself: telling it again is of no use (RFC 1996 section 4.8).
             Rcode::NOERROR | Rcode::NOTIMP => Ok(()),
-            Rcode(other) => Err(format!("it answers with code {other}")),
+            Rcode(other) => Err(Unheard::Code(other)),
         }
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::super::answers::{Transport, Unusual, Way};
 use super::super::live::Shelf;
 use super::super::message::{Head, Query, Rcode, Section, Writer, opt};
-use super::super::tsig::{self, Signer};
+use super::super::tsig::Signer;
 use super::super::zone::Zone;
 use super::wire::{self, Rr};
 use crate::blobs::Blobs;
@@ -15,7 +15,7 @@ use crate::clock;
 use crate::model::{
     dns::{Published, serial_after},
     domain::RrType,
-    limits::MESSAGE_BYTES_MAX,
+    limits::{MESSAGE_BYTES_MAX, TSIG_RECORD_BYTES_MAX},
 };
 
 /// The EDNS option that says how long the zone may be answered without its primary (RFC 7314).
@@ -158,7 +158,7 @@ fn room(query: &Query<'_>, is_datagram: bool, is_signed: bool) -> usize {
         Some(edns) => usize::from(edns.udp_size.clamp(512, 1_232)),
         None => 512,
     };
-    whole.saturating_sub(if is_signed { tsig::RECORD_BYTES_MAX } else { 0 })
+    whole.saturating_sub(if is_signed { TSIG_RECORD_BYTES_MAX } else { 0 })
 }
 
 /// The OPT record of a transfer: how long the zone may be answered without us is in the SOA record.

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
 use super::super::live::Shelf;
@@ -18,6 +18,7 @@ use super::intake::Came;
 use super::ledger::Taken;
 use super::wire::Rr;
 use super::{Noticed, Transfers};
+use crate::blobs::{BlobError, Blobs};
 use crate::clock;
 use crate::cluster::ProposeError;
 use crate::model::{
@@ -25,8 +26,8 @@ use crate::model::{
     command::FORMAT,
     conversation::Door,
     dns::{
-        Edition, Outline, Zone as Agreed, ZoneContent, ZoneSettings, ZoneSource, publish::ZonePart,
-        serial_after,
+        ContentError, Edition, Outline, Zone as Agreed, ZoneContent, ZoneSettings, ZoneSource,
+        publish::ZonePart, serial_after,
     },
     domain::{DomainName, RrSet},
     limits::{
@@ -58,6 +59,29 @@ struct Look {
     from: Option<IpAddr>,
     /// Another notice came while the look was under way.
     again: bool,
+}
+
+/// Why nothing is taken from a primary.
+#[derive(Debug, thiserror::Error)]
+enum NotTaken {
+    #[error(transparent)]
+    Trouble(#[from] Trouble),
+    #[error("the key {0} cannot be opened on this node")]
+    Key(DomainName),
+    #[error("its serial {there} is before {here}, which came earlier")]
+    Backward { there: u32, here: u32 },
+    #[error(transparent)]
+    Content(#[from] ContentError),
+    #[error("it is no zone that can be answered from: {0}")]
+    Unsound(String),
+    #[error("it cannot be kept: {0}")]
+    Blob(#[from] BlobError),
+    #[error("checking it ended early")]
+    Ended(#[from] JoinError),
+    #[error("the cluster cannot agree on it: {0}")]
+    Agreement(#[from] ProposeError),
+    #[error("the cluster refuses it: {0}")]
+    Refused(Refusal),
 }
 
 /// How a look ended.
@@ -194,13 +218,15 @@ impl Transfers {
         for primary in order {
             let asked = match &opened {
                 Ok(key) => self.ask(zone, agreed, key.as_ref(), primary).await,
-                Err(name) => Err(format!("the key {name} cannot be opened on this node")),
+                Err(name) => Err(NotTaken::Key((*name).clone())),
             };
             if let Err(why) = &asked {
                 tracing::warn!(%zone, %primary, %why, "nothing can be taken from a zone's primary");
             }
             is_well = asked.is_ok();
-            self.answers.ledger.asked(zone, primary, asked);
+            let seen = asked.as_ref().map(|serial| *serial);
+            let seen = seen.map_err(ToString::to_string);
+            self.answers.ledger.asked(zone, primary, seen);
             if is_well {
                 break;
             }
@@ -219,24 +245,22 @@ impl Transfers {
         agreed: &Agreed,
         key: Option<&Key>,
         from: SocketAddr,
-    ) -> Result<u32, String> {
-        let told = |trouble: Trouble| trouble.to_string();
+    ) -> Result<u32, NotTaken> {
         let source = self.source_for(from);
         let live = agreed.live.as_ref().map(|it| &it.edition);
         let newest = agreed.wanted.as_ref().or(live);
-        let mut primary = Primary::connect(zone, key, source, from)
-            .await
-            .map_err(told)?;
-        let serial = primary.serial().await.map_err(told)?;
+        let mut primary = Primary::connect(zone, key, source, from).await?;
+        let serial = primary.serial().await?;
         // After a change of primaries theirs counts, whatever was here.
         let is_other = newest.is_none_or(|it| agreed.generation > it.generation);
         let here = newest.map(|it| it.outline.serial);
         match here {
             Some(here) if here == serial => return Ok(serial),
             Some(here) if !is_other && !serial_after(serial, here) => {
-                return Err(format!(
-                    "its serial {serial} is before {here}, which came earlier"
-                ));
+                return Err(NotTaken::Backward {
+                    there: serial,
+                    here,
+                });
             }
             _ => {}
         }
@@ -254,9 +278,9 @@ impl Transfers {
             Err(trouble) if base.is_some() => {
                 tracing::info!(%zone, primary = %from, %trouble, "differences cannot be had; the whole zone is fetched");
                 let again = Primary::connect(zone, key, source, from).await;
-                again.map_err(told)?.fetch(None).await.map_err(told)?
+                again?.fetch(None).await?
             }
-            Err(trouble) => return Err(told(trouble)),
+            Err(trouble) => return Err(trouble.into()),
         };
         self.take(zone, agreed, came, from).await?;
         Ok(serial)
@@ -276,7 +300,7 @@ impl Transfers {
         agreed: &Agreed,
         came: Came,
         from: SocketAddr,
-    ) -> Result<(), String> {
+    ) -> Result<(), NotTaken> {
         let Came::Zone {
             sets,
             serial,
@@ -295,9 +319,7 @@ impl Transfers {
         let (blobs, name) = (self.blobs.clone(), zone.clone());
         let against = agreed.generation;
         let kept = tokio::task::spawn_blocking(move || kept(&blobs, &name, sets, against));
-        let (blob, part) = kept
-            .await
-            .map_err(|_| "checking the zone ended early".to_owned())??;
+        let (blob, part) = kept.await??;
         let how = if incremental { "changes" } else { "all of it" };
         let command = Command::PublishZones {
             blob,
@@ -305,11 +327,10 @@ impl Transfers {
             zones: vec![part],
             note: Note::cut(&format!("serial {serial} from {from}, {how}")),
         };
-        let committed = self.propose(command).await;
-        match committed.map_err(|error| error.to_string())? {
+        match self.propose(command).await? {
             // Another node was faster with the same.
             Reply::Refused(Refusal::Stale { .. }) => {}
-            Reply::Refused(refusal) => return Err(format!("the cluster refuses it: {refusal}")),
+            Reply::Refused(refusal) => return Err(NotTaken::Refused(refusal)),
             _ => {
                 tracing::info!(%zone, primary = %from, serial, incremental, records, "a zone was transferred from its primary");
                 let taken = Taken {
@@ -345,22 +366,19 @@ impl Transfers {
 
 /// Puts a content into a blob of its own, once it is known that it can be answered from. Blocking.
 fn kept(
-    blobs: &crate::blobs::Blobs,
+    blobs: &Blobs,
     zone: &DomainName,
     sets: Vec<RrSet>,
     against: u64,
-) -> Result<(crate::model::words::BlobHash, ZonePart), String> {
+) -> Result<(crate::model::words::BlobHash, ZonePart), NotTaken> {
     let outline = Outline::of(zone, &sets);
-    let content = ZoneContent::new(zone, sets).map_err(|error| error.to_string())?;
+    let content = ZoneContent::new(zone, sets)?;
     if let Err(findings) = Zone::new(zone, content.sets.iter().cloned()) {
         let first = findings.first().map(ToString::to_string);
-        return Err(format!(
-            "it is no zone that can be answered from: {}",
-            first.unwrap_or_default()
-        ));
+        return Err(NotTaken::Unsound(first.unwrap_or_default()));
     }
-    let bytes = content.encode().map_err(|error| error.to_string())?;
-    let blob = blobs.put(&bytes).map_err(|error| error.to_string())?;
+    let bytes = content.encode()?;
+    let blob = blobs.put(&bytes)?;
     let part = ZonePart {
         zone: zone.clone(),
         offset: 0,

@@ -152,6 +152,8 @@ pub const DNS_STOP_MS: u64 = 2_000;
 pub const DNS_ANSWERS_WAITING_BYTES: usize = 16_384;
 /// Seconds by which clocks may differ where messages are signed (RFC 8945 section 10 recommends it).
 pub const TSIG_FUDGE_S: u16 = 300;
+/// Bytes that a signature adds to a message: two names, the longest MAC, and the fields around them.
+pub const TSIG_RECORD_BYTES_MAX: usize = 255 + 10 + 16 + 64 + 16 + 6;
 /// Messages of a transfer that may come unsigned between two signed ones (RFC 8945 section 5.3.1).
 pub const TSIG_UNSIGNED_MAX: usize = 99;
 /// Transfers that leave a node at a time: each holds a zone's records and up to five messages.
