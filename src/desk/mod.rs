@@ -26,6 +26,7 @@ use crate::{
     blobs::Blobs,
     cluster::{Cluster, Committed},
     config,
+    dns::Answers,
     letterbox::Letterbox,
     model::{
         Command, Proposal, Reply,
@@ -60,6 +61,8 @@ pub struct DeskParts {
     pub started: Timestamp,
     /// The program's version.
     pub version: &'static str,
+    /// What answers names, where this node does.
+    pub names: Option<Arc<Answers>>,
     /// Requests of the last ten minutes that were passed on to a primary, by host name.
     pub late: LateVisitors,
 }

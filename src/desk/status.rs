@@ -262,7 +262,11 @@ async fn status(Shared(desk): Shared<Desk>) -> Json<Status> {
         conversations: count(&state),
         names: names::brief(&state),
         late_visitors: late_visitors(&desk),
-        alarms: alarms(&state, &health, &desk.letterbox.health()),
+        alarms: [
+            alarms(&state, &health, &desk.letterbox.health()),
+            names::cut_off(&desk),
+        ]
+        .concat(),
     })
 }
 

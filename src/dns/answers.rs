@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::cookie::Secrets;
 use super::counters::Counters;
 use super::rate::Pace;
 use super::tables::Tables;
+use super::transfer::Ledger;
 use super::udp::ReturnPath;
 use super::zone::Zone;
 use crate::model::domain::DomainName;
@@ -112,7 +113,10 @@ pub struct Answers {
     pub counters: Counters,
     /// What the operator chose.
     pub settings: Settings,
+    /// What was seen of transfers.
+    pub ledger: Ledger,
     unusual: mpsc::Sender<Unusual>,
+    changed: watch::Sender<()>,
 }
 
 impl Answers {
@@ -125,7 +129,9 @@ impl Answers {
             secrets: Arc::new(ArcSwap::from_pointee(secrets)),
             counters: Counters::default(),
             settings,
+            ledger: Ledger::default(),
             unusual,
+            changed: watch::Sender::new(()),
         };
         (Arc::new(answers), taken)
     }
@@ -134,6 +140,18 @@ impl Answers {
     /// threads.
     pub fn put(&self, zone: &Arc<Zone>) {
         self.tables.rcu(|tables| tables.with_zone(zone.clone()));
+        self.changed.send_replace(());
+    }
+
+    /// Answers from these zones from now on, and no others.
+    pub fn replace(&self, tables: Tables) {
+        self.tables.store(Arc::new(tables));
+        self.changed.send_replace(());
+    }
+
+    /// Changes whenever what is answered does.
+    pub fn changed(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
     }
 
     /// The same for many zones at once.
@@ -145,6 +163,7 @@ impl Answers {
     /// Answers from the zone of this apex no more.
     pub fn take_out(&self, apex: &DomainName) {
         self.tables.rcu(|tables| tables.without(apex));
+        self.changed.send_replace(());
     }
 
     /// Hands on what is no ordinary question; false when it cannot be taken.

@@ -21,6 +21,8 @@ pub mod sign;
 mod table;
 pub mod tables;
 pub mod tcp;
+pub mod transfer;
+pub mod tsig;
 pub mod udp;
 pub mod zone;
 

@@ -87,14 +87,18 @@ pub(super) fn respond(
                 standing,
             })
         }
-        // Transfers need TCP; with TC set the client comes back by it (RFC 1995 section 2, RFC 5936 section 4.2).
+        // A whole zone needs TCP; with TC set the client comes back by it (RFC 5936 section 4.2). So it does when nobody
+        // takes a difference (RFC 1995 section 2) or a signed question.
         Message::Unusual {
             opcode: QUERY,
             question_end,
         } if transport == Transport::Udp => {
             let sent = at.brief(message, question_end, Rcode::NOERROR.0, false, out);
             out[2] |= 0x02;
-            Deed::Send(sent)
+            match question::u16_at(message, question_end.saturating_sub(4)).map(RrType) {
+                Some(RrType::AXFR) => Deed::Send(sent),
+                _ => Deed::HandOn(sent),
+            }
         }
         Message::Unusual {
             opcode,

@@ -11,7 +11,10 @@ use std::{
 use imbl::OrdMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+};
 
 use super::{
     Node, Open, RunError, Runtimes, chain, names_over_https,
@@ -23,14 +26,16 @@ use crate::{
     cluster::Cluster,
     config::{self, RateMode},
     dns::{
-        Answers, Rate, Settings, Tables,
+        Answers, Rate, Settings, Tables, Unusual,
         cookie::Secrets,
         live::{LiveError, Shelf},
         quic,
         rate::Pace,
         secure::Exchange,
         sign::{Pen, SignError},
-        tcp, udp,
+        tcp,
+        transfer::Transfers,
+        udp,
         zone::Zone,
     },
     durable, model,
@@ -125,8 +130,7 @@ impl Node<'_> {
         }
         let (answers, unusual) =
             Answers::new(settings(dns, &self.config.node.name), self.secrets());
-        // Until somebody takes transfers and updates in, they are refused.
-        drop(unusual);
+        self.start_transfers(tasks, runtimes, &answers, unusual);
         let zones = LiveZones {
             cluster: self.cluster.clone(),
             blobs: self.blobs.clone(),
@@ -141,6 +145,36 @@ impl Node<'_> {
         });
         self.start_listeners(tasks, runtimes, open, &answers)?;
         Ok(Some(answers))
+    }
+
+    /// Starts what moves zones between name servers: answers to them, notices, and transfers in.
+    fn start_transfers(
+        &self,
+        tasks: &mut Tasks,
+        runtimes: &Runtimes,
+        answers: &Arc<Answers>,
+        unusual: mpsc::Receiver<Unusual>,
+    ) {
+        let (transfers, noticed) = Transfers::new(
+            self.cluster.clone(),
+            self.blobs.clone(),
+            self.keyring.clone(),
+            answers.clone(),
+            &self.config.dns.listen,
+        );
+        let people = runtimes.people.handle();
+        let leaving = transfers.clone();
+        tasks.start(people, "transfers out", |stop| {
+            leaving.answer_all(unusual, stop)
+        });
+        let background = runtimes.background.handle();
+        let telling = transfers.clone();
+        tasks.keep(background, "notices", move |stop| {
+            telling.clone().tell(stop)
+        });
+        tasks.start(background, "transfers in", |stop| {
+            transfers.follow(noticed, stop)
+        });
     }
 
     fn start_listeners(
@@ -305,9 +339,7 @@ impl LiveZones {
                 }
             }
         }
-        self.answers
-            .tables
-            .store(Arc::new(Tables::build(zones.into_iter())));
+        self.answers.replace(Tables::build(zones.into_iter()));
         serving
     }
 
@@ -436,7 +468,7 @@ impl LiveZones {
             let count = built_zones.len();
             let old = self.answers.tables.load_full();
             let all = old.zones().cloned().chain(built_zones);
-            self.answers.tables.store(Arc::new(Tables::build(all)));
+            self.answers.replace(Tables::build(all));
             tracing::info!(
                 zones = count,
                 "zones answer their newest state on this node"

@@ -363,6 +363,7 @@ impl Node<'_> {
             node: self.config.node.clone(),
             started,
             version: env!("CARGO_PKG_VERSION"),
+            names: names.clone(),
             late,
         };
         let (console, socket) = (runtimes.console.handle(), self.config.node.socket.clone());

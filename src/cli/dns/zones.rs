@@ -127,6 +127,47 @@ struct Whole {
     notify: Vec<String>,
     transfer_keys: Vec<String>,
     transfer_from: Vec<String>,
+    transfers: Transfers,
+}
+
+/// What the node has seen of the zone's transfers.
+#[derive(Debug, Deserialize)]
+struct Transfers {
+    primaries: Vec<Asked>,
+    last: Option<Came>,
+    told: Vec<Told>,
+    given: Vec<Fetched>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Asked {
+    primary: String,
+    at: String,
+    serial: Option<u32>,
+    trouble: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Came {
+    at: String,
+    from: String,
+    serial: u32,
+    incremental: bool,
+}
+
+#[derive(Debug, Deserialize)]
+struct Told {
+    server: String,
+    serial: u32,
+    confirmed: bool,
+    trouble: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Fetched {
+    to: String,
+    serial: u32,
+    at: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -339,6 +380,7 @@ async fn show(node: &Node, zone: &str, paper: Paper) -> Result<Said, Failure> {
             text.push_str(&format!("{name}: {}\n", printable(&list.join(", "))));
         }
     }
+    text.push_str(&seen(&whole.transfers, paper));
     let rows: Vec<Vec<String>> = whole
         .editions
         .iter()
@@ -357,6 +399,44 @@ async fn show(node: &Node, zone: &str, paper: Paper) -> Result<Said, Failure> {
     let heading = ["CONTENT", "STATE", "SETS", "GIVEN", "BY", "NOTE"];
     text.push_str(&listed(&heading, &rows, "no content yet"));
     Ok(Said::of(answer.json, text))
+}
+
+/// What this node has seen of transfers, a line each.
+fn seen(transfers: &Transfers, paper: Paper) -> String {
+    let mut lines = Vec::new();
+    for it in &transfers.primaries {
+        let state = match (&it.trouble, it.serial) {
+            (Some(trouble), _) => paper.tone(Tone::Bad, &printable(trouble)),
+            (None, Some(serial)) => format!("serial {serial}"),
+            (None, None) => "not asked".to_owned(),
+        };
+        lines.push(format!(
+            "primary {}: {state}, {}",
+            it.primary,
+            paper.since(&it.at)
+        ));
+    }
+    if let Some(it) = &transfers.last {
+        let how = if it.incremental { "changes" } else { "whole" };
+        let at = paper.since(&it.at);
+        lines.push(format!(
+            "came: serial {} from {}, {how}, {at}",
+            it.serial, it.from
+        ));
+    }
+    for it in &transfers.told {
+        let state = match (it.confirmed, &it.trouble) {
+            (true, _) => "confirmed".to_owned(),
+            (false, Some(trouble)) => paper.tone(Tone::Warn, &printable(trouble)),
+            (false, None) => "not confirmed yet".to_owned(),
+        };
+        lines.push(format!("told {}: serial {}, {state}", it.server, it.serial));
+    }
+    for it in &transfers.given {
+        let at = paper.since(&it.at);
+        lines.push(format!("fetched by {}: serial {}, {at}", it.to, it.serial));
+    }
+    lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
 async fn set(node: &Node, settings: &Settings) -> Result<Said, Failure> {

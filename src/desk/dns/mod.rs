@@ -8,6 +8,7 @@ mod services;
 mod signing;
 mod spec;
 mod switches;
+mod traffic;
 mod zones;
 
 use axum::{Json, extract::State as Shared, routing::get};
@@ -15,6 +16,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{Desk, api::Route, problem::Problem};
+pub(super) use traffic::cut_off;
+
 use crate::model::{
     State,
     domain::DomainName,

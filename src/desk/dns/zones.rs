@@ -13,7 +13,7 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Done, signing::signed_until, zone_name};
+use super::{Done, signing::signed_until, traffic, zone_name};
 use crate::desk::{
     Desk,
     api::Route,
@@ -64,6 +64,7 @@ pub(super) struct Whole {
     transfer_keys: Vec<String>,
     transfer_from: Vec<String>,
     key: Option<String>,
+    transfers: traffic::Seen,
 }
 
 /// One content of a zone.
@@ -257,6 +258,7 @@ async fn one(Shared(desk): Shared<Desk>, Path(zone): Path<String>) -> Result<Jso
         transfer_keys: texts(&mut settings.transfer_keys.iter().map(ToString::to_string)),
         transfer_from: texts(&mut settings.transfer_from.iter().map(ToString::to_string)),
         key,
+        transfers: traffic::of(&desk, &name),
     }))
 }
 

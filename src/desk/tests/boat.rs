@@ -98,6 +98,7 @@ impl Boat {
             },
             started: clock::now(),
             version: "0.1.0",
+            names: None,
             late: Arc::new(Vec::new),
         };
         let (path, end) = (socket.clone(), stop.clone());

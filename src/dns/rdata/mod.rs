@@ -224,7 +224,7 @@ pub fn split(rtype: RrType, data: &[u8]) -> Result<Vec<(Field, &[u8])>, &'static
 }
 
 /// How many of `rest`'s bytes a field takes; none when it does not fit.
-fn length(field: Field, rest: &[u8]) -> Option<usize> {
+pub fn length(field: Field, rest: &[u8]) -> Option<usize> {
     let counted = || Some(1 + usize::from(*rest.first()?));
     let len = match field {
         Field::Byte | Field::Algorithm => 1,

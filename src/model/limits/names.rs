@@ -162,5 +162,33 @@ pub const DNS_QUIC_HANDSHAKES_AT_ONCE: u32 = 200;
 pub const DNS_QUIC_MS_PER_HANDSHAKE: u64 = 50;
 /// Keys that sign one zone: the old and the new one during a roll. Each makes every signature once more.
 pub const ZONE_KEYS_MAX: usize = 2;
+/// Seconds by which clocks may differ where messages are signed (RFC 8945 section 10 recommends it).
+pub const TSIG_FUDGE_S: u16 = 300;
+/// Bytes that a signature adds to a message: two names, the longest MAC, and the fields around them.
+pub const TSIG_RECORD_BYTES_MAX: usize = 255 + 10 + 16 + 64 + 16 + 6;
+/// Messages of a transfer that may come unsigned between two signed ones (RFC 8945 section 5.3.1).
+pub const TSIG_UNSIGNED_MAX: usize = 99;
+/// Transfers that leave a node at a time: each holds a zone's records and up to five messages.
+pub const DNS_TRANSFERS_OUT_MAX: usize = 16;
+/// Unusual messages (transfers, notices, anything signed) that are worked on at a time; the rest waits in the line.
+pub const DNS_UNUSUAL_AT_ONCE_MAX: usize = 64;
+/// Servers that are told of a new serial at a time.
+pub const DNS_NOTICES_AT_ONCE_MAX: usize = 64;
+/// Seconds between two tries to tell a server of a new serial, at most; the first follow after 1, 2, 4 and so on.
+pub const DNS_NOTICE_PAUSE_S_MAX: u64 = 60;
+/// Zones that are transferred in at a time: each may take memory for a whole zone.
+pub const DNS_TRANSFERS_IN_MAX: usize = 4;
+/// Milliseconds for a primary to take a connection, or to send the next message.
+pub const DNS_PRIMARY_MS: u64 = 10_000;
+/// Milliseconds that a whole transfer in may take.
+pub const DNS_TRANSFER_IN_MS: u64 = 600_000;
+/// Seconds between two looks at a zone's primary, at least, whatever its SOA says.
+pub const DNS_REFRESH_S_MIN: u64 = 30;
+/// The same, at most: a lost notice must not hide a change for longer than a day.
+pub const DNS_REFRESH_S_MAX: u64 = 86_400;
+/// Seconds after a failed look at a primary until the next, at least. Doubled each time up to the SOA's retry.
+pub const DNS_RETRY_S_MIN: u64 = 5;
+/// The same, at most.
+pub const DNS_RETRY_S_MAX: u64 = 3_600;
 
 const _: () = assert!(SWITCHES_PER_HOUR.1 as usize <= SWITCHES_KEPT);

@@ -27,6 +27,8 @@ const HTTPS: u16 = 8443;
 const HTTP: u16 = 8080;
 const PEERS: u16 = 7400;
 const METRICS: u16 = 9464;
+/// Where names are answered, over UDP and TCP.
+pub const NAMES: u16 = 5300;
 
 /// One node.
 pub struct Node {
@@ -95,6 +97,9 @@ languages = ["en", "cs"]
 time-zone = "Europe/Prague"
 hours = {{ cs = "Odpovídáme ve dne v noci.", en = "We answer day and night." }}
 unhurried = ["127.0.0.0/8", "198.18.0.0/15"]
+[dns]
+listen = ["{address}:{NAMES}"]
+udp-threads = 1
 [telemetry]
 metrics-listen = "{address}:{METRICS}"
 "#,
