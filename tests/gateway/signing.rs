@@ -1,17 +1,13 @@
 //! P4: a signed zone is believed by validators of other makes on every node, before, during and after a switch.
 
-use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use tokio::process::Command;
 
-use crate::harness::node::Node;
-use crate::harness::stage::Stage;
+use crate::harness::node::{NAMES, Node};
+use crate::harness::stage::{Stage, play};
 use crate::harness::{skipped, tell, until};
-
-/// Where the nodes answer names.
-const PORT: u16 = 5353;
 
 const ZONE: &str = "$TTL 3600
 @ IN SOA Ns1.Example.test. hostmaster 7 900 300 1209600 300
@@ -70,23 +66,7 @@ async fn p4_a_signed_zone_is_believed_on_every_node_through_a_switch() -> Result
             return Ok(());
         }
     }
-    let mut stage = Stage::empty()?;
-    let played = async {
-        for _ in 0..3 {
-            let node = stage.prepare()?;
-            let mut config = std::fs::OpenOptions::new()
-                .append(true)
-                .open(stage.folder().join(format!("{}.toml", node.name)))?;
-            let ip = node.https().ip();
-            writeln!(config, "[dns]\nlisten = [\"{ip}:{PORT}\"]")?;
-            node.make_data_folder()?;
-            stage.admit(node, "voter").await?;
-        }
-        stage.all_agree().await?;
-        story(&stage).await
-    };
-    let played = played.await;
-    stage.end(played)
+    play(3, async |stage| story(stage).await).await
 }
 
 async fn story(stage: &Stage) -> Result<()> {
@@ -230,7 +210,7 @@ async fn everywhere(stage: &Stage, anchor: &Path, address: &str) -> Result<()> {
 async fn delv(node: &Node, anchor: &Path, name: &str, rtype: &str) -> Result<String> {
     let output = Command::new("delv")
         .arg(format!("@{}", node.https().ip()))
-        .args(["-p", &PORT.to_string(), "-a"])
+        .args(["-p", &NAMES.to_string(), "-a"])
         .arg(anchor)
         .args(["+root=example.test", "+dnssec", name, rtype])
         .output()

@@ -21,18 +21,21 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::task::TaskTracker;
 
+use out::Earlier;
+
 pub use ledger::{Given, Ledger, Primary, Taken, Told, Traffic};
 
 use super::answers::{Answers, Transport, Unusual};
 use super::message::{IN, NOTIFY, QUERY, Query, Rcode, Unreadable, Writer, opt};
 use super::respond::{Deed, Moment, respond};
+use super::sign::Pen;
 use super::tsig::{self, Key, Refused, Signer};
 use crate::blobs::Blobs;
 use crate::clock;
 use crate::cluster::Cluster;
 use crate::model::{
     State,
-    dns::{Zone as Agreed, ZoneSource, tsig_context},
+    dns::{Published, Zone as Agreed, ZoneSource, tsig_context},
     domain::{DomainName, RrType},
     limits::{
         DNS_TRANSFERS_OUT_MAX, DNS_UNUSUAL_AT_ONCE_MAX, MESSAGE_BYTES_MAX, TSIG_RECORD_BYTES_MAX,
@@ -152,6 +155,20 @@ impl Transfers {
         Some(Key::new(name.clone(), key.algorithm, &secret))
     }
 
+    /// An earlier answer, ready to be compared; nothing when the keys that signed it are gone, so that it cannot be made
+    /// again.
+    fn earlier(&self, apex: &DomainName, agreed: &Agreed, answered: &Published) -> Option<Earlier> {
+        let pen = match &answered.signed {
+            None => None,
+            Some(signed) => {
+                let keys = agreed.signing.as_ref()?;
+                Some(Pen::open(apex, keys, signed, &self.keyring).ok()?)
+            }
+        };
+        let answered = answered.clone();
+        Some(Earlier { answered, pen })
+    }
+
     async fn transfer(
         &self,
         state: &State,
@@ -182,7 +199,7 @@ impl Transfers {
         let earlier = agreed.kept.iter().find(|it| Some(it.serial) == wanted);
         let outgoing = out::Outgoing {
             zone,
-            earlier: earlier.cloned(),
+            earlier: earlier.and_then(|it| self.earlier(apex, agreed, it)),
             blobs: self.blobs.clone(),
         };
         let (copy, to) = (clone_of(unusual), unusual.from.ip());

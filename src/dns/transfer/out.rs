@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::super::answers::{Transport, Unusual, Way};
 use super::super::live::Shelf;
 use super::super::message::{Head, Query, Rcode, Section, Writer, opt};
+use super::super::sign::Pen;
 use super::super::tsig::Signer;
 use super::super::zone::Zone;
 use super::wire::{self, Rr};
@@ -14,7 +15,7 @@ use crate::blobs::Blobs;
 use crate::clock;
 use crate::model::{
     dns::{Published, serial_after},
-    domain::RrType,
+    domain::{RrSet, RrType},
     limits::{MESSAGE_BYTES_MAX, TSIG_RECORD_BYTES_MAX},
 };
 
@@ -35,11 +36,17 @@ enum Form {
     },
 }
 
+/// What was answered under an earlier serial, and what signed it, if anything did.
+pub(super) struct Earlier {
+    pub answered: Published,
+    pub pen: Option<Pen>,
+}
+
 /// What a transfer is made of.
 pub(super) struct Outgoing {
     pub zone: Arc<Zone>,
     /// What it answered before under the serial that the client has.
-    pub earlier: Option<Published>,
+    pub earlier: Option<Earlier>,
     pub blobs: Blobs,
 }
 
@@ -105,11 +112,15 @@ impl Outgoing {
 
     /// The difference to what was answered earlier; nothing when that is not known any more, or the whole is shorter.
     fn since(&self) -> Option<Form> {
-        let earlier = self.earlier.as_ref()?;
+        let Earlier { answered, pen } = self.earlier.as_ref()?;
         let apex = self.zone.origin();
-        let sets = Shelf::new(&self.blobs).answered(&apex, earlier).ok()?;
+        let mut sets = Shelf::new(&self.blobs).answered(&apex, answered).ok()?;
+        if let Some(pen) = pen {
+            let now: Vec<RrSet> = self.zone.rrsets().collect();
+            sets = pen.sign(sets, &now).ok()?;
+        }
         let before = Zone::new(&apex, sets).ok()?.0;
-        if before.is_signed() != self.zone.is_signed() || before.serial() != earlier.serial {
+        if before.is_signed() != self.zone.is_signed() || before.serial() != answered.serial {
             return None;
         }
         let (old, new) = (all_of(&before), all_of(&self.zone));

@@ -138,7 +138,8 @@ async fn bind_nsd_and_knot_follow_as_signed_secondaries_through_a_switch() -> Re
             let count = same(node, &key, &servers).await?;
             tell(&format!("{} agree on {count} records", told.join(", ")));
             refused(node, &key).await?;
-            switched(stage, &key, &servers, first).await
+            switched(stage, &key, &servers, first).await?;
+            signed(node, &key, &servers).await
         };
         let followed = followed.await;
         peers::last_words(followed, &peers)
@@ -219,6 +220,49 @@ async fn switched(stage: &Stage, key: &Key, servers: &[SocketAddr], first: u32) 
         Ok(Some(()))
     })
     .await
+}
+
+/// A zone that is signed goes out with its signatures, and a switch in it as the difference to what was signed before.
+async fn signed(node: &Node, key: &Key, servers: &[SocketAddr]) -> Result<()> {
+    node.done(&["dns", "sign", ZONE]).await?;
+    let signed = until("the zone is answered signed", async || {
+        let said = dig(names_of(node), None, &["+short", ZONE, "DNSKEY"]).await?;
+        let serial = serial(names_of(node), ZONE).await?;
+        Ok((!said.trim().is_empty()).then_some(serial))
+    })
+    .await?;
+    for server in servers {
+        has(*server, ZONE, signed).await?;
+    }
+    let count = same(node, key, servers).await?;
+    tell(&format!("signed: they agree on {count} records"));
+    let words = [
+        "dns", "switch", "www", "primary", "--reason", "interop", "--for", "1h",
+    ];
+    node.done(&words).await?;
+    let back = until("the switch back is answered", async || {
+        let said = dig(names_of(node), None, &["+short", "www.example.test", "A"]).await?;
+        let serial = serial(names_of(node), ZONE).await?;
+        Ok((said.trim() == "192.0.2.80").then_some(serial))
+    })
+    .await?;
+    for server in servers {
+        has(*server, ZONE, back).await?;
+    }
+    same(node, key, servers).await?;
+    let since = format!("IXFR={signed}");
+    let steps = dig(
+        names_of(node),
+        Some(key),
+        &["+noall", "+answer", ZONE, &since],
+    )
+    .await?;
+    let count = |word: &str| steps.lines().filter(|it| it.contains(word)).count();
+    anyhow::ensure!(
+        count("RRSIG") == 4 && count("192.0.2.80") == 1 && count("198.51.100.1") == 1,
+        "not the difference of two signed answers: {steps}"
+    );
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
