@@ -363,3 +363,37 @@ fn commit(connection: &mut Connection, batch: &[Job]) -> Result<(), StoreError> 
         _ => StoreError::Poisoned(error.to_string()),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_came_and_went_within_a_batch_needs_no_disk_and_everything_else_does() {
+        let stamp = |sequence| BoxStamp {
+            incarnation: 1,
+            sequence,
+        };
+        let put = |sequence| {
+            let (done, _) = oneshot::channel();
+            Job::Put {
+                stamp: stamp(sequence),
+                bytes: Vec::new(),
+                done,
+            }
+        };
+        let remove = |sequence| Job::Remove {
+            stamp: stamp(sequence),
+        };
+        // 1 was put before and goes, 2 comes and goes, 3 stays.
+        let left = without_come_and_gone(vec![put(2), remove(1), put(3), remove(2)]);
+        let left: Vec<(bool, u64)> = left
+            .iter()
+            .map(|job| match job {
+                Job::Put { stamp, .. } => (true, stamp.sequence),
+                Job::Remove { stamp } | Job::Refuse { stamp, .. } => (false, stamp.sequence),
+            })
+            .collect();
+        assert_eq!(left, [(false, 1), (true, 3)]);
+    }
+}
