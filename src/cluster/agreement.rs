@@ -48,7 +48,7 @@ use crate::{
     clock,
     model::{
         State, limits,
-        nodes::Profile,
+        nodes::{self, Profile},
         words::{BlobHash, ClusterId, NodeId, Timestamp},
     },
     seal::Keyring,
@@ -183,6 +183,7 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Agreement<R, N, D> {
                 transport: transport.clone(),
                 address: address.clone(),
                 stamp: stamper(seat.clone()),
+                readable: readable(published.state.clone()),
             };
             let membership = Arc::new(Membership::new(
                 raft.clone(),
@@ -462,6 +463,11 @@ fn leading_gate<R: AsyncRuntime, D: Disk>(
             .is_ok_and(|it| it.last_quorum_acked().is_none());
         fresh || acknowledged_within(raft, within)
     })
+}
+
+/// The newest format of entries that every member of the agreed state can read.
+fn readable(state: Arc<ArcSwap<State>>) -> Arc<dyn Fn() -> u16 + Send + Sync> {
+    Arc::new(move || nodes::agreed_format(&state.load()))
 }
 
 fn stamper<R: AsyncRuntime, N: Net, D: Disk>(

@@ -43,6 +43,8 @@ pub struct Proposer<R: AsyncRuntime, N: Net, SM: RaftStateMachine<Types<R>>> {
     pub address: Arc<dyn Fn(NodeId) -> Option<Peer> + Send + Sync>,
     /// The time for the next entry, when this node leads.
     pub stamp: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    /// The newest format of entries that every member can read.
+    pub readable: Arc<dyn Fn() -> u16 + Send + Sync>,
 }
 
 impl<R: AsyncRuntime, N: Net, SM: RaftStateMachine<Types<R>>> Clone for Proposer<R, N, SM> {
@@ -52,6 +54,7 @@ impl<R: AsyncRuntime, N: Net, SM: RaftStateMachine<Types<R>>> Clone for Proposer
             transport: self.transport.clone(),
             address: self.address.clone(),
             stamp: self.stamp.clone(),
+            readable: self.readable.clone(),
         }
     }
 }
@@ -129,6 +132,15 @@ impl<R: AsyncRuntime, N: Net, SM: RaftStateMachine<Types<R>>> Proposer<R, N, SM>
 
     async fn write(&self, proposal: &Proposal, deadline: Instant) -> Attempt {
         let led = self.raft.is_leader();
+        // Before it is in the log: a member that cannot read an entry there can only stop at it (P11).
+        let needs = proposal.command.format().max(proposal.format);
+        let agreed = (self.readable)();
+        if needs > agreed {
+            return Attempt::Done(Committed {
+                index: 0,
+                reply: Reply::Refused(Refusal::FormatNotReady { needs, agreed }),
+            });
+        }
         let stamped = Stamped {
             at: (self.stamp)(),
             proposal: proposal.clone(),

@@ -406,3 +406,38 @@ fn commit(connection: &mut Connection, batch: &[Job]) -> Result<(), StoreError> 
         _ => StoreError::Poisoned(error.to_string()),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_came_and_went_within_a_batch_needs_no_disk_and_everything_else_does() {
+        let key = |sequence| Key {
+            copy_of: None,
+            stamp: BoxStamp {
+                incarnation: 1,
+                sequence,
+            },
+        };
+        let put = |sequence| {
+            let (done, _) = oneshot::channel();
+            Job::Put {
+                key: key(sequence),
+                bytes: Vec::new(),
+                done,
+            }
+        };
+        let remove = |sequence| Job::Remove { key: key(sequence) };
+        // 1 was put before and goes, 2 comes and goes, 3 stays.
+        let left = without_come_and_gone(vec![put(2), remove(1), put(3), remove(2)]);
+        let left: Vec<(bool, u64)> = left
+            .iter()
+            .map(|job| match job {
+                Job::Put { key, .. } => (true, key.stamp.sequence),
+                Job::Remove { key } | Job::Refuse { key, .. } => (false, key.stamp.sequence),
+            })
+            .collect();
+        assert_eq!(left, [(false, 1), (true, 3)]);
+    }
+}

@@ -86,8 +86,10 @@ impl Drop for Server {
     fn drop(&mut self) {
         // Closing its standard input ends a Lifeboat node; the signal ends the others.
         drop(self.process.stdin.take());
-        let pid = self.process.id().to_string();
-        drop(Command::new("kill").args(["-TERM", &pid]).status());
+        if matches!(self.process.try_wait(), Ok(None)) {
+            let pid = self.process.id().to_string();
+            drop(Command::new("kill").args(["-TERM", &pid]).status());
+        }
         let began = Instant::now();
         while matches!(self.process.try_wait(), Ok(None)) && began.elapsed() < ENDS_WITHIN {
             std::thread::yield_now();

@@ -74,7 +74,9 @@ impl Packed {
         let malformed = |source| Unreadable::Malformed { format, source };
         let (proposal, rest) =
             postcard::take_from_bytes::<Proposal>(&self.proposal).map_err(malformed)?;
-        if !rest.is_empty() {
+        // What it says outside decides who may read it, so it must not say less than what is inside.
+        let needs = proposal.command.format().max(proposal.format);
+        if !rest.is_empty() || needs > format {
             return Err(malformed(postcard::Error::DeserializeBadEncoding));
         }
         Ok(Stamped {

@@ -138,8 +138,8 @@ impl Node {
         node
     }
 
-    async fn agree(&self, command: Command) -> Reply {
-        let proposal = Proposal {
+    fn proposal(&self, command: Command) -> Proposal {
+        Proposal {
             format: FORMAT,
             id: ClientId(clock::random_bytes()),
             actor: Actor::System,
@@ -150,7 +150,11 @@ impl Node {
             origin: self.cluster.id(),
             stamp: None,
             command,
-        };
+        }
+    }
+
+    async fn agree(&self, command: Command) -> Reply {
+        let proposal = self.proposal(command);
         self.cluster.propose(proposal, SOON).await.unwrap().reply
     }
 
@@ -233,6 +237,26 @@ async fn leader_of(nodes: &[&Node]) -> NodeId {
         .unwrap()
         .leader
         .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p11_an_entry_that_not_every_member_reads_never_reaches_the_log() {
+    let node = Node::founder().await;
+    let mut newer = node.proposal(Command::SetProfile {
+        profile: Profile::Lan,
+    });
+    newer.format = FORMAT + 1;
+    let committed = node.cluster.propose(newer, SOON).await.unwrap();
+    let refusal = Refusal::FormatNotReady {
+        needs: FORMAT + 1,
+        agreed: FORMAT,
+    };
+    // One that had reached the log would have stopped this node at its index.
+    assert_eq!(
+        (committed.index, committed.reply),
+        (0, Reply::Refused(refusal))
+    );
+    node.token(1).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
