@@ -76,6 +76,13 @@ async fn key(node: &Node) -> Result<Key> {
     ))
 }
 
+/// What a node gives as the difference to an earlier serial.
+async fn since(node: &Node, key: &Key, serial: u32) -> Result<String> {
+    let since = format!("IXFR={serial}");
+    let words = ["+noall", "+answer", ZONE, &since];
+    dig(names_of(node), Some(key), &words).await
+}
+
 /// Waits until a server answers this serial.
 async fn has(server: SocketAddr, zone: &str, wanted: u32) -> Result<()> {
     until(&format!("{server} has serial {wanted}"), async || {
@@ -198,13 +205,7 @@ async fn switched(stage: &Stage, key: &Key, servers: &[SocketAddr], first: u32) 
         has(*server, ZONE, second).await?;
     }
     same(node, key, servers).await?;
-    let since = format!("IXFR={first}");
-    let steps = dig(
-        names_of(node),
-        Some(key),
-        &["+noall", "+answer", ZONE, &since],
-    )
-    .await?;
+    let steps = since(node, key, first).await?;
     let count = |word: &str| steps.lines().filter(|it| it.contains(word)).count();
     anyhow::ensure!(
         count("SOA") == 4 && count("192.0.2.80") == 1 && count("198.51.100.1") == 1,
@@ -250,13 +251,7 @@ async fn signed(node: &Node, key: &Key, servers: &[SocketAddr]) -> Result<()> {
         has(*server, ZONE, back).await?;
     }
     same(node, key, servers).await?;
-    let since = format!("IXFR={signed}");
-    let steps = dig(
-        names_of(node),
-        Some(key),
-        &["+noall", "+answer", ZONE, &since],
-    )
-    .await?;
+    let steps = since(node, key, signed).await?;
     let count = |word: &str| steps.lines().filter(|it| it.contains(word)).count();
     anyhow::ensure!(
         count("RRSIG") == 4 && count("192.0.2.80") == 1 && count("198.51.100.1") == 1,
