@@ -24,10 +24,7 @@ use crate::{
     cluster::Cluster,
     durable,
     model::{
-        Actor, Command, Proposal, Source,
-        command::FORMAT,
-        conversation::Door,
-        limits,
+        Command, Proposal, limits,
         words::{BlobHash, ClientId, NodeId},
     },
     tasks::{Outcome, Stop},
@@ -381,18 +378,7 @@ impl Blobs {
 
 async fn propose(cluster: &Cluster, command: Command) {
     let kind = command.kind();
-    let proposal = Proposal {
-        format: FORMAT,
-        id: ClientId(clock::random_bytes()),
-        actor: Actor::Node(cluster.id()),
-        source: Source {
-            door: Door::Cluster,
-            address: None,
-        },
-        origin: cluster.id(),
-        stamp: None,
-        command,
-    };
+    let proposal = Proposal::of_node(ClientId(clock::random_bytes()), cluster.id(), command);
     // Said again at the next look if it did not get through.
     if let Err(error) = cluster
         .propose(proposal, Duration::from_millis(limits::BLOB_PROPOSE_MS))
@@ -451,7 +437,7 @@ mod tests {
             files: 1,
             note: Note::new("").unwrap(),
         };
-        majority.apply(proposal(Actor::System, publish));
+        majority.apply(proposal(crate::model::Actor::System, publish));
         let (cluster, knows) = majority.node(1);
         let mut unnamed = HashMap::new();
         let almost = Duration::from_millis(limits::BLOB_RELEASE_MS - 1_000);

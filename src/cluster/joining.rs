@@ -33,10 +33,7 @@ use super::{
 use crate::{
     clock,
     model::{
-        Actor, Command, Proposal, Refusal, Reply, Source, State,
-        command::FORMAT,
-        conversation::Door,
-        limits,
+        Actor, Command, Proposal, Refusal, Reply, State, limits,
         nodes::{CaRecord, NodeFacts, Profile, Role},
         words::{ClientId, ClusterId, KeyedHash, Label, NodeId, Timestamp, TokenId},
     },
@@ -348,16 +345,8 @@ impl<R: AsyncRuntime, N: Net, SM: RaftStateMachine<Types<R>>> Admission<R, N, SM
 
     async fn agree(&self, id: ClientId, command: Command) -> Option<Reply> {
         let proposal = Proposal {
-            format: FORMAT,
-            id,
             actor: Actor::System,
-            source: Source {
-                door: Door::Cluster,
-                address: None,
-            },
-            origin: self.proposer.transport.us().node,
-            stamp: None,
-            command,
+            ..Proposal::of_node(id, self.proposer.transport.us().node, command)
         };
         self.proposer
             .propose(proposal, ADMIT_WITHIN)

@@ -30,10 +30,7 @@ use super::{
 use crate::{
     clock,
     model::{
-        Actor, Command, Proposal, Refusal, Reply, Source, State,
-        command::FORMAT,
-        conversation::Door,
-        limits,
+        Actor, Command, Proposal, Refusal, Reply, State, limits,
         nodes::{Role, sound_voters},
         words::{ClientId, NodeId},
     },
@@ -363,16 +360,8 @@ impl<R: AsyncRuntime, N: Net, SM: RaftStateMachine<Types<R>>> Membership<R, N, S
 
     async fn agree(&self, command: Command) -> Result<(), ChangeError> {
         let proposal = Proposal {
-            format: FORMAT,
-            id: ClientId(clock::random_bytes()),
             actor: Actor::System,
-            source: Source {
-                door: Door::Cluster,
-                address: None,
-            },
-            origin: self.me(),
-            stamp: None,
-            command,
+            ..Proposal::of_node(ClientId(clock::random_bytes()), self.me(), command)
         };
         match self.proposer.propose(proposal, CHANGE_WITHIN).await?.reply {
             Reply::Refused(refusal) => Err(refusal.into()),

@@ -18,6 +18,7 @@ pub mod health;
 pub mod limits;
 pub mod nodes;
 pub mod outbox;
+mod proposal;
 pub mod refusal;
 pub mod site;
 pub mod when;

@@ -31,8 +31,7 @@ use tracing::{debug, error, info, warn};
 use crate::clock;
 use crate::cluster::{Cluster, Committed, ProposeError};
 use crate::config::Probe as ProbeConfig;
-use crate::model::command::{Actor, Command, FORMAT, Proposal, Source};
-use crate::model::conversation::Door;
+use crate::model::command::{Command, Proposal};
 use crate::model::failover::Failover;
 use crate::model::health::{Ballot, Opinion, Watch};
 use crate::model::limits::{PROBE_CHECKS_MAX, PROBE_LOOKS_MAX};
@@ -316,23 +315,16 @@ impl Probes {
         let round = 1 + self
             .rounds
             .fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-        let proposal = Proposal {
-            format: FORMAT,
-            id: ClientId(clock::random_bytes()),
-            actor: Actor::Node(node),
-            source: Source {
-                door: Door::Cluster,
-                address: None,
-            },
-            origin: node,
-            stamp: None,
-            command: Command::Vote {
+        let proposal = Proposal::of_node(
+            ClientId(clock::random_bytes()),
+            node,
+            Command::Vote {
                 node,
                 incarnation: self.incarnation,
                 round,
                 ballots: ballots.clone(),
             },
-        };
+        );
         let result = self.cluster.propose(proposal, AGREEMENT).await;
         (ballots, result)
     }

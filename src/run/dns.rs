@@ -40,9 +40,7 @@ use crate::{
     },
     durable, model,
     model::{
-        Actor, Command, Proposal, Source,
-        command::FORMAT,
-        conversation::Door,
+        Command, Proposal,
         dns::Published,
         domain::{DomainName, RrSet},
         failover, limits,
@@ -555,18 +553,11 @@ async fn judged(cluster: Cluster, stop: Stop) -> Outcome {
                 failover::due(&state, now).collect()
             };
             for service in due {
-                let proposal = Proposal {
-                    format: FORMAT,
-                    id: ClientId(clock::random_bytes()),
-                    actor: Actor::Node(cluster.id()),
-                    source: Source {
-                        door: Door::Cluster,
-                        address: None,
-                    },
-                    origin: cluster.id(),
-                    stamp: None,
-                    command: Command::Judge { service },
-                };
+                let proposal = Proposal::of_node(
+                    ClientId(clock::random_bytes()),
+                    cluster.id(),
+                    Command::Judge { service },
+                );
                 // Judged again at the next look if it did not get through.
                 if let Err(error) = cluster.propose(proposal, JUDGE_WITHIN).await {
                     tracing::debug!(%error, "could not have a service judged yet");

@@ -19,9 +19,7 @@ use crate::{
     },
     config::Config,
     model::{
-        Actor, Proposal, Refusal, Reply, Source,
-        command::FORMAT,
-        conversation::Door,
+        Actor, Proposal, Refusal, Reply,
         words::{ClientId, KeyedHash, Label, NodeId, Wrong},
     },
     seal::{KeyError, Keyring},
@@ -126,16 +124,12 @@ pub fn found(config: &Config, name: Label) -> Result<Resident, FoundError> {
         }
         agreement.found().await?;
         let proposal = Proposal {
-            format: FORMAT,
-            id: ClientId(clock::random_bytes()),
             actor: Actor::System,
-            source: Source {
-                door: Door::Cluster,
-                address: None,
-            },
-            origin: NodeId::FOUNDER,
-            stamp: None,
-            command: founding.command,
+            ..Proposal::of_node(
+                ClientId(clock::random_bytes()),
+                NodeId::FOUNDER,
+                founding.command,
+            )
         };
         let agreed = agreement
             .cluster

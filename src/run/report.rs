@@ -7,9 +7,8 @@ use crate::{
     cluster::Cluster,
     config::Config,
     model::{
-        Actor, Command, Proposal, Source,
+        Command, Proposal,
         command::FORMAT,
-        conversation::Door,
         nodes::NodeFacts,
         words::{ClientId, KeyedHash, Note},
     },
@@ -103,18 +102,8 @@ impl Report {
 
     async fn say(&self, command: Command) {
         let kind = command.kind();
-        let proposal = Proposal {
-            format: FORMAT,
-            id: ClientId(clock::random_bytes()),
-            actor: Actor::Node(self.cluster.id()),
-            source: Source {
-                door: Door::Cluster,
-                address: None,
-            },
-            origin: self.cluster.id(),
-            stamp: None,
-            command,
-        };
+        let proposal =
+            Proposal::of_node(ClientId(clock::random_bytes()), self.cluster.id(), command);
         // Said again at the next look if it did not get through.
         if let Err(error) = self.cluster.propose(proposal, WITHIN).await {
             tracing::debug!(kind, %error, "could not tell the cluster about this node yet");

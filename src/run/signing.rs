@@ -6,9 +6,7 @@ use crate::{
     clock,
     cluster::{Cluster, health::Health},
     model::{
-        Actor, Command, Proposal, Source,
-        command::FORMAT,
-        conversation::Door,
+        Command, Proposal,
         dns::{
             Published, Signed, Signing, Zone,
             signing::{SigningChange, due},
@@ -91,21 +89,14 @@ async fn refresh(cluster: &Cluster, health: &Health) {
         return;
     }
     for zone in zones {
-        let proposal = Proposal {
-            format: FORMAT,
-            id: ClientId(clock::random_bytes()),
-            actor: Actor::Node(cluster.id()),
-            source: Source {
-                door: Door::Cluster,
-                address: None,
-            },
-            origin: cluster.id(),
-            stamp: None,
-            command: Command::ChangeSigning {
+        let proposal = Proposal::of_node(
+            ClientId(clock::random_bytes()),
+            cluster.id(),
+            Command::ChangeSigning {
                 zone: zone.clone(),
                 change: SigningChange::Refresh,
             },
-        };
+        );
         match cluster.propose(proposal, WITHIN).await {
             Ok(_) => tracing::info!(%zone, "fresh signatures are agreed on"),
             // Due again at the next look if it did not get through.

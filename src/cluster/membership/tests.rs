@@ -19,6 +19,7 @@ use crate::{
         sqlite::SqliteDisk,
     },
     model::{
+        command::FORMAT,
         nodes::{NodeFacts, Profile},
         words::{KeyedHash, Label, Note, Timestamp},
     },
@@ -140,16 +141,8 @@ impl Node {
 
     fn proposal(&self, command: Command) -> Proposal {
         Proposal {
-            format: FORMAT,
-            id: ClientId(clock::random_bytes()),
             actor: Actor::System,
-            source: Source {
-                door: Door::Cluster,
-                address: None,
-            },
-            origin: self.cluster.id(),
-            stamp: None,
-            command,
+            ..Proposal::of_node(ClientId(clock::random_bytes()), self.cluster.id(), command)
         }
     }
 

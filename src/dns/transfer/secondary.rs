@@ -22,9 +22,7 @@ use crate::blobs::{BlobError, Blobs};
 use crate::clock;
 use crate::cluster::ProposeError;
 use crate::model::{
-    Actor, Command, Proposal, Refusal, Reply, Source,
-    command::FORMAT,
-    conversation::Door,
+    Command, Proposal, Refusal, Reply,
     dns::{
         ContentError, Edition, Outline, Zone as Agreed, ZoneContent, ZoneSettings, ZoneSource,
         publish::ZonePart, serial_after,
@@ -347,18 +345,8 @@ impl Transfers {
     }
 
     async fn propose(&self, command: Command) -> Result<Reply, ProposeError> {
-        let proposal = Proposal {
-            format: FORMAT,
-            id: ClientId(clock::random_bytes()),
-            actor: Actor::Node(self.cluster.id()),
-            source: Source {
-                door: Door::Cluster,
-                address: None,
-            },
-            origin: self.cluster.id(),
-            stamp: None,
-            command,
-        };
+        let proposal =
+            Proposal::of_node(ClientId(clock::random_bytes()), self.cluster.id(), command);
         let committed = self.cluster.propose(proposal, AGREED_WITHIN).await?;
         Ok(committed.reply)
     }

@@ -18,8 +18,7 @@ use tracing::{info, warn};
 use crate::clock;
 use crate::cluster::{Cluster, ProposeError};
 use crate::model::Reply;
-use crate::model::command::{Actor, Command, FORMAT, Proposal, Source};
-use crate::model::conversation::Door;
+use crate::model::command::{Command, Proposal};
 use crate::model::limits::{
     MAIL_LEASE_MARGIN_MS, MAIL_LEASE_MS, MAIL_SEARCH_MAX, MAIL_SESSIONS_MAX, MAIL_TURN_MS,
 };
@@ -296,18 +295,7 @@ impl Courier {
 
     async fn propose(&self, id: ClientId, command: Command) -> Result<Reply, ProposeError> {
         let me = self.cluster.id();
-        let proposal = Proposal {
-            format: FORMAT,
-            id,
-            actor: Actor::Node(me),
-            source: Source {
-                door: Door::Cluster,
-                address: None,
-            },
-            origin: me,
-            stamp: None,
-            command,
-        };
+        let proposal = Proposal::of_node(id, me, command);
         let committed = self.cluster.propose(proposal, AGREEMENT).await?;
         Ok(committed.reply)
     }
