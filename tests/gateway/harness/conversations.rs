@@ -66,6 +66,16 @@ pub async fn count(node: &Node, letters: &[Letter]) -> Result<Count> {
     Ok(count)
 }
 
+/// How many messages of a letter's conversation this node holds, or `None` when it does not know the conversation.
+///
+/// # Errors
+/// When it does not answer.
+pub async fn held_of(node: &Node, letter: &Letter) -> Result<Option<u64>> {
+    let known = all(node).await?;
+    let its = known.iter().find(|it| it["excerpt"] == *letter.text);
+    Ok(its.and_then(|it| it["held"].as_u64()))
+}
+
 /// Waits until all these nodes have drained their letterboxes and have every acknowledged letter exactly once.
 ///
 /// # Errors
