@@ -6,9 +6,11 @@
 mod audit;
 mod check;
 mod cluster;
+mod components;
 mod conversations;
 mod dns;
 mod failure;
+mod incidents;
 mod node;
 mod output;
 mod site;
@@ -123,6 +125,21 @@ enum Verb {
         #[command(subcommand)]
         what: conversations::Conversations,
     },
+    /// What the company says happens: opening, updating, taking back
+    Incident {
+        #[command(subcommand)]
+        what: incidents::IncidentVerb,
+    },
+    /// Planned maintenance
+    Maintenance {
+        #[command(subcommand)]
+        what: incidents::MaintenanceVerb,
+    },
+    /// What can be affected, as customers know it
+    Component {
+        #[command(subcommand)]
+        what: components::ComponentVerb,
+    },
     /// Who did what
     Audit {
         #[command(subcommand)]
@@ -224,6 +241,9 @@ fn done(line: Line) -> Result<Said, Failure> {
         | Verb::Site { .. }
         | Verb::Dns { .. }
         | Verb::Conversations { .. }
+        | Verb::Incident { .. }
+        | Verb::Maintenance { .. }
+        | Verb::Component { .. }
         | Verb::Audit { .. } => {
             let key = line.repeat.unwrap_or_else(new_key);
             let node = Node::new(socket(line.socket.clone(), config())?, key);
@@ -257,6 +277,9 @@ async fn asked(
         Verb::Site { what } => site::site(node, what, paper, !json).await,
         Verb::Dns { what } => dns::dns(node, what, paper).await,
         Verb::Conversations { what } => conversations::conversations(node, what, paper).await,
+        Verb::Incident { what } => incidents::incident(node, what, paper).await,
+        Verb::Maintenance { what } => incidents::maintenance(node, what, paper).await,
+        Verb::Component { what } => components::component(node, what).await,
         Verb::Audit { what } => audit::audit(node, what, paper).await,
         Verb::Demo(_)
         | Verb::DemoSink(_)

@@ -14,7 +14,7 @@ use utoipa::{
 };
 
 use super::{
-    Desk, audit, conversations, dns, members,
+    Desk, audit, conversations, dns, incidents, members,
     problem::{Problem, Words},
     site, status, tokens,
 };
@@ -122,6 +122,7 @@ fn table() -> Vec<Route> {
         site::routes(),
         conversations::routes(),
         dns::routes(),
+        incidents::routes(),
         audit::routes(),
     ]
     .into_iter()

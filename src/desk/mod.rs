@@ -10,6 +10,7 @@ mod calls;
 mod conversations;
 mod dns;
 pub mod figures;
+mod incidents;
 mod members;
 mod problem;
 mod seen;

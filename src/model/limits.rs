@@ -1,9 +1,11 @@
 //! Every bound of the system that is not the operator's to set, each with its reason.
 //!
-//! Past a bound the answer is a clear refusal and the node stays up (P10). Those of the DNS have a file of their own.
+//! Past a bound the answer is a clear refusal and the node stays up (P10). Those of the DNS and of incidents have files of their own.
 
+mod incidents;
 mod names;
 
+pub use incidents::*;
 pub use names::*;
 
 /// Characters in one message of a customer or an agent: a long letter, not a file.

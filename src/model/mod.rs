@@ -15,11 +15,13 @@ pub mod dns;
 pub mod domain;
 pub mod failover;
 pub mod health;
+pub mod incident;
 pub mod limits;
 pub mod nodes;
 pub mod outbox;
 mod proposal;
 pub mod refusal;
+pub mod reply;
 pub mod site;
 pub mod when;
 pub mod words;
@@ -28,8 +30,9 @@ use imbl::{OrdMap, OrdSet};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-pub use command::{Actor, BoxStamp, Command, Entry, Proposal, Reply, Source, Stamped};
+pub use command::{Actor, BoxStamp, Command, Entry, Proposal, Source, Stamped};
 pub use refusal::Refusal;
+pub use reply::Reply;
 
 use audit::Audit;
 use boxes::BoxMark;
@@ -38,6 +41,7 @@ use dns::Dns;
 use dns::publish::Giver;
 use failover::{Failover, change, change::Deed};
 use health::Health;
+use incident::Incidents;
 use nodes::{ClusterFacts, JoinToken, Node};
 use outbox::{Item, ItemId};
 use site::{Blob, SiteVersion, Sites};
@@ -92,6 +96,8 @@ pub struct State {
     pub failover: Failover,
     /// Zones and the keys of their transfers.
     pub dns: Dns,
+    /// What the company says happens.
+    pub incidents: Incidents,
 }
 
 impl State {
@@ -303,6 +309,9 @@ impl State {
             | Command::RemoveTsigKey { .. } => self.change_zones(entry),
             Command::ChangeSigning { zone, change } => {
                 dns::signing::change(self, index, zone, change)
+            }
+            Command::Incident(it) => {
+                incident::change::change(self, index, proposal.actor.spoken(), it)
             }
         }
     }

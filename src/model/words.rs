@@ -234,7 +234,8 @@ impl<const MAX: usize> From<Line<MAX>> for String {
 }
 
 /// What a person wrote: 1 to `MAX` characters, no control characters but line breaks and tabs, ends trimmed.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Text<const MAX: usize>(String);
 
 impl<const MAX: usize> Text<MAX> {
@@ -257,6 +258,19 @@ impl<const MAX: usize> Text<MAX> {
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl<const MAX: usize> TryFrom<String> for Text<MAX> {
+    type Error = Wrong;
+    fn try_from(text: String) -> Result<Self, Wrong> {
+        Self::new(&text)
+    }
+}
+
+impl<const MAX: usize> From<Text<MAX>> for String {
+    fn from(text: Text<MAX>) -> Self {
+        text.0
     }
 }
 

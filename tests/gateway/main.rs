@@ -35,6 +35,7 @@ mod demo;
 mod disk;
 mod full_disk;
 mod harness;
+mod incidents;
 mod interop;
 mod kills;
 mod members;
