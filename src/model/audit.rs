@@ -7,9 +7,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Refusal, State,
-    command::Entry,
-    limits,
+    Refusal, State, limits,
+    proposal::Entry,
     words::{KeyedHash, NodeId, Timestamp},
 };
 

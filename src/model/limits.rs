@@ -154,6 +154,11 @@ pub const MARK_BYTES_MAX: usize = 64;
 pub const STATE_BYTES_MAX: u64 = 8 * 1024 * 1024 * 1024;
 /// Applied entries whose running hash is remembered, for comparing with peers that lag or lead.
 pub const APPLIED_HASHES_KEPT: usize = 4_096;
+/// The cluster's time from one hash over the whole state to the next, in milliseconds: the fullest state takes some
+/// seconds of a processor, which is half a percent of it.
+pub const STATE_HASH_EVERY_MS: u64 = 600_000;
+/// Hashes over whole states that are remembered: a node that lags an hour behind is still compared.
+pub const STATE_HASHES_KEPT: usize = 6;
 
 // An append must fit its frame, and one proposal must fit an append.
 /// How far a leader's clock may be off the voters' median, in milliseconds, before it is overruled: ten times what NTP

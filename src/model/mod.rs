@@ -18,18 +18,18 @@ pub mod health;
 pub mod limits;
 pub mod nodes;
 pub mod outbox;
-mod proposal;
+pub mod proposal;
 pub mod refusal;
 pub mod site;
+pub mod stored;
 pub mod when;
 pub mod words;
 
+pub use command::{Command, Reply};
 use imbl::{OrdMap, OrdSet};
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-
-pub use command::{Actor, BoxStamp, Command, Entry, Proposal, Reply, Source, Stamped};
+pub use proposal::{Actor, BoxStamp, Entry, Proposal, Source, Stamped};
 pub use refusal::Refusal;
+use serde::{Deserialize, Serialize};
 
 use audit::Audit;
 use boxes::BoxMark;
@@ -144,7 +144,7 @@ impl State {
     /// SHA-256 over the whole state, encoded. Equal on every node at the same index.
     pub fn digest(&self) -> KeyedHash {
         // The state is plain data, so encoding it cannot fail; a failure would show as a differing digest.
-        KeyedHash(Sha256::digest(postcard::to_allocvec(self).unwrap_or_default()).into())
+        KeyedHash(stored::digest(self).unwrap_or_default())
     }
 
     fn allowed(&self, proposal: &Proposal) -> Result<(), Refusal> {
