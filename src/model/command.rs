@@ -6,6 +6,7 @@ use imbl::OrdMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    audit::Segment,
     dns::{TsigAlgorithm, ZoneSettings, publish::ZonePart, signing::SigningChange},
     domain::DomainName,
     failover::{Policy, Target},
@@ -324,6 +325,8 @@ pub enum Command {
         /// What is asked.
         change: SigningChange,
     },
+    /// Lets the oldest lines of the record leave the state; they go when a majority of voters holds their blob.
+    ArchiveAudit(Segment),
 }
 
 impl Command {
@@ -372,6 +375,7 @@ impl Command {
             Self::SetTsigKey { .. } => "set-tsig-key",
             Self::RemoveTsigKey { .. } => "remove-tsig-key",
             Self::ChangeSigning { change, .. } => change.kind(),
+            Self::ArchiveAudit(_) => "archive-audit",
         }
     }
 
@@ -414,7 +418,8 @@ impl Command {
             | Self::RemoveZone { .. }
             | Self::SetTsigKey { .. }
             | Self::RemoveTsigKey { .. }
-            | Self::ChangeSigning { .. } => None,
+            | Self::ChangeSigning { .. }
+            | Self::ArchiveAudit(_) => None,
         }
     }
 
@@ -463,6 +468,7 @@ impl Command {
             | Self::RemoveZone { zone, .. }
             | Self::ChangeSigning { zone, .. } => zone.to_string(),
             Self::SetTsigKey { key, .. } | Self::RemoveTsigKey { key } => key.to_string(),
+            Self::ArchiveAudit(segment) => segment.blob.to_string(),
         }
     }
 }

@@ -133,6 +133,7 @@ impl State {
         self.learners = learners;
         site::go_live(self);
         dns::go_live(self, index);
+        audit::let_go(self);
         site::sweep(self);
     }
 
@@ -248,6 +249,7 @@ impl State {
             } => {
                 let reply = site::held(self, *hash, *node, *incarnation)?;
                 dns::go_live(self, index);
+                audit::let_go(self);
                 Ok(reply)
             }
             Command::BlobDropped { hash, node } => site::dropped(self, *hash, *node),
@@ -304,6 +306,7 @@ impl State {
             Command::ChangeSigning { zone, change } => {
                 dns::signing::change(self, index, zone, change)
             }
+            Command::ArchiveAudit(segment) => audit::archive(self, &proposal.actor, segment),
         }
     }
 
