@@ -1,11 +1,16 @@
 //! Every bound of the system that is not the operator's to set, each with its reason.
 //!
-//! Past a bound the answer is a clear refusal and the node stays up (P10). Those of the DNS and of incidents have files of their own.
+//! Past a bound the answer is a clear refusal and the node stays up (P10). Those of the DNS and of incidents have their own
+//! files.
 
 mod incidents;
 mod names;
 
-pub use incidents::*;
+pub use incidents::{
+    COMPONENTS_MAX, FEED_INCIDENTS_MAX, INCIDENT_UPDATES_MAX, INCIDENTS_GOING_MAX, INCIDENTS_MAX,
+    MAINTENANCE_MS_MAX, PROMISE_MS, PROMISE_NUDGE_MS, TITLE_BYTES_MAX, UPDATE_CHARS_MAX,
+    UPDATE_EDITS_MAX,
+};
 pub use names::*;
 
 /// Characters in one message of a customer or an agent: a long letter, not a file.

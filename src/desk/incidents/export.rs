@@ -34,6 +34,40 @@ fn write(
         writeln!(text, "- Affected: {component}, {}", impact.name())?;
     }
     writeln!(text, "\n## What was said\n")?;
+    said(text, incident)?;
+    writeln!(
+        text,
+        "## Timeline\n\n| When | Who | Node | What | About |\n|---|---|---|---|---|"
+    )?;
+    for it in Timeline::of(state, id, incident).lines() {
+        let refused = it
+            .refused
+            .as_deref()
+            .map(|why| format!(" (refused: {why})"));
+        let about = format!("{}{}", it.about, refused.unwrap_or_default());
+        let node = it.node.as_deref().unwrap_or("");
+        let (who, about) = (line(&it.who), line(&about));
+        writeln!(
+            text,
+            "| {} | {who} | {node} | {} | {about} |",
+            it.at, it.what
+        )?;
+    }
+    let open = [
+        "What happened",
+        "Why",
+        "What went well",
+        "What did not",
+        "What we change",
+    ];
+    for heading in open {
+        writeln!(text, "\n## {heading}\n")?;
+    }
+    Ok(())
+}
+
+/// Every update with its edits and withdrawals.
+fn said(text: &mut String, incident: &Incident) -> std::fmt::Result {
     for (update, number) in incident.updates.iter().zip(1_u32..) {
         let (at, by) = (rfc3339(update.at), line(&update.by));
         writeln!(
@@ -66,34 +100,6 @@ fn write(
             let (at, by, why) = (rfc3339(mark.at), line(&mark.by), line(mark.reason.as_str()));
             writeln!(text, "Withdrawn {at} by {by}: {why}\n")?;
         }
-    }
-    writeln!(
-        text,
-        "## Timeline\n\n| When | Who | Node | What | About |\n|---|---|---|---|---|"
-    )?;
-    for it in Timeline::of(state, id, incident).lines() {
-        let refused = it
-            .refused
-            .as_deref()
-            .map(|why| format!(" (refused: {why})"));
-        let about = format!("{}{}", it.about, refused.unwrap_or_default());
-        let node = it.node.as_deref().unwrap_or("");
-        let (who, about) = (line(&it.who), line(&about));
-        writeln!(
-            text,
-            "| {} | {who} | {node} | {} | {about} |",
-            it.at, it.what
-        )?;
-    }
-    let open = [
-        "What happened",
-        "Why",
-        "What went well",
-        "What did not",
-        "What we change",
-    ];
-    for heading in open {
-        writeln!(text, "\n## {heading}\n")?;
     }
     Ok(())
 }
