@@ -282,7 +282,7 @@ impl Timeline {
         let lost = state.audit.count > state.audit.lines.len() as u64;
         Self {
             lines,
-            incomplete: lost && oldest.is_none_or(|it| it.at > within.start().to_owned()),
+            incomplete: lost && oldest.is_none_or(|it| it.at > *within.start()),
         }
     }
 
