@@ -4,6 +4,7 @@
 //! goes to standard output, progress and failures to standard error.
 
 mod audit;
+mod breakglass;
 mod check;
 mod cluster;
 mod conversations;
@@ -11,6 +12,7 @@ mod dns;
 mod failure;
 mod node;
 mod output;
+mod people;
 mod site;
 mod start;
 mod status;
@@ -123,6 +125,21 @@ enum Verb {
         #[command(subcommand)]
         what: conversations::Conversations,
     },
+    /// Who may do what, how they sign in, and who is signed in
+    People {
+        #[command(subcommand)]
+        what: people::People,
+    },
+    /// Sealed envelopes with codes for the day on which nothing else opens
+    Breakglass {
+        #[command(subcommand)]
+        what: breakglass::BreakGlass,
+    },
+    /// Who leads the shift
+    Shift {
+        #[command(subcommand)]
+        what: Option<people::Shift>,
+    },
     /// Who did what
     Audit {
         #[command(subcommand)]
@@ -224,6 +241,9 @@ fn done(line: Line) -> Result<Said, Failure> {
         | Verb::Site { .. }
         | Verb::Dns { .. }
         | Verb::Conversations { .. }
+        | Verb::People { .. }
+        | Verb::Breakglass { .. }
+        | Verb::Shift { .. }
         | Verb::Audit { .. } => {
             let key = line.repeat.unwrap_or_else(new_key);
             let node = Node::new(socket(line.socket.clone(), config())?, key);
@@ -257,6 +277,9 @@ async fn asked(
         Verb::Site { what } => site::site(node, what, paper, !json).await,
         Verb::Dns { what } => dns::dns(node, what, paper).await,
         Verb::Conversations { what } => conversations::conversations(node, what, paper).await,
+        Verb::People { what } => people::people(node, what, paper).await,
+        Verb::Breakglass { what } => breakglass::breakglass(node, what, paper).await,
+        Verb::Shift { what } => people::shift(node, what, paper).await,
         Verb::Audit { what } => audit::audit(node, what, paper).await,
         Verb::Demo(_)
         | Verb::DemoSink(_)

@@ -5,6 +5,7 @@
 use axum::{
     Json, Router,
     extract::DefaultBodyLimit,
+    middleware::from_fn_with_state,
     routing::{MethodRouter, get},
 };
 use serde_json::{Map, Value, json};
@@ -14,9 +15,9 @@ use utoipa::{
 };
 
 use super::{
-    Desk, audit, conversations, dns, members,
+    Desk, audit, conversations, dns, members, people,
     problem::{Problem, Words},
-    site, status, tokens,
+    roles, site, status, tokens,
 };
 use crate::model::limits;
 
@@ -123,6 +124,7 @@ fn table() -> Vec<Route> {
         conversations::routes(),
         dns::routes(),
         audit::routes(),
+        people::routes(),
     ]
     .into_iter()
     .flatten()
@@ -135,7 +137,9 @@ pub fn router(desk: Desk) -> Router {
     let document = openapi(&table, desk.version);
     let mut router = Router::new().route("/openapi.json", get(move || async { Json(document) }));
     for route in table {
-        router = router.route(route.path, route.works);
+        let asks = roles::of_api(route.method, route.path);
+        let works = route.works.layer(from_fn_with_state(asks, roles::guard));
+        router = router.route(route.path, works);
     }
     Router::new()
         .nest(ROOT, router)

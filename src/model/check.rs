@@ -21,6 +21,7 @@ impl State {
         self.check_answers(&mut wrong);
         self.check_zones(&mut wrong);
         self.check_services(&mut wrong);
+        self.people.check(&mut wrong);
         if !self.audit.verifies() {
             wrong.push("audit: the lines do not lead to the head of the chain".to_owned());
         }
@@ -103,7 +104,8 @@ impl State {
             if !self.outbox_due.contains(&(item.due, *id)) {
                 wrong.push(format!("outbox: item {id} is due at no time"));
             }
-            if !self.conversations.contains_key(&item.kind.conversation()) {
+            let conversation = item.kind.conversation();
+            if conversation.is_some_and(|it| !self.conversations.contains_key(&it)) {
                 wrong.push(format!(
                     "outbox: item {id} belongs to a conversation that is not there"
                 ));

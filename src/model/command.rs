@@ -13,6 +13,7 @@ use super::{
     health::Ballot,
     nodes::{CaRecord, NodeFacts, Profile, Role},
     outbox::{ItemId, Outcome},
+    people::PeopleChange,
     site::SiteVersion,
     words::{
         BlobHash, ClientId, ClusterId, ConversationId, KeyedHash, Label, Lang, NodeId, Note,
@@ -428,6 +429,8 @@ pub enum Command {
         /// What is asked.
         change: SigningChange,
     },
+    /// Changes people, sessions, tokens or envelopes.
+    People(PeopleChange),
 }
 
 impl Command {
@@ -476,6 +479,7 @@ impl Command {
             Self::SetTsigKey { .. } => "set-tsig-key",
             Self::RemoveTsigKey { .. } => "remove-tsig-key",
             Self::ChangeSigning { change, .. } => change.kind(),
+            Self::People(change) => change.kind(),
         }
     }
 
@@ -518,7 +522,8 @@ impl Command {
             | Self::RemoveZone { .. }
             | Self::SetTsigKey { .. }
             | Self::RemoveTsigKey { .. }
-            | Self::ChangeSigning { .. } => None,
+            | Self::ChangeSigning { .. }
+            | Self::People(_) => None,
         }
     }
 
@@ -567,31 +572,7 @@ impl Command {
             | Self::RemoveZone { zone, .. }
             | Self::ChangeSigning { zone, .. } => zone.to_string(),
             Self::SetTsigKey { key, .. } | Self::RemoveTsigKey { key } => key.to_string(),
+            Self::People(change) => change.about(),
         }
     }
-}
-
-/// What the proposer is told.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Reply {
-    /// It is done.
-    Done,
-    /// A node was admitted under this id.
-    Admitted(NodeId),
-    /// A site version was made the wanted one.
-    Wanted(SiteVersion),
-    /// The customer's or agent's message is kept, as the `number`th of its conversation (from 1).
-    Kept {
-        /// The conversation.
-        conversation: ConversationId,
-        /// Its place there, from 1.
-        number: u32,
-    },
-    /// The item is leased under this epoch (the log index of the lease).
-    Leased {
-        /// To be shown when settling.
-        epoch: u64,
-    },
-    /// Nothing was changed, and why.
-    Refused(super::Refusal),
 }

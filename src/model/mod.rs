@@ -18,8 +18,10 @@ pub mod health;
 pub mod limits;
 pub mod nodes;
 pub mod outbox;
+pub mod people;
 mod proposal;
 pub mod refusal;
+mod reply;
 pub mod site;
 pub mod when;
 pub mod words;
@@ -28,8 +30,9 @@ use imbl::{OrdMap, OrdSet};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-pub use command::{Actor, BoxStamp, Command, Entry, Proposal, Reply, Source, Stamped};
+pub use command::{Actor, BoxStamp, Command, Entry, Proposal, Source, Stamped};
 pub use refusal::Refusal;
+pub use reply::Reply;
 
 use audit::Audit;
 use boxes::BoxMark;
@@ -40,6 +43,7 @@ use failover::{Failover, change, change::Deed};
 use health::Health;
 use nodes::{ClusterFacts, JoinToken, Node};
 use outbox::{Item, ItemId};
+use people::People;
 use site::{Blob, SiteVersion, Sites};
 use words::{
     BlobHash, ClientId, ConversationId, KeyedHash, NodeId, TicketCode, Timestamp, TokenId,
@@ -92,6 +96,8 @@ pub struct State {
     pub failover: Failover,
     /// Zones and the keys of their transfers.
     pub dns: Dns,
+    /// Who may do what, and whoever is signed in.
+    pub people: People,
 }
 
 impl State {
@@ -304,6 +310,7 @@ impl State {
             Command::ChangeSigning { zone, change } => {
                 dns::signing::change(self, index, zone, change)
             }
+            Command::People(change) => people::change(self, entry, change),
         }
     }
 
@@ -395,8 +402,13 @@ impl State {
             proposal.command,
             Command::OpenConversation { .. } | Command::AddMessage { .. }
         );
-        // Votes are many, and a repeat of one is refused by its round.
-        if matches!(proposal.command, Command::Vote { .. }) {
+        // These are many, and a repeat of a vote is refused by its round.
+        let is_frequent = match &proposal.command {
+            Command::Vote { .. } => true,
+            Command::People(change) => change.is_frequent(),
+            _ => false,
+        };
+        if is_frequent {
             return;
         }
         self.answers.insert(proposal.id, reply.clone());

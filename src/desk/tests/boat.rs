@@ -100,9 +100,18 @@ impl Boat {
             version: "0.1.0",
             names: None,
             late: Arc::new(Vec::new),
+            console: desk::ConsoleParts {
+                company: Arc::new(config::Company::check(
+                    Default::default(),
+                    &mut config::Problems::new(),
+                )),
+                phone_tree: Vec::new(),
+                alone_file: folder.path().join("alone-sign-ins"),
+            },
         };
+        let desk = desk::Desk::new(parts);
         let (path, end) = (socket.clone(), stop.clone());
-        tokio::spawn(async move { desk::serve(parts, &path, end).await.unwrap() });
+        tokio::spawn(async move { desk::serve(desk, &path, end).await.unwrap() });
         let boat = Self {
             socket,
             cluster,
