@@ -211,3 +211,17 @@ fn operation(route: &Route) -> Value {
     }
     operation
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_path_has_a_line_that_says_who_may_ask_and_every_line_a_path() {
+        let paths: BTreeSet<_> = table().iter().map(|it| (it.method, it.path)).collect();
+        let lines: BTreeSet<_> = roles::lines().collect();
+        assert_eq!(paths, lines);
+    }
+}

@@ -56,11 +56,7 @@ pub(super) struct Sent {
 /// # Errors
 /// Never; the result is what a task returns.
 pub async fn serve(desk: Desk, console: Console, stop: Stop) -> Outcome {
-    let door = Door {
-        api: api::router(desk.clone()),
-        pages: pages::router(desk.clone()),
-        desk,
-    };
+    let door = Door::new(desk);
     let places = Places::new(
         limits::CONSOLE_CONNECTIONS_MAX,
         limits::CONSOLE_CONNECTIONS_EACH,
@@ -127,7 +123,7 @@ async fn connection(
     let from = from.ip().to_canonical();
     let works = service_fn(move |request: Request<Incoming>| {
         let door = door.clone();
-        async move { Ok::<_, std::convert::Infallible>(door.answer(request, from).await) }
+        async move { Ok::<_, std::convert::Infallible>(door.answer(request.map(Body::new), from).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -153,15 +149,22 @@ async fn connection(
 
 /// What answers.
 #[derive(Clone)]
-struct Door {
+pub(super) struct Door {
     desk: Desk,
     api: Router,
     pages: Router,
 }
 
 impl Door {
-    async fn answer(&self, request: Request<Incoming>, from: IpAddr) -> Response {
-        let mut request = request.map(Body::new);
+    pub(super) fn new(desk: Desk) -> Self {
+        Self {
+            api: api::router(desk.clone()),
+            pages: pages::router(desk.clone()),
+            desk,
+        }
+    }
+
+    pub(super) async fn answer(&self, mut request: Request<Body>, from: IpAddr) -> Response {
         let is_api = request.uri().path().starts_with("/api/");
         let is_ours = is_ours(request.headers());
         request.extensions_mut().insert(Sent { from, is_ours });

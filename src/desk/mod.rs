@@ -173,6 +173,13 @@ pub async fn serve(desk: Desk, path: &Path, stop: Stop) -> Outcome {
     socket::serve(listener, path, api::router(desk), stop).await
 }
 
+#[cfg(test)]
+impl Desk {
+    fn unreported(&self) -> usize {
+        self.entry.alone.unreported().0
+    }
+}
+
 impl Desk {
     /// Reports sign-ins that happened while this node was alone, until it is stopped.
     ///

@@ -482,6 +482,13 @@ fn chosen(headers: &HeaderMap) -> Option<Lang> {
     Lang::of_tag(tag)
 }
 
+/// The forms that ask for a session's token.
+#[cfg(test)]
+pub(super) fn posts() -> impl Iterator<Item = &'static str> {
+    let all = table().into_iter();
+    all.filter(|it| it.0 == "post").map(|it| it.1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

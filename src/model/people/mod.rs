@@ -527,3 +527,6 @@ fn sound_sealed(field: &str, sealed: &Sealed) -> Result<(), Refusal> {
         most: limits::SEALED_BYTES_MAX as u64,
     })
 }
+
+#[cfg(test)]
+mod tests;

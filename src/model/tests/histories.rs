@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::people::{PeopleChange, Role as PersonRole, Roles};
 
 /// The operator commands of which a hostile or unlucky history is made; customers' come from `opening`.
 fn any_command() -> impl Strategy<Value = Command> {
@@ -59,12 +60,102 @@ fn any_command() -> impl Strategy<Value = Command> {
             role: if votes { Role::Voter } else { Role::Learner },
         }),
         node.prop_map(|node| Command::ForgetNode { node }),
+        people().prop_map(Command::People),
         (any::<u8>(), 0..3_u64).prop_map(|(it, days)| Command::CreateToken {
             token: TokenId([it; 8]),
             secret_hash: KeyedHash([it; 32]),
             role: Role::Voter,
             uses: 1,
             ttl_ms: days * 16 * 3_600_000,
+        }),
+    ]
+}
+
+/// Changes of people, few of each kind so that they meet.
+fn people() -> impl Strategy<Value = PeopleChange> {
+    let name = (0_u8..3).prop_map(|it| Label::new(&format!("p{it}")).unwrap());
+    let network = (0_u8..3).prop_map(|it| Note::new(&format!("192.0.{it}.0/24")).unwrap());
+    let roles = (0_usize..5).prop_map(|it| Roles::of(&[PersonRole::ALL[it]]));
+    let session = 0_u8..4;
+    let code = (0_u8..4).prop_map(|it| KeyedHash([it; 32]));
+    prop_oneof![
+        (name.clone(), roles.clone()).prop_map(|(name, roles)| PeopleChange::Add {
+            name,
+            roles,
+            shown: Note::default(),
+            langs: vec![],
+            password: sealed(1),
+            totp: sealed(2),
+        }),
+        (name.clone(), roles.clone())
+            .prop_map(|(name, roles)| PeopleChange::SetRoles { name, roles }),
+        name.clone().prop_map(|name| PeopleChange::Remove { name }),
+        name.clone().prop_map(|name| PeopleChange::Reset {
+            name,
+            password: sealed(3),
+            totp: sealed(4),
+        }),
+        (name.clone(), 0_u64..60, 0_u64..9, session.clone(), network.clone()).prop_map(
+            |(name, generation, step, session, network)| PeopleChange::SignIn {
+                name,
+                generation,
+                step,
+                session: SessionId([session; 8]),
+                hash: KeyedHash([session; 32]),
+                network,
+            }
+        ),
+        (proptest::option::of(name.clone()), network.clone())
+            .prop_map(|(name, network)| PeopleChange::Knock { name, network }),
+        (session.clone(), 0_u64..9).prop_map(|(session, step)| PeopleChange::Confirm {
+            session: SessionId([session; 8]),
+            step,
+        }),
+        session.clone().prop_map(|session| PeopleChange::EndSession {
+            session: SessionId([session; 8])
+        }),
+        proptest::option::of(name.clone()).prop_map(|name| PeopleChange::EndSessions { name }),
+        (name.clone(), code.clone(), roles.clone(), 0_u64..200_000).prop_map(
+            |(name, hash, roles, ttl_ms)| PeopleChange::AddToken {
+                name,
+                hash,
+                roles,
+                ttl_ms,
+            }
+        ),
+        name.clone().prop_map(|name| PeopleChange::RevokeToken { name }),
+        (prop::collection::vec(code.clone(), 0..3), roles, 0_u64..200_000).prop_map(
+            |(codes, roles, ttl_ms)| PeopleChange::AddEnvelope {
+                holder: Note::default(),
+                roles,
+                ttl_ms,
+                codes,
+            }
+        ),
+        (0_u64..60).prop_map(|serial| PeopleChange::WithdrawEnvelope { serial }),
+        (code.clone(), session, network).prop_map(|(code, session, network)| {
+            PeopleChange::UseCode {
+                code,
+                session: SessionId([session; 8]),
+                hash: KeyedHash([session; 32]),
+                network,
+            }
+        }),
+        (code, any::<u64>()).prop_map(|(code, at)| PeopleChange::ReportCode {
+            code,
+            at: Timestamp(at),
+        }),
+        (name.clone(), any::<u64>(), any::<u64>()).prop_map(|(name, step, at)| {
+            PeopleChange::ReportSignIn {
+                name,
+                step,
+                at: Timestamp(at),
+            }
+        }),
+        (0_u64..60).prop_map(|alarm| PeopleChange::Acknowledge { alarm }),
+        name.prop_map(|who| PeopleChange::Lead {
+            who,
+            note: Note::default(),
         }),
     ]
 }
