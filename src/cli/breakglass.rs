@@ -145,7 +145,10 @@ async fn list(node: &Node, paper: Paper) -> Result<Said, Failure> {
     let text = if rows.is_empty() {
         "there is no envelope; make one with 'lifeboat breakglass print --holder TEXT'\n".to_owned()
     } else {
-        table(&["SERIAL", "HOLDER", "OPENS", "CODES LEFT", "UNTIL", "STATE"], &rows)
+        table(
+            &["SERIAL", "HOLDER", "OPENS", "CODES LEFT", "UNTIL", "STATE"],
+            &rows,
+        )
     };
     Ok(Said::of(answer.json, text))
 }
@@ -187,7 +190,10 @@ fn as_text(it: &Printed) -> String {
         let (name, number_of) = (printable(&call.name), printable(&call.number));
         text.push_str(&format!("{number}. {name}  {number_of}\n"));
     }
-    text.push_str(&format!("\n- - - - fold here, codes inside - - - -\n\nCODES OF ENVELOPE {}\n\n", it.serial));
+    text.push_str(&format!(
+        "\n- - - - fold here, codes inside - - - -\n\nCODES OF ENVELOPE {}\n\n",
+        it.serial
+    ));
     for (number, code) in (1..).zip(&it.codes) {
         text.push_str(&format!("[ ] {number:2}  {code}\n"));
     }
@@ -251,7 +257,10 @@ fn as_html(it: &Printed) -> String {
         "<p class=\"fold\">fold here, codes inside</p>\n<h2>Codes of envelope {serial}</h2>\n<ol class=\"codes\">\n"
     ));
     for code in &it.codes {
-        page.push_str(&format!("<li>&#9744; <code>{}</code></li>\n", escaped(code)));
+        page.push_str(&format!(
+            "<li>&#9744; <code>{}</code></li>\n",
+            escaped(code)
+        ));
     }
     page.push_str("</ol>\n</body>\n</html>\n");
     page
@@ -301,7 +310,14 @@ mod tests {
     fn the_page_has_all_that_is_needed_and_fits_on_paper() {
         let text = as_text(&page());
         assert!(text.lines().all(|it| it.chars().count() <= 80), "{text}");
-        for part in ["ENVELOPE 41", "192.0.2.1:8443", "AB:AB", "+420 000", "0000-0000", "fold here"] {
+        for part in [
+            "ENVELOPE 41",
+            "192.0.2.1:8443",
+            "AB:AB",
+            "+420 000",
+            "0000-0000",
+            "fold here",
+        ] {
             assert!(text.contains(part), "{part} is missing in\n{text}");
         }
         let html = as_html(&page());

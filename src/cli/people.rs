@@ -333,9 +333,17 @@ async fn list(node: &Node, paper: Paper) -> Result<Said, Failure> {
         ]
     };
     let rows: Vec<Vec<String>> = answer.value.people.iter().map(row).collect();
-    let heading = ["NAME", "CALLED", "ROLES", "SIGNED IN", "REACHED BY", "GUESSES"];
+    let heading = [
+        "NAME",
+        "CALLED",
+        "ROLES",
+        "SIGNED IN",
+        "REACHED BY",
+        "GUESSES",
+    ];
     let text = if rows.is_empty() {
-        "nobody has an account; make the first with 'lifeboat people add NAME --role admin'\n".to_owned()
+        "nobody has an account; make the first with 'lifeboat people add NAME --role admin'\n"
+            .to_owned()
     } else {
         table(&heading, &rows)
     };
@@ -361,14 +369,15 @@ async fn show(node: &Node, name: &str, paper: Paper) -> Result<Said, Failure> {
         it.wrong_guesses,
     );
     for (number, way) in (1..).zip(&it.ways) {
-        let proven = way
-            .proven
-            .as_ref()
-            .map_or_else(|| "never seen to work".to_owned(), |at| {
-                format!("seen to work {}", paper.time(at))
-            });
+        let proven = way.proven.as_ref().map_or_else(
+            || "never seen to work".to_owned(),
+            |at| format!("seen to work {}", paper.time(at)),
+        );
         let address = printable(&way.address);
-        text.push_str(&format!("way {number}      {} {address}: {proven}\n", way.kind));
+        text.push_str(&format!(
+            "way {number}      {} {address}: {proven}\n",
+            way.kind
+        ));
     }
     Ok(Said::of(answer.json, text))
 }
@@ -379,7 +388,12 @@ async fn set_ways(node: &Node, name: &str, given: &[String]) -> Result<Said, Fai
         let Some((kind, address)) = way.split_once(':') else {
             let why = format!("found {way}; wanted mail:ADDRESS or phone:NUMBER");
             let advice = "put what it is before it, with a colon";
-            return Err(Failure::new(Exit::Usage, "that is no way to reach somebody", why, advice));
+            return Err(Failure::new(
+                Exit::Usage,
+                "that is no way to reach somebody",
+                why,
+                advice,
+            ));
         };
         ways.push(json!({ "kind": kind, "address": address }));
     }
@@ -436,7 +450,12 @@ fn password(from_stdin: bool) -> Result<Option<String>, Failure> {
     let read = std::io::stdin().lock().take(most).read_to_string(&mut text);
     read.map_err(|error| {
         let advice = "give it as one line of UTF-8";
-        Failure::new(Exit::Usage, "the password cannot be read", error.to_string(), advice)
+        Failure::new(
+            Exit::Usage,
+            "the password cannot be read",
+            error.to_string(),
+            advice,
+        )
     })?;
     Ok(text.lines().next().map(ToOwned::to_owned))
 }
@@ -461,7 +480,10 @@ async fn sessions(node: &Node, paper: Paper) -> Result<Said, Failure> {
     let text = if rows.is_empty() {
         "nobody is signed in\n".to_owned()
     } else {
-        table(&["SESSION", "WHO", "NODE", "FROM", "SINCE", "LAST USED"], &rows)
+        table(
+            &["SESSION", "WHO", "NODE", "FROM", "SINCE", "LAST USED"],
+            &rows,
+        )
     };
     Ok(Said::of(answer.json, text))
 }
@@ -501,7 +523,12 @@ async fn token(node: &Node, what: Token, paper: Paper) -> Result<Said, Failure> 
             Ok(Said::of(answer.json, text))
         }
         Token::Revoke { name } => {
-            done(node, &format!("/api-tokens/{}/revoke", part(&name)), &json!({})).await
+            done(
+                node,
+                &format!("/api-tokens/{}/revoke", part(&name)),
+                &json!({}),
+            )
+            .await
         }
     }
 }

@@ -371,7 +371,9 @@ fn people(people: &People) -> String {
     }
     if let Some(print) = &people.fingerprint {
         let console = people.console.join(" ");
-        text.push_str(&format!("console    {console}\n           SHA-256 {print}\n"));
+        text.push_str(&format!(
+            "console    {console}\n           SHA-256 {print}\n"
+        ));
     }
     text
 }

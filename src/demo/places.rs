@@ -76,9 +76,7 @@ impl Ports {
     fn all(self, nodes: usize) -> Vec<SocketAddr> {
         let of_nodes = (0..nodes).flat_map(|place| {
             let it = self.of_node(place);
-            [
-                it.https, it.http, it.peers, it.metrics, it.dns, it.console,
-            ]
+            [it.https, it.http, it.peers, it.metrics, it.dns, it.console]
         });
         of_nodes
             .chain([self.sink_smtp(), self.sink_web(), self.primary()])

@@ -172,7 +172,11 @@ pub(super) fn may(caller: &Caller, asks: Option<Asks>) -> Result<(), NotYours> {
 }
 
 /// Lets a request of the API pass, or answers why not.
-pub(super) async fn guard(State(asks): State<Option<Asks>>, request: Request, next: Next) -> Response {
+pub(super) async fn guard(
+    State(asks): State<Option<Asks>>,
+    request: Request,
+    next: Next,
+) -> Response {
     let Some(caller) = request.extensions().get::<Caller>() else {
         return Problem::nobody().into_response();
     };

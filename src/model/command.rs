@@ -1,4 +1,4 @@
-//! Every change the cluster can agree on, and who asked for it.
+//! Every change the cluster can agree on, and what the proposer is told.
 //!
 //! New variants go to the end (the position is part of the stored bytes) and state the format that introduced them.
 
@@ -6,7 +6,7 @@ use imbl::OrdMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    conversation::Door,
+    audit::Segment,
     dns::{TsigAlgorithm, ZoneSettings, publish::ZonePart, signing::SigningChange},
     domain::DomainName,
     failover::{Policy, Target},
@@ -16,116 +16,13 @@ use super::{
     people::PeopleChange,
     site::SiteVersion,
     words::{
-        BlobHash, ClientId, ClusterId, ConversationId, KeyedHash, Label, Lang, NodeId, Note,
-        Sealed, TicketCode, Timestamp, TokenId,
+        BlobHash, ClusterId, ConversationId, KeyedHash, Label, Lang, NodeId, Note, Sealed,
+        TicketCode, Timestamp, TokenId,
     },
 };
 
 /// The newest format of entries that this program writes and reads.
 pub const FORMAT: u16 = 1;
-
-/// Something that somebody asks the cluster to agree on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Proposal {
-    /// The format the command is written in; at most what every node can read.
-    pub format: u16,
-    /// Made where the write entered. A repeat of the same id gets the first answer.
-    pub id: ClientId,
-    /// Who asks.
-    pub actor: Actor,
-    /// By what way.
-    pub source: Source,
-    /// The node it came in by.
-    pub origin: NodeId,
-    /// Its place in that node's letterbox, when it came through it.
-    pub stamp: Option<BoxStamp>,
-    /// What is asked.
-    pub command: Command,
-}
-
-/// A proposal with the time the leader gave it: what the log holds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stamped {
-    /// The leader's time when it took the proposal.
-    pub at: Timestamp,
-    /// What is proposed.
-    pub proposal: Proposal,
-}
-
-/// One committed line of the log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry<'a> {
-    /// Its log index.
-    pub index: u64,
-    /// The proposal and its time.
-    pub stamped: &'a Stamped,
-}
-
-/// Who asks for a change.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Actor {
-    /// One of the company's customers, or somebody who writes as one.
-    Customer,
-    /// A person signed in to the console or the command line.
-    Operator {
-        /// The account's name.
-        name: Label,
-    },
-    /// A machine with an API token.
-    Token {
-        /// The token's name.
-        name: Label,
-    },
-    /// A user of this machine, over the node's local socket.
-    Local {
-        /// The user id that the kernel vouches for.
-        uid: u32,
-    },
-    /// A node, about itself or about work it did.
-    Node(NodeId),
-    /// The cluster's own housekeeping.
-    System,
-}
-
-impl Actor {
-    /// Whether a person or a machine on a person's behalf is acting, so that it belongs on the record (P9).
-    pub fn is_operator(&self) -> bool {
-        match self {
-            Self::Operator { .. } | Self::Token { .. } | Self::Local { .. } => true,
-            Self::Customer | Self::Node(_) | Self::System => false,
-        }
-    }
-
-    /// The actor as the record names it.
-    pub fn spoken(&self) -> String {
-        match self {
-            Self::Customer => "a customer".to_owned(),
-            Self::Operator { name } => name.to_string(),
-            Self::Token { name } => format!("token {name}"),
-            Self::Local { uid } => format!("local user {uid}"),
-            Self::Node(id) => format!("node {id}"),
-            Self::System => "the cluster".to_owned(),
-        }
-    }
-}
-
-/// By what way a change was asked for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Source {
-    /// The door it came in by.
-    pub door: Door,
-    /// For operators the network address; for customers nothing.
-    pub address: Option<Note>,
-}
-
-/// A place in one node's letterbox.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct BoxStamp {
-    /// Which start of the node: fsynced at each start, so a restored disk cannot reuse numbers.
-    pub incarnation: u64,
-    /// Counts from 1 within the incarnation, without gaps.
-    pub sequence: u64,
-}
 
 /// Every change the cluster can agree on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -429,6 +326,8 @@ pub enum Command {
         /// What is asked.
         change: SigningChange,
     },
+    /// Lets the oldest lines of the record leave the state; they go when a majority of voters holds their blob.
+    ArchiveAudit(Segment),
     /// Changes people, sessions, tokens or envelopes.
     People(PeopleChange),
 }
@@ -479,6 +378,7 @@ impl Command {
             Self::SetTsigKey { .. } => "set-tsig-key",
             Self::RemoveTsigKey { .. } => "remove-tsig-key",
             Self::ChangeSigning { change, .. } => change.kind(),
+            Self::ArchiveAudit(_) => "archive-audit",
             Self::People(change) => change.kind(),
         }
     }
@@ -523,6 +423,7 @@ impl Command {
             | Self::SetTsigKey { .. }
             | Self::RemoveTsigKey { .. }
             | Self::ChangeSigning { .. }
+            | Self::ArchiveAudit(_)
             | Self::People(_) => None,
         }
     }
@@ -572,7 +473,33 @@ impl Command {
             | Self::RemoveZone { zone, .. }
             | Self::ChangeSigning { zone, .. } => zone.to_string(),
             Self::SetTsigKey { key, .. } | Self::RemoveTsigKey { key } => key.to_string(),
+            Self::ArchiveAudit(segment) => segment.blob.to_string(),
             Self::People(change) => change.about(),
         }
     }
+}
+
+/// What the proposer is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reply {
+    /// It is done.
+    Done,
+    /// A node was admitted under this id.
+    Admitted(NodeId),
+    /// A site version was made the wanted one.
+    Wanted(SiteVersion),
+    /// The customer's or agent's message is kept, as the `number`th of its conversation (from 1).
+    Kept {
+        /// The conversation.
+        conversation: ConversationId,
+        /// Its place there, from 1.
+        number: u32,
+    },
+    /// The item is leased under this epoch (the log index of the lease).
+    Leased {
+        /// To be shown when settling.
+        epoch: u64,
+    },
+    /// Nothing was changed, and why.
+    Refused(super::Refusal),
 }

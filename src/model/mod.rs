@@ -19,20 +19,18 @@ pub mod limits;
 pub mod nodes;
 pub mod outbox;
 pub mod people;
-mod proposal;
+pub mod proposal;
 pub mod refusal;
-mod reply;
 pub mod site;
+pub mod stored;
 pub mod when;
 pub mod words;
 
+pub use command::{Command, Reply};
 use imbl::{OrdMap, OrdSet};
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-
-pub use command::{Actor, BoxStamp, Command, Entry, Proposal, Source, Stamped};
+pub use proposal::{Actor, BoxStamp, Entry, Proposal, Source, Stamped};
 pub use refusal::Refusal;
-pub use reply::Reply;
+use serde::{Deserialize, Serialize};
 
 use audit::Audit;
 use boxes::BoxMark;
@@ -139,6 +137,7 @@ impl State {
         self.learners = learners;
         site::go_live(self);
         dns::go_live(self, index);
+        audit::let_go(self);
         site::sweep(self);
     }
 
@@ -150,7 +149,7 @@ impl State {
     /// SHA-256 over the whole state, encoded. Equal on every node at the same index.
     pub fn digest(&self) -> KeyedHash {
         // The state is plain data, so encoding it cannot fail; a failure would show as a differing digest.
-        KeyedHash(Sha256::digest(postcard::to_allocvec(self).unwrap_or_default()).into())
+        KeyedHash(stored::digest(self).unwrap_or_default())
     }
 
     fn allowed(&self, proposal: &Proposal) -> Result<(), Refusal> {
@@ -254,6 +253,7 @@ impl State {
             } => {
                 let reply = site::held(self, *hash, *node, *incarnation)?;
                 dns::go_live(self, index);
+                audit::let_go(self);
                 Ok(reply)
             }
             Command::BlobDropped { hash, node } => site::dropped(self, *hash, *node),
@@ -310,6 +310,7 @@ impl State {
             Command::ChangeSigning { zone, change } => {
                 dns::signing::change(self, index, zone, change)
             }
+            Command::ArchiveAudit(segment) => audit::archive(self, &proposal.actor, segment),
             Command::People(change) => people::change(self, entry, change),
         }
     }

@@ -12,6 +12,7 @@ mod operators;
 mod part;
 mod place;
 pub mod preview;
+mod record;
 mod report;
 mod signing;
 mod site;
@@ -411,6 +412,10 @@ impl Node<'_> {
             blobs
                 .clone()
                 .keep_in_step(cluster.clone(), incarnation, stop)
+        });
+        let (blobs, cluster) = (self.blobs.clone(), self.cluster.clone());
+        tasks.keep(background, "record", move |stop| {
+            record::archive(cluster.clone(), blobs.clone(), stop)
         });
         let live = site::LiveSite {
             cluster: self.cluster.clone(),

@@ -534,12 +534,11 @@ pub(super) fn own_pair(
         // Missing, ended or damaged: it vouches for nothing, so a new one takes nothing away.
         Ok(_) | Err(_) => {}
     }
-    let (certificate, key) = pki::self_signed(names, now, days).map_err(|source| {
-        PublicTlsError::Certificate {
+    let (certificate, key) =
+        pki::self_signed(names, now, days).map_err(|source| PublicTlsError::Certificate {
             path: path.clone(),
             source,
-        }
-    })?;
+        })?;
     let failed = |source| PublicTlsError::Write {
         path: path.clone(),
         source,

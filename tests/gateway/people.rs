@@ -14,7 +14,11 @@ const HOME: &str = "What is happening";
 fn nothing_leaked(stage: &Stage, secrets: &[&str]) -> Result<()> {
     for node in &stage.nodes {
         let log = std::fs::read_to_string(&node.log)?;
-        anyhow::ensure!(log.contains("the console listens"), "{}: no such log", node.name);
+        anyhow::ensure!(
+            log.contains("the console listens"),
+            "{}: no such log",
+            node.name
+        );
         for secret in secrets {
             anyhow::ensure!(!secret.is_empty(), "an empty secret is found everywhere");
             anyhow::ensure!(!log.contains(secret), "{}'s log has a secret", node.name);
@@ -24,7 +28,8 @@ fn nothing_leaked(stage: &Stage, secrets: &[&str]) -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn p2_whoever_signs_in_on_one_node_is_known_on_all_until_it_is_revoked_on_any() -> Result<()> {
+async fn p2_whoever_signs_in_on_one_node_is_known_on_all_until_it_is_revoked_on_any() -> Result<()>
+{
     play(3, async |stage| {
         let jana = Operator::made(&stage.nodes[0], "jana", "admin").await?;
         let petr = Operator::made(&stage.nodes[1], "petr", "viewer").await?;
@@ -52,7 +57,9 @@ async fn p2_whoever_signs_in_on_one_node_is_known_on_all_until_it_is_revoked_on_
         petr.sign_in(&mut viewer, stage.nodes[2].console(), 0)
             .await?
             .taken()?;
-        let refused = viewer.get(stage.nodes[2].console(), "/api/v1/people").await?;
+        let refused = viewer
+            .get(stage.nodes[2].console(), "/api/v1/people")
+            .await?;
         anyhow::ensure!(refused.status == StatusCode::FORBIDDEN, "{refused:?}");
         let problem: serde_json::Value = serde_json::from_str(&refused.text)?;
         anyhow::ensure!(
@@ -76,7 +83,10 @@ async fn p2_whoever_signs_in_on_one_node_is_known_on_all_until_it_is_revoked_on_
         }
         let record = stage.nodes[2].done(&["audit", "list"]).await?;
         for what in ["add-person", "sign-in", "end-session"] {
-            anyhow::ensure!(record.contains(what), "{what} is not on the record:\n{record}");
+            anyhow::ensure!(
+                record.contains(what),
+                "{what} is not on the record:\n{record}"
+            );
         }
         let cookie = viewer.cookie("__Host-lifeboat").context("no cookie")?;
         let (_, secret) = cookie.split_once('.').context("no secret")?;
@@ -122,8 +132,8 @@ async fn wrong_passwords_are_slowed_on_every_node_and_nobody_is_locked_out() -> 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn p3_p9_alone_operators_come_in_by_password_and_by_envelope_and_everybody_hears_later() -> Result<()>
-{
+async fn p3_p9_alone_operators_come_in_by_password_and_by_envelope_and_everybody_hears_later()
+-> Result<()> {
     play(3, async |stage| {
         let jana = Operator::made(&stage.nodes[0], "jana", "admin").await?;
         let print = ["breakglass", "print", "--holder", "safe", "--codes", "2"];
@@ -136,7 +146,9 @@ async fn p3_p9_alone_operators_come_in_by_password_and_by_envelope_and_everybody
             "the page does not name every console: {page}"
         );
         until("the lone node knows the envelope", async || {
-            let said = stage.nodes[0].done(&["breakglass", "verify", &code]).await?;
+            let said = stage.nodes[0]
+                .done(&["breakglass", "verify", &code])
+                .await?;
             Ok(said.contains("is good").then_some(()))
         })
         .await?;
@@ -150,7 +162,10 @@ async fn p3_p9_alone_operators_come_in_by_password_and_by_envelope_and_everybody
         anyhow::ensure!(entered.taken()? == "/", "{entered:?}");
         let home = browser.read(lone, "/").await?;
         anyhow::ensure!(heading(&home) == HOME, "{home}");
-        anyhow::ensure!(home.contains("This server is alone."), "the page does not say it");
+        anyhow::ensure!(
+            home.contains("This server is alone."),
+            "the page does not say it"
+        );
         let mut stranger = stage.browser()?;
         let entered = break_glass(&mut stranger, lone, &code).await?;
         anyhow::ensure!(entered.taken()? == "/", "{entered:?}");

@@ -177,7 +177,13 @@ impl Alone {
     }
 
     /// Notes that a session showed a fresh code here.
-    pub(in crate::desk) fn confirm(&self, id: &SessionId, name: &Label, step: u64, now: Timestamp) -> bool {
+    pub(in crate::desk) fn confirm(
+        &self,
+        id: &SessionId,
+        name: &Label,
+        step: u64,
+        now: Timestamp,
+    ) -> bool {
         let mut inner = self.inner();
         let last = inner.steps.entry(name.clone()).or_default();
         if step <= *last {
@@ -212,7 +218,10 @@ impl Alone {
     pub(in crate::desk) fn unreported(&self) -> (usize, usize) {
         let inner = self.inner();
         let glass = |it: &&Report| it.who.as_str().starts_with(BREAK_GLASS);
-        (inner.reports.len(), inner.reports.iter().filter(glass).count())
+        (
+            inner.reports.len(),
+            inner.reports.iter().filter(glass).count(),
+        )
     }
 
     async fn save(&self) {

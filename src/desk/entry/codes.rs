@@ -32,8 +32,7 @@ pub(in crate::desk) fn code_of(secret: &[u8], step: u64) -> String {
 pub(in crate::desk) fn step_of(secret: &[u8], code: &str, now: Timestamp, used: u64) -> Found {
     let code: String = code.chars().filter(|it| !it.is_whitespace()).collect();
     let middle = step_at(now);
-    let around =
-        middle.saturating_sub(limits::TOTP_STEPS_OFF)..=middle + limits::TOTP_STEPS_OFF;
+    let around = middle.saturating_sub(limits::TOTP_STEPS_OFF)..=middle + limits::TOTP_STEPS_OFF;
     let mut found = Found::None;
     for step in around {
         let same = aws_lc_rs::constant_time::verify_slices_are_equal(
@@ -65,7 +64,9 @@ pub(in crate::desk) enum Found {
 /// The address by which a phone learns the secret (the "otpauth" scheme that all programs read).
 pub(in crate::desk) fn address(secret: &[u8], cluster: &str, name: &str) -> String {
     let secret = base32::encode(secret).to_uppercase();
-    format!("otpauth://totp/Lifeboat%20{cluster}:{name}?secret={secret}&issuer=Lifeboat%20{cluster}")
+    format!(
+        "otpauth://totp/Lifeboat%20{cluster}:{name}?secret={secret}&issuer=Lifeboat%20{cluster}"
+    )
 }
 
 /// The address as a picture: rows of modules, dark where true, without the quiet zone.

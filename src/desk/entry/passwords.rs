@@ -92,8 +92,16 @@ mod tests {
         let passwords = Passwords::new();
         let phc = passwords.hash("twelve letters".to_owned()).await.unwrap();
         assert!(phc.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{phc}");
-        assert!(passwords.verify(Some(phc.clone()), "twelve letters".to_owned()).await);
-        assert!(!passwords.verify(Some(phc), "twelve lettres".to_owned()).await);
+        assert!(
+            passwords
+                .verify(Some(phc.clone()), "twelve letters".to_owned())
+                .await
+        );
+        assert!(
+            !passwords
+                .verify(Some(phc), "twelve lettres".to_owned())
+                .await
+        );
         assert!(!passwords.verify(None, "nobody's password".to_owned()).await);
     }
 

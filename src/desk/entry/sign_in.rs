@@ -77,7 +77,9 @@ impl Desk {
         let password = typed.password;
         let fits_length = password.len() <= limits::PASSWORD_BYTES_MAX;
         let phc = account.as_ref().and_then(|it| {
-            let bytes = self.keyring.open(&credentials_context(&name), &it.password)?;
+            let bytes = self
+                .keyring
+                .open(&credentials_context(&name), &it.password)?;
             String::from_utf8(bytes).ok()
         });
         let fits = self.entry.passwords.verify(phc, password).await && fits_length;
@@ -105,7 +107,13 @@ impl Desk {
             at: clock::now(),
         };
         let entered = self
-            .begin(Holder::Account(name.clone()), ticket, change, report, address)
+            .begin(
+                Holder::Account(name.clone()),
+                ticket,
+                change,
+                report,
+                address,
+            )
             .await?;
         self.entry.alone.knocks(|it| it.take_back(&name, &network));
         info!(who = %name, alone = entered.alone, "signed in");
@@ -158,8 +166,15 @@ impl Desk {
                 NotIn::CodeUsed => NotIn::Spent,
                 other => other,
             })?;
-        self.entry.alone.knocks(|it| it.take_back(&nobody, &network));
-        warn!(serial, code = place + 1, alone = entered.alone, "a break-glass code was used");
+        self.entry
+            .alone
+            .knocks(|it| it.take_back(&nobody, &network));
+        warn!(
+            serial,
+            code = place + 1,
+            alone = entered.alone,
+            "a break-glass code was used"
+        );
         Ok(entered)
     }
 

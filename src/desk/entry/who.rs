@@ -81,7 +81,11 @@ impl Desk {
         let now = clock::now();
         let (seen, tell) = self.entry.alone.seen(id, now);
         // While this node is alone nobody may be put out for having rested: they could not be agreed on again.
-        let seen = if self.cluster.health().alone() { now } else { seen };
+        let seen = if self.cluster.health().alone() {
+            now
+        } else {
+            seen
+        };
         if !session.is_good(now, seen) {
             return None;
         }

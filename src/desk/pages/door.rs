@@ -60,7 +60,10 @@ pub(super) async fn sign_in(visit: Visit, Query(query): Query<To>) -> Response {
 fn sign_in_page(visit: &Visit, wrong: Option<&NotIn>, name: &str, to: &str) -> Response {
     let wall = visit.desk().console.company.zone.wall(visit.now);
     let seconds = visit.now.0 / 1_000 % 60;
-    let time = format!("{}:{:02}:{seconds:02} {}", wall.hour, wall.minute, wall.zone);
+    let time = format!(
+        "{}:{:02}:{seconds:02} {}",
+        wall.hour, wall.minute, wall.zone
+    );
     let page = SignIn {
         frame: visit.frame(),
         wrong: wrong.map(|it| spoken(visit, it)),
@@ -156,7 +159,11 @@ pub(super) async fn confirmed(
     }
 }
 
-pub(super) async fn leave(visit: Visit, asking: Result<Asking, Problem>, _posted: Posted) -> Response {
+pub(super) async fn leave(
+    visit: Visit,
+    asking: Result<Asking, Problem>,
+    _posted: Posted,
+) -> Response {
     if let (Some(signed_in), Ok(asking)) = (&visit.signed_in, &asking) {
         // Without a majority the session stays until it ends by itself; the browser forgets it all the same.
         let _later = visit.desk().end_session(asking, signed_in.id).await;
@@ -209,8 +216,6 @@ fn spoken(visit: &Visit, why: &NotIn) -> String {
         NotIn::Busy => say.it("wrong-busy"),
         NotIn::Misread => say.it("wrong-misread"),
         NotIn::Spent => say.it("wrong-spent"),
-        NotIn::Refused(refusal) => {
-            say.with("wrong-refused", [("why", refusal.to_string().into())])
-        }
+        NotIn::Refused(refusal) => say.with("wrong-refused", [("why", refusal.to_string().into())]),
     }
 }

@@ -376,7 +376,10 @@ impl Visit {
         if let Ok(policy) = HeaderValue::from_str(&self.pages.look.policy) {
             headers.insert(header::CONTENT_SECURITY_POLICY, policy);
         }
-        headers.insert(header::VARY, HeaderValue::from_static("cookie, accept-language"));
+        headers.insert(
+            header::VARY,
+            HeaderValue::from_static("cookie, accept-language"),
+        );
         answer
     }
 

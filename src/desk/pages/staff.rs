@@ -3,11 +3,7 @@
 use std::fmt::Write as _;
 
 use askama::Template;
-use axum::{
-    extract::Path,
-    http::StatusCode,
-    response::Response,
-};
+use axum::{extract::Path, http::StatusCode, response::Response};
 
 use super::{Frame, Posted, Visit, see};
 use crate::desk::{
@@ -183,8 +179,8 @@ pub(super) async fn set_roles(
     Path(name): Path<String>,
     posted: Posted,
 ) -> Response {
-    let read = known(&visit.state, &name)
-        .and_then(|name| Ok((name, roles_of(&posted.all("role"))?)));
+    let read =
+        known(&visit.state, &name).and_then(|name| Ok((name, roles_of(&posted.all("role"))?)));
     let (name, roles) = match read {
         Ok(read) => read,
         Err(problem) => return visit.failed(&problem),

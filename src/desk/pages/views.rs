@@ -11,13 +11,16 @@ use axum::{
 use serde::Deserialize;
 
 use super::{Frame, Pages, Posted, Visit, encoded, see};
+use crate::blobs::Blobs;
 use crate::desk::{
     asking::Asking,
+    audit::{newest, oldest},
     people::{colons, label, note},
+    problem::Problem,
     status::alarms_of,
 };
 use crate::model::{
-    audit::AuditLine,
+    audit::{Audit, AuditLine},
     conversation::Author,
     people::{PeopleChange, Role},
     when::rfc3339,
@@ -25,6 +28,11 @@ use crate::model::{
 
 /// Lines of the record on one page.
 const LINES: usize = 100;
+/// Lines of the record that are looked through at a time, and how many times for one page.
+const BATCH: usize = 1_000;
+const BATCHES: usize = 50;
+/// Lines of one export: what a node can put together in memory, about 30 MB.
+const EXPORTED: usize = 100_000;
 
 #[derive(Template)]
 #[template(path = "overview.html", config = "src/desk/pages/askama.toml")]
@@ -86,7 +94,10 @@ fn happening(visit: &Visit) -> Happening {
         held: count("overview-held-count", visit.desk().letterbox.health().held),
         outbox: count("overview-outbox-count", state.outbox.len() as u64),
         given_up: count("overview-given-up", state.outbox_given_up),
-        people: count("overview-people-count", visit.desk().sessions().len() as u64),
+        people: count(
+            "overview-people-count",
+            visit.desk().sessions().len() as u64,
+        ),
         alarms: alarms_of(visit.desk()),
         services: services.collect(),
     }
@@ -125,7 +136,9 @@ pub(super) async fn nodes(visit: Visit) -> Response {
             version: node.facts.version.as_str().to_owned(),
             consoles: console.map_or_else(Vec::new, |it| {
                 let addresses = it.addresses.iter();
-                addresses.map(|it| format!("https://{}", it.as_str())).collect()
+                addresses
+                    .map(|it| format!("https://{}", it.as_str()))
+                    .collect()
             }),
             fingerprint: console.map_or_else(String::new, |it| colons(&it.fingerprint)),
         }
@@ -171,23 +184,17 @@ pub(super) async fn record(visit: Visit, Query(which): Query<Which>) -> Response
     let before = which.before;
     let sought = wanted.clone();
     // It takes time in proportion to the record, so it is looked through off the request's thread.
+    let blobs = visit.desk().blobs.clone();
     let looked = tokio::task::spawn_blocking(move || {
-        let mut lines = state
-            .audit
-            .lines
-            .iter()
-            .rev()
-            .filter(|it| before.is_none_or(|before| it.index < before))
-            .filter(|it| holds(it, &sought));
-        let shown: Vec<AuditLine> = lines.by_ref().take(LINES).cloned().collect();
-        let more = lines.next().is_some();
-        (shown, more, state.audit.verifies())
+        let found = sought_in(&state.audit, &blobs, before, &sought)?;
+        Ok::<_, Problem>((found, state.audit.verifies()))
     });
-    let Ok((shown, more, verifies)) = looked.await else {
-        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    let ((shown, goes_on), verifies) = match looked.await {
+        Ok(Ok(looked)) => looked,
+        Ok(Err(problem)) => return visit.failed(&problem),
+        Err(_) => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     };
-    let last = shown.last().map(|it| it.index).filter(|_| more);
-    let older = last.map(|it| format!("/record?q={}&before={it}", encoded(&wanted)));
+    let older = goes_on.map(|it| format!("/record?q={}&before={it}", encoded(&wanted)));
     let say = &visit.say;
     let sound = if verifies {
         let parts = [
@@ -220,6 +227,33 @@ pub(super) async fn record(visit: Visit, Query(which): Query<Which>) -> Response
     visit.shown(StatusCode::OK, &page)
 }
 
+/// The newest lines before an entry that hold what is sought, and from where to go on, if anywhere.
+fn sought_in(
+    audit: &Audit,
+    blobs: &Blobs,
+    mut before: Option<u64>,
+    sought: &str,
+) -> Result<(Vec<AuditLine>, Option<u64>), Problem> {
+    let mut found = Vec::new();
+    for _ in 0..BATCHES {
+        let batch = newest(audit, blobs, before, BATCH)?;
+        let is_last = batch.len() < BATCH;
+        for line in batch {
+            before = Some(line.index);
+            if holds(&line, sought) {
+                found.push(line);
+            }
+            if found.len() == LINES {
+                return Ok((found, before));
+            }
+        }
+        if is_last {
+            return Ok((found, None));
+        }
+    }
+    Ok((found, before))
+}
+
 fn holds(line: &AuditLine, wanted: &str) -> bool {
     let fields = [
         line.who.as_str(),
@@ -233,9 +267,10 @@ fn holds(line: &AuditLine, wanted: &str) -> bool {
 /// The record as a table for other programs (RFC 4180).
 pub(super) async fn export(visit: Visit) -> Response {
     let state = visit.state.clone();
+    let blobs = visit.desk().blobs.clone();
     let written = tokio::task::spawn_blocking(move || {
         let mut csv = "entry,at,who,address,node,what,about,refused\r\n".to_owned();
-        for it in &state.audit.lines {
+        for it in &oldest(&state.audit, &blobs, 0, EXPORTED)? {
             let fields = [
                 it.index.to_string(),
                 rfc3339(it.at),
@@ -250,10 +285,12 @@ pub(super) async fn export(visit: Visit) -> Response {
             // Writing to a string cannot fail.
             let _ = write!(csv, "{}\r\n", fields.join(","));
         }
-        csv
+        Ok::<_, Problem>(csv)
     });
-    let Ok(csv) = written.await else {
-        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    let csv = match written.await {
+        Ok(Ok(csv)) => csv,
+        Ok(Err(problem)) => return visit.failed(&problem),
+        Err(_) => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     };
     let headers = [
         (header::CONTENT_TYPE, "text/csv; charset=utf-8"),
@@ -346,7 +383,9 @@ pub(super) async fn lead(visit: Visit, asking: Asking, posted: Posted) -> Respon
     };
     let change = PeopleChange::Lead { who, note };
     let id = asking.id(b"");
-    let done = visit.desk().change_people(&asking, id, "the hand-over", change);
+    let done = visit
+        .desk()
+        .change_people(&asking, id, "the hand-over", change);
     match done.await {
         Ok(_) => see("/shift"),
         Err(problem) => visit.failed(&problem),

@@ -190,7 +190,11 @@ async fn create(
         return Err(Problem::invalid("holder", "", "who keeps it, or where"));
     }
     let all = [Role::Admin.name().to_owned()];
-    let roles = roles_of(if wanted.roles.is_empty() { &all } else { &wanted.roles })?;
+    let roles = roles_of(if wanted.roles.is_empty() {
+        &all
+    } else {
+        &wanted.roles
+    })?;
     let count = wanted.codes.unwrap_or(limits::ENVELOPE_CODES_MAX);
     if !(1..=limits::ENVELOPE_CODES_MAX).contains(&count) {
         let range = format!("1 to {}", limits::ENVELOPE_CODES_MAX);
@@ -202,7 +206,9 @@ async fn create(
         let range = format!("1 to {most}");
         return Err(Problem::invalid("days", &days.to_string(), &range));
     }
-    let secrets: Vec<Secret> = (0..count).map(|at| secret(&desk.keyring, &id.0, at)).collect();
+    let secrets: Vec<Secret> = (0..count)
+        .map(|at| secret(&desk.keyring, &id.0, at))
+        .collect();
     let hash = |it: &Secret| desk.keyring.mac("break-glass code", &it.0);
     let change = PeopleChange::AddEnvelope {
         holder: holder.clone(),
@@ -229,7 +235,11 @@ pub(in crate::desk) fn printed(
     let found = serial.and_then(|it| Some((it, state.people.envelopes.get(&it)?)));
     let (serial, envelope) = found.ok_or_else(|| {
         let why = "this node does not know of it yet";
-        Problem::failed("printing the envelope", why, "repeat it with the same key (--repeat)")
+        Problem::failed(
+            "printing the envelope",
+            why,
+            "repeat it with the same key (--repeat)",
+        )
     })?;
     let nodes = state.people.consoles.iter().filter_map(|(id, console)| {
         Some(Reached {
@@ -270,10 +280,7 @@ pub(in crate::desk) fn colons(fingerprint: &KeyedHash) -> String {
     pairs.join(":")
 }
 
-async fn verify(
-    Shared(desk): Shared<Desk>,
-    body: Body<Typed>,
-) -> Result<Json<Verified>, Problem> {
+async fn verify(Shared(desk): Shared<Desk>, body: Body<Typed>) -> Result<Json<Verified>, Problem> {
     let secret = Secret::read(&body.value.code).map_err(|misread| {
         let found = match misread {
             Misread::Length(found) => format!("{found} symbols"),

@@ -69,7 +69,12 @@ struct ApiTokens {
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::new::<ApiTokens>("get", "/api-tokens", "The API tokens, without secrets", get(list)),
+        Route::new::<ApiTokens>(
+            "get",
+            "/api-tokens",
+            "The API tokens, without secrets",
+            get(list),
+        ),
         Route::new::<Made>("post", "/api-tokens", "Let a machine ask", post(create))
             .takes::<Wanted>(),
         Route::new::<Done>(

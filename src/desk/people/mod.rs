@@ -366,7 +366,12 @@ impl Desk {
             Problem::failed("hashing the password", "it ended early", "try again")
         })?;
         let context = credentials_context(name);
-        let cluster = self.cluster.state().cluster.as_ref().map(|it| it.name.to_string());
+        let cluster = self
+            .cluster
+            .state()
+            .cluster
+            .as_ref()
+            .map(|it| it.name.to_string());
         let made = Credentials {
             name: name.to_string(),
             password: shown,
@@ -403,7 +408,15 @@ async fn set_roles(
     let roles = roles_of(&body.value.roles)?;
     let says = format!("{name} is {} now", roles.spoken());
     let change = PeopleChange::SetRoles { name, roles };
-    done(&desk, &asking, &body.bytes, "changing the roles", change, says).await
+    done(
+        &desk,
+        &asking,
+        &body.bytes,
+        "changing the roles",
+        change,
+        says,
+    )
+    .await
 }
 
 async fn describe(
@@ -417,7 +430,15 @@ async fn describe(
     let langs = langs_of(&body.value.languages)?;
     let says = format!("{name} is called {} now", shown.as_str());
     let change = PeopleChange::Describe { name, shown, langs };
-    done(&desk, &asking, &body.bytes, "describing the person", change, says).await
+    done(
+        &desk,
+        &asking,
+        &body.bytes,
+        "describing the person",
+        change,
+        says,
+    )
+    .await
 }
 
 async fn set_ways(
@@ -434,7 +455,9 @@ async fn set_ways(
         let (kind, address) = way(number, wanted)?;
         let same = |it: &&Way| it.kind == kind && opened(&desk, &name, &it.address) == address;
         let proven = before.and_then(|it| it.ways.iter().find(same)?.proven);
-        let address = desk.keyring.seal(&person_context(&name), address.as_bytes());
+        let address = desk
+            .keyring
+            .seal(&person_context(&name), address.as_bytes());
         ways.push(Way {
             kind,
             address,
@@ -473,7 +496,15 @@ async fn prove(
         .ok_or_else(|| Problem::invalid("way", "0", "its place in the list, from 1"))?;
     let says = format!("way {way} to reach {name} was seen to work");
     let change = PeopleChange::ProveWay { name, place };
-    done(&desk, &asking, &body.bytes, "noting the proof", change, says).await
+    done(
+        &desk,
+        &asking,
+        &body.bytes,
+        "noting the proof",
+        change,
+        says,
+    )
+    .await
 }
 
 async fn remove(
@@ -485,7 +516,15 @@ async fn remove(
     let name = known(&desk.cluster.state(), &name)?;
     let says = format!("{name} has no account any more");
     let change = PeopleChange::Remove { name: name.clone() };
-    let answer = done(&desk, &asking, &body.bytes, "removing the person", change, says).await?;
+    let answer = done(
+        &desk,
+        &asking,
+        &body.bytes,
+        "removing the person",
+        change,
+        says,
+    )
+    .await?;
     desk.entry.alone.end_all(Some(&name));
     Ok(answer)
 }

@@ -149,8 +149,13 @@ async fn end_all(
         .as_ref()
         .map_or_else(|| "everybody".to_owned(), ToString::to_string);
     let change = PeopleChange::EndSessions { name };
-    desk.change_people(&asking, asking.id(&body.bytes), "ending the sessions", change)
-        .await?;
+    desk.change_people(
+        &asking,
+        asking.id(&body.bytes),
+        "ending the sessions",
+        change,
+    )
+    .await?;
     Ok(Json(Done {
         says: format!("{who} is signed out everywhere"),
     }))

@@ -67,8 +67,13 @@ pub(super) fn routes() -> Vec<Route> {
             "Who leads the shift, and what everybody must hear of",
             get(show),
         ),
-        Route::new::<Done>("post", "/shift", "Take the shift over, or hand it over", post(lead))
-            .takes::<HandOver>(),
+        Route::new::<Done>(
+            "post",
+            "/shift",
+            "Take the shift over, or hand it over",
+            post(lead),
+        )
+        .takes::<HandOver>(),
         Route::new::<Done>(
             "post",
             "/alarms/{alarm}/acknowledge",

@@ -66,7 +66,10 @@ impl Visitor {
         };
         let (location, cookie) = (text(header::LOCATION), text(header::SET_COOKIE));
         if !cookie.is_empty() {
-            assert!(cookie.contains("; Path=/; Secure; HttpOnly; SameSite=Strict"), "{cookie}");
+            assert!(
+                cookie.contains("; Path=/; Secure; HttpOnly; SameSite=Strict"),
+                "{cookie}"
+            );
             self.cookie = cookie.split(';').next().map(ToOwned::to_owned);
         }
         let status = answer.status();
@@ -133,9 +136,15 @@ async fn a_person_signs_in_sees_the_pages_and_signs_out() {
     let jana = Operator::made(&boat, "jana", "admin").await;
     let mut visitor = Visitor::at(&boat);
     let page = visitor.get("/nodes").await;
-    assert_eq!((page.status, page.location.as_str()), (StatusCode::SEE_OTHER, "/sign-in?to=%2Fnodes"));
+    assert_eq!(
+        (page.status, page.location.as_str()),
+        (StatusCode::SEE_OTHER, "/sign-in?to=%2Fnodes")
+    );
     let page = visitor.sign_in(&jana, &jana.code(0)).await;
-    assert_eq!((page.status, page.location.as_str()), (StatusCode::SEE_OTHER, "/"));
+    assert_eq!(
+        (page.status, page.location.as_str()),
+        (StatusCode::SEE_OTHER, "/")
+    );
     for (path, heading) in [
         ("/", "What is happening"),
         ("/nodes", "Servers"),
@@ -147,15 +156,27 @@ async fn a_person_signs_in_sees_the_pages_and_signs_out() {
     ] {
         let page = visitor.get(path).await;
         assert_eq!(page.status, StatusCode::OK, "{path}");
-        assert!(page.says(&format!("<h1>{heading}</h1>")), "{path}: {}", page.text);
+        assert!(
+            page.says(&format!("<h1>{heading}</h1>")),
+            "{path}: {}",
+            page.text
+        );
     }
     let home = visitor.get("/").await;
     let record = visitor.get("/record.csv").await;
-    assert!(record.says("\"jana\",\"192.0.2.7\",\"n1\",\"sign-in\",\"jana\""), "{}", record.text);
+    assert!(
+        record.says("\"jana\",\"192.0.2.7\",\"n1\",\"sign-in\",\"jana\""),
+        "{}",
+        record.text
+    );
     let kept = visitor.cookie.clone();
     visitor.post("/sign-out", &[("form", &home.form())]).await;
     visitor.cookie = kept;
-    assert_eq!(visitor.get("/").await.status, StatusCode::SEE_OTHER, "the session is over");
+    assert_eq!(
+        visitor.get("/").await.status,
+        StatusCode::SEE_OTHER,
+        "the session is over"
+    );
 }
 
 #[tokio::test]
@@ -176,7 +197,10 @@ async fn what_is_wrong_is_not_said_and_a_code_is_good_once() {
         assert_eq!(page.status, StatusCode::FORBIDDEN);
         assert!(page.says(wrong) && !page.says(password), "{}", page.text);
     }
-    assert_eq!(visitor.sign_in(&jana, &code).await.status, StatusCode::SEE_OTHER);
+    assert_eq!(
+        visitor.sign_in(&jana, &code).await.status,
+        StatusCode::SEE_OTHER
+    );
     let page = Visitor::at(&boat).sign_in(&jana, &code).await;
     assert!(page.says("This code was used already"), "{}", page.text);
 }
@@ -194,7 +218,10 @@ async fn wrong_passwords_are_slowed_also_many_at_once() {
         Visitor::at(&boat).sign_in(&wrong, "123456").await.status
     });
     let answered = futures_util::future::join_all(guesses).await;
-    let looked_at = answered.iter().filter(|it| **it == StatusCode::FORBIDDEN).count();
+    let looked_at = answered
+        .iter()
+        .filter(|it| **it == StatusCode::FORBIDDEN)
+        .count();
     assert_eq!(looked_at, limits::PAIR_FREE as usize, "{answered:?}");
     let mut elsewhere = Visitor::at(&boat);
     elsewhere.from = "198.51.100.9".parse().unwrap();
@@ -210,9 +237,16 @@ async fn a_role_is_asked_for_on_pages_and_over_the_api() {
     visitor.sign_in(&petr, &petr.code(0)).await;
     let page = visitor.get("/people").await;
     assert_eq!(page.status, StatusCode::FORBIDDEN);
-    assert!(page.says("petr does not have the role admin"), "{}", page.text);
+    assert!(
+        page.says("petr does not have the role admin"),
+        "{}",
+        page.text
+    );
     let home = visitor.get("/").await;
-    assert!(!home.says("href=\"/people\""), "the menu shows what may be seen");
+    assert!(
+        !home.says("href=\"/people\""),
+        "the menu shows what may be seen"
+    );
     let page = visitor.get("/api/v1/people").await;
     let problem: Value = serde_json::from_str(&page.text).unwrap();
     assert_eq!(page.status, StatusCode::FORBIDDEN);
@@ -236,7 +270,10 @@ async fn a_form_of_another_site_is_refused_and_changes_nothing() {
         (post().header("sec-fetch-site", "same-origin"), "wrong"),
         (post().header("sec-fetch-site", "same-origin"), ""),
         (post().header("sec-fetch-site", "cross-site"), form.as_str()),
-        (post().header("origin", "https://evil.example.test"), form.as_str()),
+        (
+            post().header("origin", "https://evil.example.test"),
+            form.as_str(),
+        ),
     ] {
         let page = visitor.ask(request, body(form)).await;
         assert_eq!(page.status, StatusCode::FORBIDDEN);
@@ -245,7 +282,9 @@ async fn a_form_of_another_site_is_refused_and_changes_nothing() {
     let request = Request::post("/api/v1/shift")
         .header("content-type", "application/json")
         .header("sec-fetch-site", "same-origin");
-    let page = visitor.ask(request, json!({ "note": "" }).to_string()).await;
+    let page = visitor
+        .ask(request, json!({ "note": "" }).to_string())
+        .await;
     assert_eq!(page.status, StatusCode::FORBIDDEN);
     assert!(boat.cluster.state().people.leading.is_none());
     let request = post().header("origin", "https://192.0.2.1:8443");
@@ -263,7 +302,9 @@ async fn every_form_asks_for_its_token() {
     for path in crate::desk::pages::posts() {
         let path = path.replace("{person}", "jana").replace("{alarm}", "1");
         let path = path.replace("{session}", "0000000000000000");
-        let page = visitor.post(&path, &[("name", "x"), ("role", "admin")]).await;
+        let page = visitor
+            .post(&path, &[("name", "x"), ("role", "admin")])
+            .await;
         assert_eq!(page.status, StatusCode::FORBIDDEN, "{path}: {}", page.text);
         assert!(page.says("This form did not come from this page"), "{path}");
     }
@@ -278,15 +319,39 @@ async fn a_dangerous_deed_asks_for_a_fresh_code() {
     let form = visitor.get("/people").await.form();
     let fields = [("form", form.as_str()), ("name", "eva"), ("role", "agent")];
     let page = visitor.post("/people", &fields).await;
-    assert!(page.says("This is shown once"), "a fresh sign-in is fresh: {}", page.text);
-    let session = boat.cluster.state().people.sessions.values().next().cloned().unwrap();
+    assert!(
+        page.says("This is shown once"),
+        "a fresh sign-in is fresh: {}",
+        page.text
+    );
+    let session = boat
+        .cluster
+        .state()
+        .people
+        .sessions
+        .values()
+        .next()
+        .cloned()
+        .unwrap();
     let later = session.made.plus_ms(limits::CONFIRMED_MS);
     assert!(session.is_confirmed(session.made) && !session.is_confirmed(later));
     // A fresh code makes it fresh again.
-    let fields = [("form", form.as_str()), ("code", &jana.code(1)), ("to", "/people")];
+    let fields = [
+        ("form", form.as_str()),
+        ("code", &jana.code(1)),
+        ("to", "/people"),
+    ];
     let page = visitor.post("/confirm", &fields).await;
     assert_eq!(page.location, "/people", "{}", page.text);
-    let confirmed = boat.cluster.state().people.sessions.values().next().unwrap().confirmed;
+    let confirmed = boat
+        .cluster
+        .state()
+        .people
+        .sessions
+        .values()
+        .next()
+        .unwrap()
+        .confirmed;
     assert!(confirmed > session.confirmed);
 }
 
@@ -300,14 +365,23 @@ async fn a_machine_asks_with_its_token_and_not_with_another() {
     let with = |token: &str, path: &str| {
         Request::get(path.to_owned()).header(header::AUTHORIZATION, format!("Bearer {token}"))
     };
-    let page = visitor.ask(with(&token, "/api/v1/status"), String::new()).await;
+    let page = visitor
+        .ask(with(&token, "/api/v1/status"), String::new())
+        .await;
     assert_eq!(page.status, StatusCode::OK);
-    let page = visitor.ask(with(&token, "/api/v1/people"), String::new()).await;
+    let page = visitor
+        .ask(with(&token, "/api/v1/people"), String::new())
+        .await;
     assert_eq!(page.status, StatusCode::FORBIDDEN);
-    let page = visitor.ask(with("lifeboat-api-wrong", "/api/v1/status"), String::new()).await;
+    let page = visitor
+        .ask(with("lifeboat-api-wrong", "/api/v1/status"), String::new())
+        .await;
     assert_eq!(page.status, StatusCode::UNAUTHORIZED);
-    boat.post("/api-tokens/prometheus/revoke", "r", &json!({})).await;
-    let page = visitor.ask(with(&token, "/api/v1/status"), String::new()).await;
+    boat.post("/api-tokens/prometheus/revoke", "r", &json!({}))
+        .await;
+    let page = visitor
+        .ask(with(&token, "/api/v1/status"), String::new())
+        .await;
     assert_eq!(page.status, StatusCode::UNAUTHORIZED);
 }
 
@@ -317,7 +391,12 @@ async fn p3_alone_people_come_in_and_it_is_reported_after_rejoining() {
     let jana = Operator::made(&boat, "jana", "admin").await;
     let body = json!({ "holder": "safe", "codes": 2 });
     let envelope = boat.post("/envelopes", "e", &body).await.json();
-    let codes: Vec<&str> = envelope["codes"].as_array().unwrap().iter().map(|it| it.as_str().unwrap()).collect();
+    let codes: Vec<&str> = envelope["codes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it.as_str().unwrap())
+        .collect();
     boat.weather(Weather::Alone);
     let mut visitor = Visitor::at(&boat);
     let page = visitor.sign_in(&jana, &jana.code(0)).await;
@@ -330,17 +409,27 @@ async fn p3_alone_people_come_in_and_it_is_reported_after_rejoining() {
     let page = glass.post("/break-glass", &[("code", codes[0])]).await;
     assert_eq!(page.status, StatusCode::SEE_OTHER, "{}", page.text);
     assert_eq!(glass.get("/people").await.status, StatusCode::OK);
-    let again = Visitor::at(&boat).post("/break-glass", &[("code", codes[0])]).await;
+    let again = Visitor::at(&boat)
+        .post("/break-glass", &[("code", codes[0])])
+        .await;
     assert!(again.says("opens nothing any more"), "{}", again.text);
     let status = boat.get("/status").await.json();
     assert_eq!(status["people"]["unreported"], 2);
-    assert!(status["alarms"].to_string().contains("1 break-glass codes were used"), "{status}");
+    assert!(
+        status["alarms"]
+            .to_string()
+            .contains("1 break-glass codes were used"),
+        "{status}"
+    );
     assert!(boat.cluster.state().people.sessions.is_empty());
 
     boat.weather(Weather::Fair);
     let stop = Stop::new();
     tokio::spawn(boat.desk.clone().report_sign_ins(stop.clone()));
-    until("it is reported", || boat.cluster.state().people.open_alarms().count() == 1).await;
+    until("it is reported", || {
+        boat.cluster.state().people.open_alarms().count() == 1
+    })
+    .await;
     let told = |what: &str| {
         let state = boat.cluster.state();
         state.audit.lines.iter().any(|it| it.what == what)
@@ -351,7 +440,11 @@ async fn p3_alone_people_come_in_and_it_is_reported_after_rejoining() {
     .await;
     until("nothing is left to report", || boat.desk.unreported() == 0).await;
     let home = glass.get("/").await;
-    assert!(home.says("Break-glass code used."), "the banner is shown: {}", home.text);
+    assert!(
+        home.says("Break-glass code used."),
+        "the banner is shown: {}",
+        home.text
+    );
     stop.cancel();
 }
 
@@ -362,7 +455,9 @@ async fn p3_what_was_used_alone_is_not_used_again_after_a_restart() {
     let envelope = boat.post("/envelopes", "e", &body).await.json();
     let code = envelope["codes"][0].as_str().unwrap();
     boat.weather(Weather::Alone);
-    let page = Visitor::at(&boat).post("/break-glass", &[("code", code)]).await;
+    let page = Visitor::at(&boat)
+        .post("/break-glass", &[("code", code)])
+        .await;
     assert_eq!(page.status, StatusCode::SEE_OTHER, "{}", page.text);
     let mut later = Visitor::at(&boat);
     later.door = Door::new(boat.restarted());
@@ -376,12 +471,21 @@ async fn a_break_glass_code_is_looked_at_without_being_used_and_typing_errors_ar
     let body = json!({ "holder": "safe", "codes": 1 });
     let envelope = boat.post("/envelopes", "e", &body).await.json();
     let code = envelope["codes"][0].as_str().unwrap();
-    let verify = async |code: &str| boat.post("/envelopes/verify", code, &json!({ "code": code })).await;
+    let verify = async |code: &str| {
+        boat.post("/envelopes/verify", code, &json!({ "code": code }))
+            .await
+    };
     assert_eq!(verify(code).await.json()["good"], true);
-    assert_eq!(verify(&code.to_lowercase().replace('-', " ")).await.json()["good"], true);
+    assert_eq!(
+        verify(&code.to_lowercase().replace('-', " ")).await.json()["good"],
+        true
+    );
     let first = if code.starts_with('0') { "1" } else { "0" };
     let mistyped = format!("{first}{}", &code[1..]);
-    assert_eq!(verify(&mistyped).await.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(
+        verify(&mistyped).await.status,
+        StatusCode::UNPROCESSABLE_ENTITY
+    );
     let mut visitor = Visitor::at(&boat);
     let page = visitor.post("/break-glass", &[("code", &mistyped)]).await;
     assert!(page.says("A symbol is mistyped"), "{}", page.text);
@@ -391,7 +495,9 @@ async fn a_break_glass_code_is_looked_at_without_being_used_and_typing_errors_ar
     let home = visitor.get("/").await;
     let alarm = boat.cluster.state().people.alarms[0].index;
     assert!(home.says("Break-glass code used."), "{}", home.text);
-    visitor.post(&format!("/alarms/{alarm}"), &[("form", &home.form())]).await;
+    visitor
+        .post(&format!("/alarms/{alarm}"), &[("form", &home.form())])
+        .await;
     assert!(!visitor.get("/").await.says("Break-glass code used."));
 }
 
@@ -401,13 +507,25 @@ async fn no_page_repeats_what_was_typed_as_markup() {
     let jana = Operator::made(&boat, "jana", "admin").await;
     let mut visitor = Visitor::at(&boat);
     let evil = "\"><script>alert(1)</script>";
-    let page = visitor.post("/sign-in", &[("name", evil), ("to", evil)]).await;
+    let page = visitor
+        .post("/sign-in", &[("name", evil), ("to", evil)])
+        .await;
     assert!(!page.says("<script"), "{}", page.text);
     visitor.sign_in(&jana, &jana.code(0)).await;
     let form = visitor.get("/shift").await.form();
-    visitor.post("/shift", &[("form", &form), ("who", "jana"), ("note", evil)]).await;
+    visitor
+        .post(
+            "/shift",
+            &[("form", &form), ("who", "jana"), ("note", evil)],
+        )
+        .await;
     let query: String = form_urlencoded::byte_serialize(evil.as_bytes()).collect();
-    for path in ["/shift", "/record", &format!("/record?q={query}"), &format!("/people/{query}")] {
+    for path in [
+        "/shift",
+        "/record",
+        &format!("/record?q={query}"),
+        &format!("/people/{query}"),
+    ] {
         assert!(!visitor.get(path).await.says("<script"), "{path}");
     }
 }
@@ -430,7 +548,14 @@ async fn a_forged_or_damaged_cookie_opens_nothing() {
     visitor.cookie = Some("__Host-lifeboat=0000000000000000.AAAA".to_owned());
     let code = jana.code(1);
     visitor.sign_in(&jana, &code).await;
-    assert!(visitor.cookie.as_ref().is_some_and(|it| !it.contains("=0000000000000000.")));
+    assert!(
+        visitor
+            .cookie
+            .as_ref()
+            .is_some_and(|it| !it.contains("=0000000000000000."))
+    );
     let one_second = Duration::from_secs(1);
-    let _in_time = tokio::time::timeout(one_second, visitor.get("/")).await.unwrap();
+    let _in_time = tokio::time::timeout(one_second, visitor.get("/"))
+        .await
+        .unwrap();
 }

@@ -4,6 +4,7 @@ pub(crate) mod boat;
 mod console;
 mod dns;
 mod people;
+mod record;
 mod site;
 
 use std::time::Duration;

@@ -8,11 +8,7 @@ use super::{
     Account, BREAK_GLASS, PeopleChange, Role, Roles, Way, sound_roles, sound_sealed, too_many,
 };
 
-pub(super) fn change(
-    state: &mut State,
-    index: u64,
-    change: &PeopleChange,
-) -> Result<(), Refusal> {
+pub(super) fn change(state: &mut State, index: u64, change: &PeopleChange) -> Result<(), Refusal> {
     match change {
         PeopleChange::Add {
             name,
@@ -137,7 +133,12 @@ fn remove(state: &mut State, name: &Label) -> Result<(), Refusal> {
     state.people.accounts.remove(name);
     state.people.end_sessions(Some(name));
     state.people.knocks.forgive(name);
-    if state.people.leading.as_ref().is_some_and(|it| it.who == *name) {
+    if state
+        .people
+        .leading
+        .as_ref()
+        .is_some_and(|it| it.who == *name)
+    {
         state.people.leading = None;
     }
     Ok(())
@@ -148,7 +149,11 @@ fn keep_one_admin(name: &Label, others: usize) -> Result<(), Refusal> {
         return Ok(());
     }
     let found = format!("{name}, the only admin");
-    Err(Refusal::unsound("name", found, "another admin beside them first"))
+    Err(Refusal::unsound(
+        "name",
+        found,
+        "another admin beside them first",
+    ))
 }
 
 fn sound_langs(langs: &[Lang]) -> Result<(), Refusal> {

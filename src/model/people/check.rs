@@ -53,7 +53,9 @@ impl People {
             for (place, code) in (0..).zip(&envelope.codes) {
                 codes += 1;
                 if self.codes.get(&code.hash) != Some(&(*serial, place)) {
-                    wrong.push(format!("envelope {serial}: code {place} does not lead to it"));
+                    wrong.push(format!(
+                        "envelope {serial}: code {place} does not lead to it"
+                    ));
                 }
             }
         }

@@ -165,9 +165,9 @@ fn withdraw(state: &mut State, serial: u64) -> Result<(), Refusal> {
     let envelope = state.people.envelopes.get_mut(&serial);
     let envelope = envelope.ok_or_else(|| Refusal::unknown("envelope"))?;
     envelope.withdrawn.get_or_insert(now);
-    state.people.end_where(|holder| {
-        matches!(holder, Holder::Envelope { serial: it, .. } if *it == serial)
-    });
+    state
+        .people
+        .end_where(|holder| matches!(holder, Holder::Envelope { serial: it, .. } if *it == serial));
     Ok(())
 }
 

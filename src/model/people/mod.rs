@@ -14,10 +14,9 @@ use imbl::{OrdMap, OrdSet, Vector};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Refusal, Reply, State,
-    command::Entry,
-    limits,
+    Refusal, Reply, State, limits,
     outbox::{self, ItemKind},
+    proposal::Entry,
     words::{KeyedHash, Label, Lang, NodeId, Note, Sealed, SessionId, Timestamp},
 };
 
@@ -437,7 +436,9 @@ impl People {
                 Some((serial.parse::<u64>().ok()?, place.parse::<u32>().ok()?))
             })?;
         let envelope = self.envelopes.get(&serial)?;
-        envelope.codes.get(usize::try_from(place.checked_sub(1)?).ok()?)?;
+        envelope
+            .codes
+            .get(usize::try_from(place.checked_sub(1)?).ok()?)?;
         envelope.is_good(now).then_some(envelope.roles)
     }
 

@@ -190,7 +190,10 @@ fn a_code_is_good_once_and_none_before_it_is_taken_any_more() {
     assert_eq!(story.sign_in("jana", 100, 1, "192.0.2.0/24"), Reply::Done);
     for step in [100, 99] {
         let again = story.sign_in("jana", step, 2, "192.0.2.0/24");
-        assert!(matches!(again, Reply::Refused(Refusal::Unsound { .. })), "{again:?}");
+        assert!(
+            matches!(again, Reply::Refused(Refusal::Unsound { .. })),
+            "{again:?}"
+        );
     }
     assert_eq!(story.sign_in("jana", 101, 2, "192.0.2.0/24"), Reply::Done);
     assert_eq!(story.state.people.sessions.len(), 2);
@@ -208,7 +211,10 @@ fn what_was_checked_against_an_older_password_opens_nothing() {
         totp: sealed(),
     };
     assert_eq!(story.ask(reset), Reply::Done);
-    assert!(story.state.people.sessions.is_empty(), "a reset ends sessions");
+    assert!(
+        story.state.people.sessions.is_empty(),
+        "a reset ends sessions"
+    );
     let (session, hash) = session(2);
     let late = story.ask(PeopleChange::SignIn {
         name: name("jana"),
@@ -218,7 +224,10 @@ fn what_was_checked_against_an_older_password_opens_nothing() {
         hash,
         network: net("192.0.2.0/24"),
     });
-    assert!(matches!(late, Reply::Refused(Refusal::Stale { .. })), "{late:?}");
+    assert!(
+        matches!(late, Reply::Refused(Refusal::Stale { .. })),
+        "{late:?}"
+    );
 }
 
 #[test]
@@ -233,7 +242,10 @@ fn the_last_admin_stays() {
     };
     for change in [remove(), demote] {
         let refused = story.ask(change);
-        assert!(matches!(refused, Reply::Refused(Refusal::Unsound { .. })), "{refused:?}");
+        assert!(
+            matches!(refused, Reply::Refused(Refusal::Unsound { .. })),
+            "{refused:?}"
+        );
     }
     story.add("eva", &[Role::Admin]);
     assert_eq!(story.ask(remove()), Reply::Done);
@@ -263,7 +275,10 @@ fn sessions_end_by_time_by_rest_and_by_decision() {
     }
     assert!(!good(&story), "a shift is over");
     story.sign_in("jana", 200, 2, "192.0.2.0/24");
-    assert!(!story.state.people.sessions.contains_key(&id), "what ended is swept");
+    assert!(
+        !story.state.people.sessions.contains_key(&id),
+        "what ended is swept"
+    );
     let everybody = PeopleChange::EndSessions { name: None };
     assert_eq!(story.ask(everybody), Reply::Done);
     assert!(story.state.people.sessions.is_empty());
@@ -275,7 +290,10 @@ fn p10_one_more_session_ends_the_oldest_of_the_same_person() {
     story.add("jana", &[Role::Admin]);
     for byte in 0..=limits::SESSIONS_EACH as u8 {
         let step = 100 + u64::from(byte);
-        assert_eq!(story.sign_in("jana", step, byte, "192.0.2.0/24"), Reply::Done);
+        assert_eq!(
+            story.sign_in("jana", step, byte, "192.0.2.0/24"),
+            Reply::Done
+        );
     }
     let people = &story.state.people;
     assert_eq!(people.sessions.len(), limits::SESSIONS_EACH);
@@ -295,7 +313,10 @@ fn wrong_guesses_are_slowed_and_nobody_is_locked_out() {
     let mut last = 0;
     for _ in 0..10 {
         let wait = story.pace("jana", attacker).wait_ms;
-        assert!(wait > last.min(limits::PAIR_WAIT_MS_MAX - 1), "{wait} after {last}");
+        assert!(
+            wait > last.min(limits::PAIR_WAIT_MS_MAX - 1),
+            "{wait} after {last}"
+        );
         last = wait;
         story.passes(wait);
         assert_eq!(story.pace("jana", attacker).wait_ms, 0, "the wait ends");
@@ -307,10 +328,17 @@ fn wrong_guesses_are_slowed_and_nobody_is_locked_out() {
         story.knock("jana", &format!("203.0.{place}.0/24"));
     }
     let stranger = story.pace("jana", "100.64.0.0/24");
-    assert_eq!((stranger.wait_ms, stranger.hold_ms), (0, limits::ACCOUNT_HOLD_MS));
+    assert_eq!(
+        (stranger.wait_ms, stranger.hold_ms),
+        (0, limits::ACCOUNT_HOLD_MS)
+    );
     assert_eq!(story.pace("jana", "198.51.100.0/24"), Pace::default());
     story.passes(limits::KNOCKS_FORGIVEN_MS);
-    assert_eq!(story.pace("jana", attacker), Pace::default(), "it is forgiven");
+    assert_eq!(
+        story.pace("jana", attacker),
+        Pace::default(),
+        "it is forgiven"
+    );
 }
 
 #[test]
@@ -348,7 +376,10 @@ fn p9_a_code_from_an_envelope_is_good_once_and_everybody_hears_of_it() {
     let serial = story.envelope();
     assert_eq!(story.use_code(1, 1, 1), Reply::Done);
     let again = story.use_code(1, 1, 2);
-    assert!(matches!(again, Reply::Refused(Refusal::Unsound { .. })), "{again:?}");
+    assert!(
+        matches!(again, Reply::Refused(Refusal::Unsound { .. })),
+        "{again:?}"
+    );
     let people = &story.state.people;
     assert_eq!(people.open_alarms().count(), 1);
     let told: Vec<_> = story.state.outbox.values().map(|it| &it.kind).collect();
@@ -356,18 +387,35 @@ fn p9_a_code_from_an_envelope_is_good_once_and_everybody_hears_of_it() {
     assert_eq!(
         told,
         [
-            &ItemKind::TellStaff { alarm, person: Some(name("jana")) },
-            &ItemKind::TellStaff { alarm, person: None },
+            &ItemKind::TellStaff {
+                alarm,
+                person: Some(name("jana"))
+            },
+            &ItemKind::TellStaff {
+                alarm,
+                person: None
+            },
         ]
     );
     let holder = &people.sessions[&session(1).0].holder;
     let who = holder.name();
     assert_eq!(who.as_str(), format!("breakglass-{serial}.1"));
-    assert!(people.roles_of(&who, story.state.now).unwrap().may(Role::Admin));
+    assert!(
+        people
+            .roles_of(&who, story.state.now)
+            .unwrap()
+            .may(Role::Admin)
+    );
     assert_eq!(story.ask(PeopleChange::Acknowledge { alarm }), Reply::Done);
     assert_eq!(story.state.people.open_alarms().count(), 0);
-    assert_eq!(story.ask(PeopleChange::WithdrawEnvelope { serial }), Reply::Done);
-    assert!(story.state.people.sessions.is_empty(), "what it opened is closed");
+    assert_eq!(
+        story.ask(PeopleChange::WithdrawEnvelope { serial }),
+        Reply::Done
+    );
+    assert!(
+        story.state.people.sessions.is_empty(),
+        "what it opened is closed"
+    );
     let late = story.use_code(1, 2, 3);
     assert!(matches!(late, Reply::Refused(_)), "{late:?}");
 }
@@ -405,11 +453,20 @@ fn only_somebody_who_may_leads_the_shift() {
     };
     assert_eq!(story.ask(lead("jana")), Reply::Done);
     let refused = story.ask(lead("petr"));
-    assert!(matches!(refused, Reply::Refused(Refusal::Unsound { .. })), "{refused:?}");
-    assert_eq!(story.state.people.leading.as_ref().unwrap().who, name("jana"));
+    assert!(
+        matches!(refused, Reply::Refused(Refusal::Unsound { .. })),
+        "{refused:?}"
+    );
+    assert_eq!(
+        story.state.people.leading.as_ref().unwrap().who,
+        name("jana")
+    );
     // Every one of these is on the record, refused ones too.
     let last = story.state.audit.lines.back().unwrap();
-    assert_eq!((last.what.as_str(), last.refused.is_some()), ("lead-shift", true));
+    assert_eq!(
+        (last.what.as_str(), last.refused.is_some()),
+        ("lead-shift", true)
+    );
 }
 
 #[test]
@@ -427,7 +484,9 @@ fn a_machines_token_opens_what_it_says_until_it_ends() {
     let people = &story.state.people;
     assert_eq!(people.token(&hash, now).unwrap().0, &name("prometheus"));
     assert!(people.token(&hash, now.plus_ms(1_000)).is_none());
-    let revoke = PeopleChange::RevokeToken { name: name("prometheus") };
+    let revoke = PeopleChange::RevokeToken {
+        name: name("prometheus"),
+    };
     assert_eq!(story.ask(revoke), Reply::Done);
     assert!(story.state.people.token(&hash, now).is_none());
 }

@@ -95,25 +95,34 @@ fn people() -> impl Strategy<Value = PeopleChange> {
             password: sealed(3),
             totp: sealed(4),
         }),
-        (name.clone(), 0_u64..60, 0_u64..9, session.clone(), network.clone()).prop_map(
-            |(name, generation, step, session, network)| PeopleChange::SignIn {
-                name,
-                generation,
-                step,
-                session: SessionId([session; 8]),
-                hash: KeyedHash([session; 32]),
-                network,
-            }
-        ),
+        (
+            name.clone(),
+            0_u64..60,
+            0_u64..9,
+            session.clone(),
+            network.clone()
+        )
+            .prop_map(
+                |(name, generation, step, session, network)| PeopleChange::SignIn {
+                    name,
+                    generation,
+                    step,
+                    session: SessionId([session; 8]),
+                    hash: KeyedHash([session; 32]),
+                    network,
+                }
+            ),
         (proptest::option::of(name.clone()), network.clone())
             .prop_map(|(name, network)| PeopleChange::Knock { name, network }),
         (session.clone(), 0_u64..9).prop_map(|(session, step)| PeopleChange::Confirm {
             session: SessionId([session; 8]),
             step,
         }),
-        session.clone().prop_map(|session| PeopleChange::EndSession {
-            session: SessionId([session; 8])
-        }),
+        session
+            .clone()
+            .prop_map(|session| PeopleChange::EndSession {
+                session: SessionId([session; 8])
+            }),
         proptest::option::of(name.clone()).prop_map(|name| PeopleChange::EndSessions { name }),
         (name.clone(), code.clone(), roles.clone(), 0_u64..200_000).prop_map(
             |(name, hash, roles, ttl_ms)| PeopleChange::AddToken {
@@ -123,15 +132,19 @@ fn people() -> impl Strategy<Value = PeopleChange> {
                 ttl_ms,
             }
         ),
-        name.clone().prop_map(|name| PeopleChange::RevokeToken { name }),
-        (prop::collection::vec(code.clone(), 0..3), roles, 0_u64..200_000).prop_map(
-            |(codes, roles, ttl_ms)| PeopleChange::AddEnvelope {
+        name.clone()
+            .prop_map(|name| PeopleChange::RevokeToken { name }),
+        (
+            prop::collection::vec(code.clone(), 0..3),
+            roles,
+            0_u64..200_000
+        )
+            .prop_map(|(codes, roles, ttl_ms)| PeopleChange::AddEnvelope {
                 holder: Note::default(),
                 roles,
                 ttl_ms,
                 codes,
-            }
-        ),
+            }),
         (0_u64..60).prop_map(|serial| PeopleChange::WithdrawEnvelope { serial }),
         (code.clone(), session, network).prop_map(|(code, session, network)| {
             PeopleChange::UseCode {

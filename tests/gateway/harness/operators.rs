@@ -23,9 +23,7 @@ impl Operator {
     /// # Errors
     /// When it is refused.
     pub async fn made(node: &Node, name: &str, role: &str) -> Result<Operator> {
-        let made = node
-            .json(&["people", "add", name, "--role", role])
-            .await?;
+        let made = node.json(&["people", "add", name, "--role", role]).await?;
         let shown = |part: &str| {
             let text = made[part].as_str().map(str::to_owned);
             text.with_context(|| format!("no {part} was shown"))
@@ -79,12 +77,7 @@ impl Operator {
     ///
     /// # Errors
     /// When there is no answer.
-    pub async fn sign_in(
-        &self,
-        browser: &mut Browser,
-        at: SocketAddr,
-        later: u64,
-    ) -> Result<Page> {
+    pub async fn sign_in(&self, browser: &mut Browser, at: SocketAddr, later: u64) -> Result<Page> {
         let code = self.code(later)?;
         self.sign_in_with(browser, at, &self.password, &code).await
     }
