@@ -211,7 +211,7 @@ impl Door {
             let form = request.headers().get(FORM_HEADER);
             let has_token =
                 form.is_some_and(|it| same_text(it.as_bytes(), signed_in.form_token.as_bytes()));
-            if !reads && !(is_ours && has_token) {
+            if !(reads || is_ours && has_token) {
                 return Err(Problem::foreign());
             }
             person(&signed_in, from)

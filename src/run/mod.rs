@@ -194,8 +194,7 @@ pub fn run(config: &Config, metrics: Metrics, until: UntilStopped) -> Result<(),
         started,
         (counters, names),
         metrics,
-        late,
-        certificates,
+        (late, certificates),
     );
 
     tracing::info!(node = %cluster.id(), name = %config.node.name, "started");
@@ -360,8 +359,7 @@ impl Node<'_> {
         started: Timestamp,
         (counters, names): (Arc<web::counters::Counters>, Option<Arc<Answers>>),
         metrics: Metrics,
-        late: LateVisitors,
-        certificates: Arc<CertificateSet>,
+        (late, certificates): (LateVisitors, Arc<CertificateSet>),
     ) {
         let desk = DeskParts {
             cluster: self.cluster.clone(),

@@ -132,6 +132,7 @@ async fn wrong_passwords_are_slowed_on_every_node_and_nobody_is_locked_out() -> 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "one story, told in order")]
 async fn p3_p9_alone_operators_come_in_by_password_and_by_envelope_and_everybody_hears_later()
 -> Result<()> {
     play(3, async |stage| {

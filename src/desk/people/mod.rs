@@ -7,6 +7,7 @@ mod envelopes;
 mod machines;
 mod sessions;
 mod shift;
+mod words;
 
 use axum::{
     Json,
@@ -21,15 +22,15 @@ use super::{
     api::Route,
     asking::{Asking, Body},
     entry::{codes, credentials_context},
-    problem::{Mistake, Problem},
+    problem::Problem,
 };
 use crate::{
     clock,
     model::{
-        Command, State, limits,
+        Command, State,
         people::{Account, PeopleChange, Role, Roles, Way, WayKind},
         when::rfc3339,
-        words::{ClientId, EmailAddress, KeyedHash, Label, Lang, Note, Phone, Sealed, Timestamp},
+        words::{ClientId, EmailAddress, KeyedHash, Label, Lang, Note, Phone, Sealed},
     },
     seal::person_context,
     tls::base32,
@@ -37,6 +38,9 @@ use crate::{
 
 pub(super) use envelopes::colons;
 pub(super) use shift::{Brief, alarms, brief};
+pub(super) use words::{known, label, note, roles_of};
+
+use words::{at, grouped, langs_of, nobody, sound_password};
 
 /// A person, without secrets.
 #[derive(Serialize, ToSchema)]
@@ -540,72 +544,4 @@ async fn done(
     desk.change_people(asking, asking.id(content), what, change)
         .await?;
     Ok(Json(Done { says }))
-}
-
-fn nobody() -> Problem {
-    Problem::not_found("person", "look at 'lifeboat people list'")
-}
-
-pub(super) fn known(state: &State, name: &str) -> Result<Label, Problem> {
-    let name = Label::new(name).map_err(|_| nobody())?;
-    if !state.people.accounts.contains_key(&name) {
-        return Err(nobody());
-    }
-    Ok(name)
-}
-
-pub(super) fn label(field: &str, text: &str) -> Result<Label, Problem> {
-    Label::new(text).map_err(|wrong| Problem::invalid(field, text, &wrong.wanted))
-}
-
-pub(super) fn note(field: &str, text: &str) -> Result<Note, Problem> {
-    Note::new(text).map_err(|wrong| Problem::invalid(field, text, &wrong.wanted))
-}
-
-pub(super) fn roles_of(names: &[String]) -> Result<Roles, Problem> {
-    let wanted = "viewer, agent, shift-leader, ops or admin";
-    let (mut roles, mut mistakes) = (Vec::new(), Vec::new());
-    for name in names {
-        match Role::of_name(name.trim()) {
-            Some(role) => roles.push(role),
-            None => mistakes.push(Mistake::of("roles", name, wanted)),
-        }
-    }
-    if roles.is_empty() && mistakes.is_empty() {
-        mistakes.push(Mistake::of("roles", "none", wanted));
-    }
-    if mistakes.is_empty() {
-        return Ok(Roles::of(&roles));
-    }
-    Err(Problem::mistaken("roles", mistakes))
-}
-
-fn langs_of(tags: &[String]) -> Result<Vec<Lang>, Problem> {
-    let lang = |tag: &String| {
-        Lang::of_tag(tag).ok_or_else(|| Problem::invalid("languages", tag, "cs or en"))
-    };
-    tags.iter().map(lang).collect()
-}
-
-fn sound_password(password: String) -> Result<String, Problem> {
-    let (least, most) = (limits::PASSWORD_CHARS_MIN, limits::PASSWORD_BYTES_MAX);
-    let count = password.chars().count();
-    if count < least || password.len() > most {
-        let found = format!("one of {count} characters");
-        let wanted = format!("at least {least} characters and at most {most} bytes");
-        return Err(Problem::invalid("password", &found, &wanted));
-    }
-    Ok(password)
-}
-
-/// In groups of four, for people who copy it by hand.
-fn grouped(text: &str) -> String {
-    let letters: Vec<char> = text.chars().collect();
-    let groups: Vec<String> = letters.chunks(4).map(|it| it.iter().collect()).collect();
-    groups.join("-")
-}
-
-/// When a time is, for people.
-fn at(time: Timestamp) -> String {
-    rfc3339(time)
 }
