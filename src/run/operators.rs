@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// How often what the cluster knows of this console is compared with what is true.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long telling it may take.
 const WITHIN: Duration = Duration::from_secs(10);
 

@@ -81,7 +81,7 @@ async fn p2_whoever_signs_in_on_one_node_is_known_on_all_until_it_is_revoked_on_
             })
             .await?;
         }
-        let record = stage.nodes[2].done(&["audit", "list"]).await?;
+        let record = stage.nodes[2].done(&["audit", "list", "--json"]).await?;
         for what in ["add-person", "sign-in", "end-session"] {
             anyhow::ensure!(
                 record.contains(what),
@@ -137,6 +137,16 @@ async fn p3_p9_alone_operators_come_in_by_password_and_by_envelope_and_everybody
 -> Result<()> {
     play(3, async |stage| {
         let jana = Operator::made(&stage.nodes[0], "jana", "admin").await?;
+        for node in &stage.nodes {
+            until(
+                &format!("the console of {} is known", node.name),
+                async || {
+                    let status = node.status().await?;
+                    Ok(status["people"]["fingerprint"].is_string().then_some(()))
+                },
+            )
+            .await?;
+        }
         let print = ["breakglass", "print", "--holder", "safe", "--codes", "2"];
         let page = stage.nodes[0].json(&print).await?;
         let codes = page["codes"].as_array().context("no codes")?;
@@ -190,7 +200,7 @@ async fn p3_p9_alone_operators_come_in_by_password_and_by_envelope_and_everybody
         stage.all_agree().await?;
         for node in &stage.nodes {
             until(&format!("{} has it on the record", node.name), async || {
-                let record = node.done(&["audit", "list"]).await?;
+                let record = node.done(&["audit", "list", "--json"]).await?;
                 let status = node.done(&["status"]).await?;
                 let told = record.contains("sign-in-while-alone")
                     && record.contains("break-glass-while-alone")

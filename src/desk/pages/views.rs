@@ -42,6 +42,7 @@ struct Overview<'a> {
 }
 
 struct Happening {
+    leader: String,
     open: String,
     waiting: String,
     apart: String,
@@ -87,7 +88,9 @@ fn happening(visit: &Visit) -> Happening {
         pinned: it.pin_at(state.now).is_some(),
         since: visit.time(it.since),
     });
+    let leading = state.people.leading.as_ref();
     Happening {
+        leader: leading.map_or_else(|| say.it("leader-nobody"), |it| it.who.to_string()),
         open: count("overview-open", open),
         waiting: count("overview-waiting", waiting),
         apart: count("overview-apart", apart),
