@@ -3,6 +3,7 @@
 //! Everything but starting a node goes over the node's local socket and the same API that everybody uses. The answer
 //! goes to standard output, progress and failures to standard error.
 
+mod afar;
 mod audit;
 mod breakglass;
 mod check;
@@ -62,6 +63,8 @@ struct Line {
     /// The node's local socket [default: the configuration's, or /run/lifeboat/lifeboat.sock]
     #[arg(long, global = true, value_name = "PATH")]
     socket: Option<PathBuf>,
+    #[command(flatten)]
+    afar: afar::Afar,
     /// Print what the API answers, for programs
     #[arg(long, global = true)]
     json: bool,
@@ -246,7 +249,10 @@ fn done(line: Line) -> Result<Said, Failure> {
         | Verb::Shift { .. }
         | Verb::Audit { .. } => {
             let key = line.repeat.unwrap_or_else(new_key);
-            let node = Node::new(socket(line.socket.clone(), config())?, key);
+            let node = match line.afar.way()? {
+                Some(way) => Node::afar(way, key),
+                None => Node::new(socket(line.socket.clone(), config())?, key),
+            };
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()

@@ -8,6 +8,7 @@ pub mod console;
 pub mod identity;
 pub mod outgoing;
 pub mod peer;
+pub mod pinned;
 pub mod pki;
 pub mod public;
 pub mod ticket;

@@ -3,6 +3,7 @@
 pub(crate) mod boat;
 mod console;
 mod dns;
+mod door;
 mod people;
 mod record;
 mod site;
