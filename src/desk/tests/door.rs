@@ -65,7 +65,9 @@ async fn signed_in_page(from: &str, to: SocketAddr, trusted: KeyedHash) -> std::
 async fn p10_the_console_opens_by_address_with_the_printed_fingerprint_and_no_other() {
     let (boat, stop) = (Boat::afloat().await, Stop::new());
     let (address, fingerprint) = opened(&boat, &stop).await;
-    let page = signed_in_page("127.0.0.1", address, fingerprint).await.unwrap();
+    let page = signed_in_page("127.0.0.1", address, fingerprint)
+        .await
+        .unwrap();
     assert!(page.starts_with("HTTP/1.1 200 OK\r\n"), "{page}");
     let wrong = signed_in_page("127.0.0.1", address, KeyedHash([0; 32])).await;
     assert!(wrong.is_err(), "another certificate is not this one");
@@ -84,7 +86,11 @@ async fn p10_the_console_opens_by_address_with_the_printed_fingerprint_and_no_ot
         &["198.51.100.7".to_owned()],
         clock::now(),
     );
-    assert_eq!(again.unwrap().fingerprint(), fingerprint, "what is on paper stays true");
+    assert_eq!(
+        again.unwrap().fingerprint(),
+        fingerprint,
+        "what is on paper stays true"
+    );
     stop.cancel();
 }
 
@@ -99,7 +105,10 @@ async fn p10_silent_callers_from_one_address_keep_nobody_else_from_the_console()
     let mut refused = connected("127.0.0.2", address).await;
     let mut nothing = [0; 1];
     let closed = timeout(WAIT, refused.read(&mut nothing)).await.unwrap();
-    assert!(matches!(closed, Ok(0) | Err(_)), "one more from there is let go");
+    assert!(
+        matches!(closed, Ok(0) | Err(_)),
+        "one more from there is let go"
+    );
     let page = timeout(WAIT, signed_in_page("127.0.0.3", address, fingerprint)).await;
     assert!(page.unwrap().unwrap().starts_with("HTTP/1.1 200 OK\r\n"));
     silent.pop();
