@@ -190,3 +190,40 @@ pub(super) async fn guard(
 pub(super) fn lines() -> impl Iterator<Item = (&'static str, &'static str)> {
     API.iter().map(|it| (it.0, it.1))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::desk::entry::Standing;
+    use crate::model::{Actor, people::Roles, words::Label};
+
+    #[test]
+    fn a_dangerous_deed_asks_for_a_fresh_code_and_a_path_without_a_line_is_nobodys() {
+        let caller = |role: Role, fresh: bool| Caller {
+            actor: Actor::Operator {
+                name: Label::new("jana").unwrap(),
+            },
+            address: None,
+            standing: Some(Standing {
+                roles: Roles::of(&[role]),
+                fresh,
+            }),
+        };
+        let remove = of_api("post", "/people/{person}/remove");
+        assert_eq!(may(&caller(Role::Admin, true), remove), Ok(()));
+        let stale = may(&caller(Role::Admin, false), remove);
+        assert_eq!(stale, Err(NotYours::Fresh));
+        let viewer = may(&caller(Role::Viewer, true), remove);
+        assert_eq!(viewer, Err(NotYours::Role(Role::Admin)));
+        let unlisted = of_api("post", "/nowhere");
+        assert_eq!(
+            may(&caller(Role::Admin, true), unlisted),
+            Err(NotYours::Local)
+        );
+        let local = Caller {
+            standing: None,
+            ..caller(Role::Viewer, false)
+        };
+        assert_eq!(may(&local, unlisted), Ok(()));
+    }
+}
