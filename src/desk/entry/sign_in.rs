@@ -49,6 +49,8 @@ pub(in crate::desk) enum NotIn {
     Misread,
     /// A break-glass code that opens nothing any more.
     Spent,
+    /// It needs a majority, which cannot be reached or asked now.
+    NoMajority,
     /// The cluster says no for another reason.
     Refused(Refusal),
 }
@@ -214,7 +216,7 @@ impl Desk {
                 self.applied(it.index).await;
                 Ok(())
             }
-            Err(_) => Err(NotIn::Busy),
+            Err(_) => Err(NotIn::NoMajority),
         }
     }
 

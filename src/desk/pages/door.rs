@@ -199,7 +199,7 @@ fn status(wrong: Option<&NotIn>) -> StatusCode {
     match wrong {
         None => StatusCode::OK,
         Some(NotIn::Wait(_)) => StatusCode::TOO_MANY_REQUESTS,
-        Some(NotIn::Busy) => StatusCode::SERVICE_UNAVAILABLE,
+        Some(NotIn::Busy | NotIn::NoMajority) => StatusCode::SERVICE_UNAVAILABLE,
         Some(_) => StatusCode::FORBIDDEN,
     }
 }
@@ -214,6 +214,7 @@ fn spoken(visit: &Visit, why: &NotIn) -> String {
             say.with("wrong-wait", [("seconds", seconds.into())])
         }
         NotIn::Busy => say.it("wrong-busy"),
+        NotIn::NoMajority => say.it("wrong-no-majority"),
         NotIn::Misread => say.it("wrong-misread"),
         NotIn::Spent => say.it("wrong-spent"),
         NotIn::Refused(refusal) => say.with("wrong-refused", [("why", refusal.to_string().into())]),

@@ -387,14 +387,21 @@ impl Visit {
         let page = Plain {
             frame: self.frame(),
             heading: self.say.it(heading),
+            lang: self.say.lang.tag(),
             lines,
         };
         self.shown(status, &page)
     }
 
-    /// What was asked for was not done.
+    /// What was asked for was not done; why is in the API's words, which are English.
     fn failed(&self, problem: &Problem) -> Response {
-        self.plain(problem.status(), "failed-title", problem.lines())
+        let page = Plain {
+            frame: self.frame(),
+            heading: self.say.it("failed-title"),
+            lang: Lang::En.tag(),
+            lines: problem.lines(),
+        };
+        self.shown(problem.status(), &page)
     }
 }
 
@@ -403,6 +410,7 @@ impl Visit {
 struct Plain<'a> {
     frame: Frame<'a>,
     heading: String,
+    lang: &'static str,
     lines: Vec<String>,
 }
 

@@ -54,6 +54,7 @@ wrong = Jméno, heslo nebo kód nesouhlasí. Nic se nezamklo, zkuste to znovu.
 wrong-code-used = Tento kód už byl použit. Počkejte na další, nejdéle půl minuty.
 wrong-wait = Příliš rychle. Počkejte { $seconds } s a zkuste to znovu.
 wrong-busy = Právě se přihlašuje příliš mnoho lidí. Zkuste to za pár vteřin.
+wrong-no-majority = Většinu serverů teď nelze dosáhnout. Co žádá o kód, musí počkat.
 wrong-misread = V kódu je překlep: poslední skupina se nehodí k ostatním. Porovnejte ho s papírem.
 wrong-glass = Tento kód není v žádné obálce.
 wrong-spent = Tento kód už nic neotevře: byl použit, vypršel nebo byl zneplatněn. Vezměte jiný.

@@ -54,6 +54,7 @@ wrong = Name, password or code is wrong. Nothing is locked; try again.
 wrong-code-used = This code was used already. Wait for the next one, at most half a minute.
 wrong-wait = Too fast. Wait { $seconds } s, then try again.
 wrong-busy = Too many people are signing in at this moment. Try again in a few seconds.
+wrong-no-majority = No majority of the servers can be reached now. What asks for a code has to wait.
 wrong-misread = A symbol is mistyped: the last group does not fit the others. Compare it with the paper.
 wrong-glass = No envelope has this code.
 wrong-spent = This code opens nothing any more: it was used, has run out or was withdrawn. Take another one.
