@@ -23,6 +23,7 @@ impl State {
         self.check_answers(&mut wrong);
         self.check_zones(&mut wrong);
         self.check_services(&mut wrong);
+        self.people.check(&mut wrong);
         self.check_incidents(&mut wrong);
         self.check_record(&mut wrong);
         for voter in self
@@ -139,7 +140,8 @@ impl State {
             if !self.outbox_due.contains(&(item.due, *id)) {
                 wrong.push(format!("outbox: item {id} is due at no time"));
             }
-            if !self.conversations.contains_key(&item.kind.conversation()) {
+            let conversation = item.kind.conversation();
+            if conversation.is_some_and(|it| !self.conversations.contains_key(&it)) {
                 wrong.push(format!(
                     "outbox: item {id} belongs to a conversation that is not there"
                 ));

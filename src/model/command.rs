@@ -14,6 +14,7 @@ use super::{
     incident::IncidentChange,
     nodes::{CaRecord, NodeFacts, Profile, Role},
     outbox::{ItemId, Outcome},
+    people::PeopleChange,
     site::SiteVersion,
     words::{
         BlobHash, ClusterId, ConversationId, KeyedHash, Label, Lang, NodeId, Note, Sealed,
@@ -328,6 +329,8 @@ pub enum Command {
     },
     /// Lets the oldest lines of the record leave the state; they go when a majority of voters holds their blob.
     ArchiveAudit(Segment),
+    /// Changes people, sessions, tokens or envelopes.
+    People(PeopleChange),
     /// Says what happens, or changes what was said.
     Incident(IncidentChange),
 }
@@ -380,6 +383,7 @@ impl Command {
             Self::ChangeSigning { change, .. } => change.kind(),
             Self::Incident(change) => change.kind(),
             Self::ArchiveAudit(_) => "archive-audit",
+            Self::People(change) => change.kind(),
         }
     }
 
@@ -424,6 +428,7 @@ impl Command {
             | Self::RemoveTsigKey { .. }
             | Self::ChangeSigning { .. }
             | Self::ArchiveAudit(_)
+            | Self::People(_)
             | Self::Incident(_) => None,
         }
     }
@@ -475,6 +480,7 @@ impl Command {
             Self::SetTsigKey { key, .. } | Self::RemoveTsigKey { key } => key.to_string(),
             Self::Incident(change) => change.about(),
             Self::ArchiveAudit(segment) => segment.blob.to_string(),
+            Self::People(change) => change.about(),
         }
     }
 }

@@ -19,6 +19,7 @@ pub mod incident;
 pub mod limits;
 pub mod nodes;
 pub mod outbox;
+pub mod people;
 pub mod proposal;
 pub mod refusal;
 pub mod site;
@@ -42,6 +43,7 @@ use health::Health;
 use incident::Incidents;
 use nodes::{ClusterFacts, JoinToken, Node};
 use outbox::{Item, ItemId};
+use people::People;
 use site::{Blob, SiteVersion, Sites};
 use words::{
     BlobHash, ClientId, ConversationId, KeyedHash, NodeId, TicketCode, Timestamp, TokenId,
@@ -94,6 +96,8 @@ pub struct State {
     pub failover: Failover,
     /// Zones and the keys of their transfers.
     pub dns: Dns,
+    /// Who may do what, and whoever is signed in.
+    pub people: People,
     /// What the company says happens.
     pub incidents: Incidents,
 }
@@ -311,6 +315,7 @@ impl State {
                 dns::signing::change(self, index, zone, change)
             }
             Command::ArchiveAudit(segment) => audit::archive(self, &proposal.actor, segment),
+            Command::People(change) => people::change(self, entry, change),
             Command::Incident(it) => {
                 incident::change::change(self, index, proposal.actor.spoken(), it)
             }
@@ -405,8 +410,13 @@ impl State {
             proposal.command,
             Command::OpenConversation { .. } | Command::AddMessage { .. }
         );
-        // Votes are many, and a repeat of one is refused by its round.
-        if matches!(proposal.command, Command::Vote { .. }) {
+        // These are many, and a repeat of a vote is refused by its round.
+        let is_frequent = match &proposal.command {
+            Command::Vote { .. } => true,
+            Command::People(change) => change.is_frequent(),
+            _ => false,
+        };
+        if is_frequent {
             return;
         }
         self.answers.insert(proposal.id, reply.clone());

@@ -118,6 +118,10 @@ byte_word!(
     TokenId, 8
 );
 byte_word!(
+    /// A sign-in that lasts a while.
+    SessionId, 8
+);
+byte_word!(
     /// A keyed hash (HMAC-SHA-256): equal inputs can be found again, nothing can be read back.
     KeyedHash, 32
 );

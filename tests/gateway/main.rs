@@ -42,6 +42,7 @@ mod members;
 mod odd_one;
 mod pages;
 mod partitions;
+mod people;
 mod rolling;
 mod signing;
 mod syncs;

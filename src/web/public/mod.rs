@@ -36,14 +36,13 @@ use crate::model::words::{Lang, Timestamp};
 use crate::seal::Keyring;
 
 use form::Form;
-use look::Look;
 use pace::Paces;
 use pages::{Alone, Frame, Front, Onward, Plain, Turn, answer};
 use texts::Say;
 use times::Moment;
 use token::Purpose;
 
-pub use look::LookError;
+pub use look::{Look, LookError};
 
 /// What the pages need of the rest of the house.
 #[derive(Clone)]
