@@ -260,11 +260,12 @@ async fn status(Shared(desk): Shared<Desk>) -> Json<Status> {
             poisoned: health.disk.poisoned.clone(),
         },
         conversations: count(&state),
-        names: names::brief(&state),
+        names: names::brief(&state, desk.own()),
         late_visitors: late_visitors(&desk),
         alarms: [
             alarms(&state, &health, &desk.letterbox.health()),
             names::cut_off(&desk),
+            names::answered_alone(&desk),
         ]
         .concat(),
     })

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::cookie::Secrets;
 use super::counters::Counters;
+use super::own::Own;
 use super::rate::Pace;
 use super::tables::Tables;
 use super::transfer::Ledger;
@@ -115,6 +116,8 @@ pub struct Answers {
     pub settings: Settings,
     /// What was seen of transfers.
     pub ledger: Ledger,
+    /// What this node answers by itself while it has no majority.
+    pub own: Own,
     unusual: mpsc::Sender<Unusual>,
     changed: watch::Sender<()>,
 }
@@ -130,6 +133,7 @@ impl Answers {
             counters: Counters::default(),
             settings,
             ledger: Ledger::default(),
+            own: Own::default(),
             unusual,
             changed: watch::Sender::new(()),
         };

@@ -9,6 +9,7 @@ pub mod live;
 pub mod message;
 pub mod name;
 mod name_key;
+pub mod own;
 mod question;
 pub mod quic;
 pub mod rate;

@@ -6,6 +6,7 @@ use imbl::OrdMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    alone::AloneReport,
     audit::Segment,
     dns::{TsigAlgorithm, ZoneSettings, publish::ZonePart, signing::SigningChange},
     domain::DomainName,
@@ -327,6 +328,8 @@ pub enum Command {
     },
     /// Lets the oldest lines of the record leave the state; they go when a majority of voters holds their blob.
     ArchiveAudit(Segment),
+    /// A node says what it answered by itself while it had no majority.
+    Alone(AloneReport),
 }
 
 impl Command {
@@ -376,6 +379,7 @@ impl Command {
             Self::RemoveTsigKey { .. } => "remove-tsig-key",
             Self::ChangeSigning { change, .. } => change.kind(),
             Self::ArchiveAudit(_) => "archive-audit",
+            Self::Alone(_) => "alone",
         }
     }
 
@@ -419,7 +423,8 @@ impl Command {
             | Self::SetTsigKey { .. }
             | Self::RemoveTsigKey { .. }
             | Self::ChangeSigning { .. }
-            | Self::ArchiveAudit(_) => None,
+            | Self::ArchiveAudit(_)
+            | Self::Alone(_) => None,
         }
     }
 
@@ -469,6 +474,7 @@ impl Command {
             | Self::ChangeSigning { zone, .. } => zone.to_string(),
             Self::SetTsigKey { key, .. } | Self::RemoveTsigKey { key } => key.to_string(),
             Self::ArchiveAudit(segment) => segment.blob.to_string(),
+            Self::Alone(report) => report.about(),
         }
     }
 }

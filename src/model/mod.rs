@@ -6,6 +6,7 @@
 //! Applying an entry never asks for work to be done. Work is *due* because of what the state says (see
 //! [`outbox::due`]); whoever does it reports back with another command.
 
+pub mod alone;
 pub mod audit;
 pub mod boxes;
 pub mod check;
@@ -307,6 +308,7 @@ impl State {
                 dns::signing::change(self, index, zone, change)
             }
             Command::ArchiveAudit(segment) => audit::archive(self, &proposal.actor, segment),
+            Command::Alone(report) => alone::report(entry, report),
         }
     }
 

@@ -3,21 +3,18 @@
 //! What a zone answered last is kept in a file of its own, so that a node whose state cannot be read still answers it
 //! (P3, P4). A zone that cannot be put together goes on answering what it did: nothing here ever makes one empty.
 
-use std::{
-    collections::BTreeMap, fs, io, net::TcpListener as StdListener, path::PathBuf, sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, io, net::TcpListener as StdListener, sync::Arc, time::Duration};
 
 use imbl::OrdMap;
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use tokio::{
     net::TcpListener,
     sync::{mpsc, watch},
 };
 
 use super::{
-    Node, Open, RunError, Runtimes, chain, names_over_https,
+    Node, Open, RunError, Runtimes, alone, chain,
+    last_good::{LastGood, LastZones, built},
+    names_over_https,
     signing::{self, Due},
 };
 use crate::{
@@ -38,12 +35,13 @@ use crate::{
         udp,
         zone::Zone,
     },
-    durable, model,
+    model,
     model::{
         Command, Proposal,
+        alone::{Choices, answered_alone},
         dns::Published,
         domain::{DomainName, RrSet},
-        failover, limits, stored,
+        failover, limits,
         words::{ClientId, Label, Timestamp},
     },
     seal::Keyring,
@@ -51,8 +49,6 @@ use crate::{
     tls::public::{doq_config, dot_config},
 };
 
-/// The layout of a zone's last-good file.
-const LAYOUT: u16 = 1;
 /// How often the leader looks whether time alone has made a switch due.
 const JUDGE_EVERY: Duration = Duration::from_secs(1);
 /// How long one such proposal may take.
@@ -61,16 +57,6 @@ const JUDGE_WITHIN: Duration = Duration::from_secs(5);
 const LOOK_ANEW: Duration = Duration::from_secs(3_600);
 /// How often what could not be put together is tried again when nothing changed.
 const AGAIN: Duration = Duration::from_secs(5);
-
-/// What a zone answered last, as its file keeps it.
-#[derive(Serialize, Deserialize)]
-struct LastGood {
-    layout: u16,
-    zone: DomainName,
-    generation: u64,
-    serial: u32,
-    sets: Vec<RrSet>,
-}
 
 /// Why a zone is not answered from.
 #[derive(Debug, thiserror::Error)]
@@ -92,18 +78,20 @@ struct LiveZones {
     blobs: Blobs,
     answers: Arc<Answers>,
     keyring: Arc<Keyring>,
-    folder: PathBuf,
+    last: LastZones,
 }
 
 /// What is answered now of each zone.
 type Serving = BTreeMap<DomainName, Served>;
 
-/// What is answered of a zone: which generation under which serial, and by how many weeks its signatures are stretched.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// What is answered of a zone: which generation under which serial, by how many weeks its signatures are stretched, and
+/// by which choices of this node alone.
+#[derive(Clone, PartialEq, Eq)]
 struct Served {
     generation: u64,
     serial: u32,
     weeks: u32,
+    own: Choices,
 }
 
 impl Node<'_> {
@@ -134,10 +122,17 @@ impl Node<'_> {
             blobs: self.blobs.clone(),
             answers: answers.clone(),
             keyring: self.keyring.clone(),
-            folder: self.place.last_good_zones(),
+            last: LastZones {
+                folder: self.place.last_good_zones(),
+            },
         };
+        answers.own.open(&self.place.own_answers());
         // What was answered last is answered before the first question comes.
         let serving = zones.answer_last_good();
+        let (cluster, own) = (self.cluster.clone(), answers.clone());
+        tasks.keep(background, "own answers", move |stop| {
+            alone::rejoined(cluster.clone(), own.clone(), stop)
+        });
         tasks.keep(background, "zones", move |stop| {
             zones.clone().run(serving.clone(), stop)
         });
@@ -305,39 +300,32 @@ fn settings(dns: &config::Dns, node: &Label) -> Settings {
 }
 
 impl LiveZones {
-    /// Answers what was answered last, before the state is there. Blocking.
+    /// Answers what was answered last, before the state is there: by a choice of this node alone while that holds.
+    /// Blocking.
     fn answer_last_good(&self) -> Serving {
+        let (agreed, own) = self.last.all();
+        let holding = self.answers.own.choices(clock::now());
+        let own = own
+            .into_iter()
+            .filter(|it| holds(&it.choices, &holding))
+            .map(|it| (it.last, it.choices));
+        let agreed = agreed.into_iter().map(|it| (it, Choices::new()));
+        let mut zones = BTreeMap::new();
         let mut serving = Serving::new();
-        let mut zones = Vec::new();
-        let files = match fs::read_dir(&self.folder) {
-            Ok(files) => files,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return serving,
-            Err(error) => {
-                tracing::error!(%error, "what zones answered last cannot be read");
-                return serving;
-            }
-        };
-        for path in files.filter_map(|it| Some(it.ok()?.path())) {
-            let Some(last) = read_last_good(&path) else {
-                tracing::warn!(path = %path.display(), "a zone's last answers cannot be read; they are taken from the state");
-                continue;
-            };
-            match built(&last.zone, last.sets) {
+        // What this node alone answered comes later, and takes the place of what was agreed on.
+        for (last, choices) in agreed.chain(own) {
+            match last.built() {
                 Ok(zone) => {
-                    let served = Served {
-                        generation: last.generation,
-                        serial: last.serial,
-                        weeks: 0,
-                    };
-                    serving.insert(last.zone, served);
-                    zones.push(zone);
+                    serving.insert(last.zone.clone(), Served::of(&last, 0, choices));
+                    zones.insert(last.zone, zone);
                 }
-                Err(error) => {
-                    tracing::warn!(%error, "a zone's last answers cannot be used");
+                Err(why) => {
+                    tracing::warn!(zone = %last.zone, why, "a zone's last answers cannot be used");
                 }
             }
         }
-        self.answers.replace(Tables::build(zones.into_iter()));
+        self.answers.own.answers(alone_of(&serving));
+        self.answers.replace(Tables::build(zones.into_values()));
         serving
     }
 
@@ -345,10 +333,17 @@ impl LiveZones {
         let mut changes = self.cluster.changes();
         // Most changes of the state are none of the zones: then their map is the very same one.
         let mut seen: Option<OrdMap<DomainName, model::dns::Zone>> = None;
+        let mut chosen = self.answers.own.chosen();
+        let mut own = Choices::new();
         let mut looked = clock::monotonic();
         loop {
             changes.borrow_and_update();
+            chosen.borrow_and_update();
             let zones = self.cluster.state().dns.zones.clone();
+            let before = std::mem::replace(&mut own, self.answers.own.choices(clock::now()));
+            if own != before {
+                seen = None;
+            }
             // Time alone can make signatures due: see `Signed::stretched`.
             if looked.elapsed() > LOOK_ANEW {
                 seen = None;
@@ -357,9 +352,10 @@ impl LiveZones {
                 looked = clock::monotonic();
                 let worker = self.clone();
                 let before = std::mem::take(&mut serving);
-                let step = move || worker.step(before);
+                let choices = own.clone();
+                let step = move || worker.step(before, &choices);
                 serving = tokio::task::spawn_blocking(step).await?;
-                let all = zones.iter().all(|(name, zone)| {
+                let current = zones.iter().all(|(name, zone)| {
                     let live = zone.live.as_ref();
                     live.is_none_or(|it| {
                         serving
@@ -367,6 +363,7 @@ impl LiveZones {
                             .is_some_and(|now| now.generation >= it.generation)
                     })
                 });
+                let all = current && own.keys().all(|it| is_laid(&serving, it));
                 // What could not be put together is tried again.
                 seen = all.then_some(zones);
             }
@@ -374,13 +371,14 @@ impl LiveZones {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 changed = changes.changed() => changed?,
+                changed = chosen.changed() => changed?,
                 () = again => {}
             }
         }
     }
 
     /// Brings what is answered up to the state, and notes it. Blocking.
-    fn step(&self, mut serving: Serving) -> Serving {
+    fn step(&self, mut serving: Serving, choices: &Choices) -> Serving {
         let state = self.cluster.state();
         // With a majority the time is agreed on, and a clock of ours that is wrong makes no signatures.
         let now = if self.cluster.health().alone() {
@@ -388,24 +386,26 @@ impl LiveZones {
         } else {
             state.now
         };
-        let is_newer = |name: &DomainName, live: &Published| {
+        let is_due = |name: &DomainName, live: &Published, own: &Choices| {
             let weeks = signing::weeks(live, now);
             // A state that is read in again is older than what was answered last until it has caught up.
             serving.get(name).is_none_or(|it| {
                 live.generation > it.generation
                     || (live.generation == it.generation
-                        && (live.serial != it.serial || weeks > it.weeks))
+                        && (live.serial != it.serial || weeks > it.weeks || *own != it.own))
             })
         };
-        let due: Vec<Due> = state
+        let due: Vec<(Due, Choices)> = state
             .dns
             .zones
             .iter()
-            .filter_map(|(name, zone)| Some((name, zone, zone.live.as_ref()?)))
-            .filter(|(name, _, live)| {
-                is_newer(name, live) && self.blobs.has(&live.edition.part.blob)
+            .filter_map(|(name, zone)| {
+                let live = zone.live.as_ref()?;
+                let (answered, own) = answered_alone(&state, name, live, choices);
+                let is_here = self.blobs.has(&live.edition.part.blob);
+                (is_due(name, live, &own) && is_here)
+                    .then(|| (Due::of(name, zone, &answered, now), own))
             })
-            .map(|(name, zone, live)| Due::of(name, zone, live, now))
             .collect();
         let gone: Vec<DomainName> = serving
             .iter()
@@ -417,45 +417,67 @@ impl LiveZones {
         for name in gone {
             self.answers.take_out(&name);
             serving.remove(&name);
-            if let Err(error) = durable::remove_durably(&self.file(&name)) {
-                tracing::warn!(zone = %name, %error, "cannot forget what a removed zone answered");
-            }
+            self.last.forget(&name);
             tracing::info!(zone = %name, "a zone is answered no more: a person removed it");
         }
         self.answer(due, &mut serving);
+        self.leave_what_ended(choices, &mut serving);
+        self.answers.own.answers(alone_of(&serving));
         serving
     }
 
-    fn answer(&self, due: Vec<Due>, serving: &mut Serving) {
+    /// Answers what was agreed on last where a choice of this node has ended and the state cannot say what holds now.
+    fn leave_what_ended(&self, choices: &Choices, serving: &mut Serving) {
+        let ended: Vec<DomainName> = serving
+            .iter()
+            .filter(|(_, it)| !holds(&it.own, choices))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in ended {
+            let Some(last) = self.last.agreed(&name) else {
+                tracing::error!(zone = %name, "a choice of this node alone has ended, and what was agreed on before it cannot be read; the zone answers what it did");
+                continue;
+            };
+            match last.built() {
+                Ok(zone) => {
+                    self.answers.put(&zone);
+                    serving.insert(name.clone(), Served::of(&last, 0, Choices::new()));
+                    if let Err(error) = self.last.forget_own(&name) {
+                        tracing::warn!(zone = %name, %error, "cannot forget what this node alone answered");
+                    }
+                }
+                Err(why) => {
+                    tracing::error!(zone = %name, why, "what was agreed on for a zone cannot be used; it answers what it did");
+                }
+            }
+        }
+    }
+
+    fn answer(&self, due: Vec<(Due, Choices)>, serving: &mut Serving) {
         let mut shelf = Shelf::new(&self.blobs);
         let many = due.len() > limits::ZONES_SWAPPED_SINGLY;
         let mut built_zones = Vec::new();
         let mut notes = Vec::new();
-        for it in due {
+        for (it, own) in due {
             let put_together = self.put_together(&mut shelf, &it);
             let Due {
                 name, live, weeks, ..
             } = it;
             match put_together {
                 Ok((zone, sets)) => {
+                    if !own.is_empty() {
+                        // Before it is answered: from then on nobody may have the zone from here.
+                        self.answers.own.will_answer(&name, &own);
+                        tracing::warn!(zone = %name, serial = live.serial, ?own, "this node alone answers a zone by its own choice, under the serial that was agreed on");
+                    }
                     if !many {
                         self.answers.put(&zone);
                         tracing::info!(zone = %name, serial = live.serial, generation = live.generation, "a zone answers its newest state on this node");
                     }
                     built_zones.push(zone);
-                    let served = Served {
-                        generation: live.generation,
-                        serial: live.serial,
-                        weeks,
-                    };
-                    serving.insert(name.clone(), served);
-                    notes.push(LastGood {
-                        layout: LAYOUT,
-                        zone: name,
-                        generation: live.generation,
-                        serial: live.serial,
-                        sets,
-                    });
+                    let last = LastGood::new(name.clone(), live.generation, live.serial, sets);
+                    serving.insert(name, Served::of(&last, weeks, own.clone()));
+                    notes.push((last, own));
                 }
                 Err(error) => {
                     tracing::error!(zone = %name, error = %chain(&error), "a zone cannot be put together; it answers what it did");
@@ -472,11 +494,9 @@ impl LiveZones {
                 "zones answer their newest state on this node"
             );
         }
-        // Answering comes first; a node that dies in between answers the state before, as if it had died earlier.
-        for note in &notes {
-            if let Err(error) = self.note(note) {
-                tracing::warn!(zone = %note.zone, %error, "cannot note what a zone answers; a restart without a cluster would show the state before");
-            }
+        // Answering comes first.
+        for (last, own) in notes {
+            self.last.note(last, own);
         }
     }
 
@@ -498,46 +518,41 @@ impl LiveZones {
                 pen.sign(sets, &before)?
             }
         };
-        Ok((built(&due.name, sets.clone())?, sets))
+        let zone = built(&due.name, sets.clone()).map_err(|why| NotAnswered::Zone {
+            apex: due.name.clone(),
+            why,
+        })?;
+        Ok((zone, sets))
     }
+}
 
-    fn note(&self, last: &LastGood) -> io::Result<()> {
-        let body = postcard::to_allocvec(last).map_err(io::Error::other)?;
-        let bytes = [&Sha256::digest(&body)[..], &body].concat();
-        if !self.folder.exists() {
-            fs::create_dir_all(&self.folder)?;
+impl Served {
+    fn of(last: &LastGood, weeks: u32, own: Choices) -> Self {
+        Self {
+            generation: last.generation,
+            serial: last.serial,
+            weeks,
+            own,
         }
-        durable::write_durably(&self.file(&last.zone), &bytes)
-    }
-
-    /// Names can be longer than a file's, so a hash stands for them.
-    fn file(&self, zone: &DomainName) -> PathBuf {
-        let hash = Sha256::digest(zone.as_wire());
-        let name: String = hash[..16].iter().map(|it| format!("{it:02x}")).collect();
-        self.folder.join(name)
     }
 }
 
-fn read_last_good(path: &std::path::Path) -> Option<LastGood> {
-    let bytes = durable::read_at_most(path, limits::ZONE_CONTENT_BYTES_MAX + 1_024).ok()?;
-    let (hash, body) = bytes.split_at_checked(32)?;
-    if Sha256::digest(body)[..] != *hash {
-        return None;
-    }
-    let last: LastGood = stored::read(body).ok()?;
-    (last.layout == LAYOUT).then_some(last)
+/// Whether all of `own` are among what holds.
+fn holds(own: &Choices, holding: &Choices) -> bool {
+    own.iter()
+        .all(|(service, target)| holding.get(service) == Some(target))
 }
 
-fn built(apex: &DomainName, sets: Vec<RrSet>) -> Result<Arc<Zone>, NotAnswered> {
-    match Zone::new(apex, sets) {
-        Ok((zone, _)) => Ok(Arc::new(zone)),
-        Err(findings) => Err(NotAnswered::Zone {
-            apex: apex.clone(),
-            why: findings
-                .first()
-                .map_or_else(String::new, ToString::to_string),
-        }),
-    }
+/// Whether a service's choice by this node alone is answered somewhere.
+fn is_laid(serving: &Serving, service: &Label) -> bool {
+    serving.values().any(|it| it.own.contains_key(service))
+}
+
+/// The zones that are answered by choices of this node.
+fn alone_of(serving: &Serving) -> crate::dns::own::Answered {
+    let own = serving.iter().filter(|(_, it)| !it.own.is_empty());
+    own.map(|(name, it)| (name.clone(), it.own.clone()))
+        .collect()
 }
 
 /// On the leader: has services judged that time alone made due, such as at the end of a pin or a dwell time. Votes

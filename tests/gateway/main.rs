@@ -38,6 +38,7 @@ mod harness;
 mod interop;
 mod kills;
 mod members;
+mod names_alone;
 mod odd_one;
 mod pages;
 mod partitions;
