@@ -18,7 +18,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use crate::{
     clock, durable,
     model::limits::{SERVICE_KEY_FILE_BYTES_MAX, SERVICE_KEYS_MAX},
-    model::words::{ConversationId, KeyedHash, Sealed, TicketCode},
+    model::words::{ConversationId, KeyedHash, Label, Sealed, TicketCode},
 };
 
 /// First line of the key file; the number is the file's format.
@@ -234,6 +234,11 @@ fn cipher(key: &[u8; 32], context: &str) -> LessSafeKey {
 /// The context under which a conversation's fields are sealed.
 pub fn conversation_context(conversation: &ConversationId) -> String {
     format!("conversation {conversation}")
+}
+
+/// The context under which the fields of a person of the company are sealed.
+pub fn person_context(name: &Label) -> String {
+    format!("person {name}")
 }
 
 #[cfg(test)]

@@ -3,14 +3,19 @@
 //! Everything but starting a node goes over the node's local socket and the same API that everybody uses. The answer
 //! goes to standard output, progress and failures to standard error.
 
+mod afar;
 mod audit;
+mod breakglass;
 mod check;
 mod cluster;
+mod components;
 mod conversations;
 mod dns;
 mod failure;
+mod incidents;
 mod node;
 mod output;
+mod people;
 mod site;
 mod start;
 mod status;
@@ -60,6 +65,8 @@ struct Line {
     /// The node's local socket [default: the configuration's, or /run/lifeboat/lifeboat.sock]
     #[arg(long, global = true, value_name = "PATH")]
     socket: Option<PathBuf>,
+    #[command(flatten)]
+    afar: afar::Afar,
     /// Print what the API answers, for programs
     #[arg(long, global = true)]
     json: bool,
@@ -122,6 +129,36 @@ enum Verb {
     Conversations {
         #[command(subcommand)]
         what: conversations::Conversations,
+    },
+    /// Who may do what, how they sign in, and who is signed in
+    People {
+        #[command(subcommand)]
+        what: people::People,
+    },
+    /// Sealed envelopes with codes for the day on which nothing else opens
+    Breakglass {
+        #[command(subcommand)]
+        what: breakglass::BreakGlass,
+    },
+    /// Who leads the shift
+    Shift {
+        #[command(subcommand)]
+        what: Option<people::Shift>,
+    },
+    /// What the company says happens: opening, updating, taking back
+    Incident {
+        #[command(subcommand)]
+        what: incidents::IncidentVerb,
+    },
+    /// Planned maintenance
+    Maintenance {
+        #[command(subcommand)]
+        what: incidents::MaintenanceVerb,
+    },
+    /// What can be affected, as customers know it
+    Component {
+        #[command(subcommand)]
+        what: components::ComponentVerb,
     },
     /// Who did what
     Audit {
@@ -224,9 +261,18 @@ fn done(line: Line) -> Result<Said, Failure> {
         | Verb::Site { .. }
         | Verb::Dns { .. }
         | Verb::Conversations { .. }
+        | Verb::People { .. }
+        | Verb::Breakglass { .. }
+        | Verb::Shift { .. }
+        | Verb::Incident { .. }
+        | Verb::Maintenance { .. }
+        | Verb::Component { .. }
         | Verb::Audit { .. } => {
             let key = line.repeat.unwrap_or_else(new_key);
-            let node = Node::new(socket(line.socket.clone(), config())?, key);
+            let node = match line.afar.way()? {
+                Some(way) => Node::afar(way, key),
+                None => Node::new(socket(line.socket.clone(), config())?, key),
+            };
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()
@@ -257,6 +303,12 @@ async fn asked(
         Verb::Site { what } => site::site(node, what, paper, !json).await,
         Verb::Dns { what } => dns::dns(node, what, paper).await,
         Verb::Conversations { what } => conversations::conversations(node, what, paper).await,
+        Verb::People { what } => people::people(node, what, paper).await,
+        Verb::Breakglass { what } => breakglass::breakglass(node, what, paper).await,
+        Verb::Shift { what } => people::shift(node, what, paper).await,
+        Verb::Incident { what } => incidents::incident(node, what, paper).await,
+        Verb::Maintenance { what } => incidents::maintenance(node, what, paper).await,
+        Verb::Component { what } => components::component(node, what).await,
         Verb::Audit { what } => audit::audit(node, what, paper).await,
         Verb::Demo(_)
         | Verb::DemoSink(_)

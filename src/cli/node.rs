@@ -10,8 +10,10 @@ use hyper::{Method, Request, StatusCode, body::Frame, client::conn::http1, heade
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 
+use super::afar::Way;
 use super::failure::{Exit, Failure, chain};
 use super::output::printable;
 use crate::model::limits;
@@ -28,9 +30,21 @@ const CHUNK_BYTES: usize = 256 * 1024;
 /// A node, reached over its socket.
 #[derive(Clone, Debug)]
 pub struct Node {
-    socket: PathBuf,
+    reach: Reach,
     key: String,
 }
+
+/// How the node is reached.
+#[derive(Clone, Debug)]
+enum Reach {
+    Socket(PathBuf),
+    Afar(Way),
+}
+
+/// A connection to it.
+trait Line: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Line for T {}
 
 /// What a node answered.
 #[derive(Debug)]
@@ -44,7 +58,14 @@ pub struct Answer<T> {
 impl Node {
     /// The node behind a socket. Writes go under `key`.
     pub fn new(socket: PathBuf, key: String) -> Self {
-        Self { socket, key }
+        let reach = Reach::Socket(socket);
+        Self { reach, key }
+    }
+
+    /// A node that is asked from afar.
+    pub fn afar(way: Way, key: String) -> Self {
+        let reach = Reach::Afar(way);
+        Self { reach, key }
     }
 
     /// Reads a path of the API.
@@ -112,8 +133,13 @@ impl Node {
         let is_write = method != Method::GET;
         let request = Request::builder()
             .method(method)
-            .uri(format!("/api/v1{path}"))
-            .header(header::HOST, "lifeboat");
+            .uri(format!("/api/v1{path}"));
+        let request = match &self.reach {
+            Reach::Socket(_) => request.header(header::HOST, "lifeboat"),
+            Reach::Afar(way) => request
+                .header(header::HOST, way.authority())
+                .header(header::AUTHORIZATION, way.authorization()),
+        };
         if is_write {
             request.header("idempotency-key", &self.key)
         } else {
@@ -174,8 +200,13 @@ impl Node {
         }
     }
 
-    async fn connect(&self) -> Result<UnixStream, Failure> {
-        UnixStream::connect(&self.socket).await.map_err(|error| {
+    async fn connect(&self) -> Result<Box<dyn Line>, Failure> {
+        let socket = match &self.reach {
+            Reach::Socket(socket) => socket,
+            Reach::Afar(way) => return Ok(Box::new(way.connect().await?)),
+        };
+        let stream = UnixStream::connect(socket).await;
+        let stream = stream.map_err(|error| {
             let (why, advice) = match error.kind() {
                 ErrorKind::NotFound => (
                     "there is no such socket, so no node runs with it".to_owned(),
@@ -196,11 +227,12 @@ impl Node {
             };
             Failure::new(
                 Exit::Unreachable,
-                format!("no node answers on {}", self.socket.display()),
+                format!("no node answers on {}", socket.display()),
                 why,
                 advice,
             )
-        })
+        })?;
+        Ok(Box::new(stream))
     }
 
     /// A connection that broke: a question was not answered, a write may have happened.
@@ -236,7 +268,7 @@ fn refused(problem: Value, key: &str) -> Failure {
     let kind = text("type");
     let exit = match kind.rsplit(':').next().unwrap_or_default() {
         "invalid" => Exit::Usage,
-        "refused" | "not-found" => Exit::Refused,
+        "refused" | "not-found" | "not-allowed" | "signed-out" => Exit::Refused,
         "unknown-outcome" => Exit::Unknown,
         _ => Exit::Failed,
     };
@@ -260,7 +292,7 @@ fn refused(problem: Value, key: &str) -> Failure {
 type Broken = Box<dyn std::error::Error + Send + Sync>;
 
 async fn exchange(
-    stream: UnixStream,
+    stream: Box<dyn Line>,
     request: Request<BoxBody<Bytes, Infallible>>,
 ) -> Result<(StatusCode, Bytes), Broken> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;

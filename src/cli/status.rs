@@ -33,8 +33,18 @@ struct Status {
     conversations: Conversations,
     names: Names,
     late_visitors: Vec<Late>,
+    #[serde(default)]
+    people: People,
     alarms: Vec<String>,
     state: StateAge,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct People {
+    console: Vec<String>,
+    fingerprint: Option<String>,
+    shift_leader: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -223,6 +233,7 @@ fn shown(status: &Status, paper: Paper) -> String {
             "late       {requests} for {name} in ten minutes, after the switch back\n"
         ));
     }
+    text.push_str(&people(&status.people));
     if status.alarms.is_empty() {
         text.push_str("alarms     none\n");
     } else {
@@ -352,6 +363,20 @@ fn site(status: &Status) -> String {
             None => "nothing published: the built-in pages are served".to_owned(),
         },
     }
+}
+
+fn people(people: &People) -> String {
+    let mut text = String::new();
+    if let Some(leader) = &people.shift_leader {
+        text.push_str(&format!("shift      {leader} leads\n"));
+    }
+    if let Some(print) = &people.fingerprint {
+        let console = people.console.join(" ");
+        text.push_str(&format!(
+            "console    {console}\n           SHA-256 {print}\n"
+        ));
+    }
+    text
 }
 
 fn names(status: &Status) -> String {

@@ -5,6 +5,7 @@
 mod cluster;
 mod colour;
 mod company;
+mod console;
 mod dns;
 mod document;
 mod file;
@@ -30,6 +31,7 @@ use crate::model::limits::CONFIG_FILE_BYTES_MAX;
 pub use cluster::{Cluster, Profile};
 pub use colour::{Colour, NotAColour};
 pub use company::{Company, Network, PhoneLine, Spoken};
+pub use console::{Call, Console};
 pub use dns::{Dns, RateMode};
 pub use document::{NotToml, toml_as_json};
 pub use mail::{Mail, MailOut, Relay, RelayLogin, RelayTls};
@@ -61,6 +63,7 @@ struct FileSpec {
     mail: mail::MailSpec,
     probe: probe::ProbeSpec,
     company: company::CompanySpec,
+    console: console::ConsoleSpec,
     telemetry: telemetry::TelemetrySpec,
 }
 
@@ -81,6 +84,8 @@ pub struct Config {
     pub probe: Probe,
     /// Whose boat this is.
     pub company: Company,
+    /// The operators' door.
+    pub console: Console,
     /// How the node speaks about itself.
     pub telemetry: Telemetry,
 }
@@ -123,6 +128,7 @@ impl Config {
             mail: Mail::check(spec.mail, &mut problems),
             probe: Probe::check(spec.probe, &mut problems),
             company: Company::check(spec.company, &mut problems),
+            console: Console::check(spec.console, &mut problems),
             telemetry: Telemetry::check(spec.telemetry, &mut problems),
         };
         problems.or(config)

@@ -1,6 +1,7 @@
 //! A customer's browser, as the demo and the tests of real nodes use it: real HTTPS with checked certificates, one
 //! connection kept open, no JavaScript. Any node can be asked; one that broke is opened anew by the next request.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use anyhow::{Context, Result};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{ACCEPT_LANGUAGE, CONTENT_TYPE, HOST, LOCATION};
+use hyper::header::{ACCEPT_LANGUAGE, CONTENT_TYPE, COOKIE, HOST, LOCATION, SET_COOKIE};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
@@ -26,6 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Browser {
     trust: TlsConnector,
     open: Option<(SocketAddr, SendRequest<Full<Bytes>>)>,
+    cookies: BTreeMap<String, String>,
 }
 
 /// A page that was read.
@@ -51,6 +53,7 @@ impl Clone for Browser {
         Browser {
             trust: self.trust.clone(),
             open: None,
+            cookies: self.cookies.clone(),
         }
     }
 }
@@ -62,7 +65,16 @@ impl Browser {
     /// When the file cannot be used.
     pub fn new(ca: &Path) -> Result<Browser> {
         let trust = outgoing::connector(Some(ca)).context("cannot trust the certificate")?;
-        Ok(Browser { trust, open: None })
+        Ok(Browser {
+            trust,
+            open: None,
+            cookies: BTreeMap::new(),
+        })
+    }
+
+    /// The value of a cookie that it keeps.
+    pub fn cookie(&self, name: &str) -> Option<&str> {
+        self.cookies.get(name).map(String::as_str)
     }
 
     /// Reads a page.
@@ -135,15 +147,28 @@ impl Browser {
         body: String,
     ) -> Result<Page> {
         let mut sender = self.connection(at).await?;
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
+        let mut request = Request::builder().method(method).uri(path);
+        if !self.cookies.is_empty() {
+            let pairs = self.cookies.iter();
+            let pairs: Vec<String> = pairs
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect();
+            request = request.header(COOKIE, pairs.join("; "));
+        }
+        let request = request
             .header(HOST, format!("localhost:{}", at.port()))
             .header(ACCEPT_LANGUAGE, "en")
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(Full::new(Bytes::from(body)))?;
         let answer = sender.send_request(request).await.context("no answer")?;
         let status = answer.status();
+        // All nodes are "localhost" here, and cookies know no ports (RFC 6265 section 8.5).
+        for cookie in answer.headers().get_all(SET_COOKIE) {
+            let pair = cookie.to_str().ok().and_then(|it| it.split(';').next());
+            if let Some((name, value)) = pair.and_then(|it| it.split_once('=')) {
+                self.cookies.insert(name.to_owned(), value.to_owned());
+            }
+        }
         let location = answer.headers().get(LOCATION);
         let location = location.and_then(|it| it.to_str().ok()).map(str::to_owned);
         let body = answer

@@ -45,6 +45,8 @@ pub(super) struct NodeFacts {
     pub smtp: Option<String>,
     /// The path of its local socket.
     pub api: PathBuf,
+    /// The operators' console.
+    pub console: String,
 }
 
 /// Somebody who can sign in.

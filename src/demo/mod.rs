@@ -29,9 +29,10 @@ pub use places::PORT_BASE;
 
 use crate::clock;
 use crate::durable;
+use crate::model::people::Role;
 use crate::tls::pki;
 use child::Child;
-use facts::{Facts, PrimaryFacts, SinkFacts};
+use facts::{Facts, OperatorFacts, PrimaryFacts, SinkFacts};
 use node::Node;
 use places::{Folder, Ports};
 use timeline::{say, spoken};
@@ -73,6 +74,7 @@ struct Stage {
     sink: Option<Child>,
     primary: Option<Child>,
     nodes: Vec<Node>,
+    operators: Vec<OperatorFacts>,
 }
 
 /// Runs the demo until it is stopped, or its scenario has been played. `true` when every promise touched held.
@@ -124,6 +126,7 @@ impl Stage {
             sink: None,
             primary: None,
             nodes: Vec::new(),
+            operators: Vec::new(),
         })
     }
 
@@ -177,6 +180,30 @@ impl Stage {
         self.give_names(count).await?;
         let what = format!("all answer for {}", names::ZONE);
         tell(&what, began.elapsed());
+        let began = clock::monotonic();
+        self.let_operators_in().await?;
+        tell("operators can sign in", began.elapsed());
+        Ok(())
+    }
+
+    /// Makes one account for each role, named after it.
+    async fn let_operators_in(&mut self) -> anyhow::Result<()> {
+        let founder = self.nodes.first().context("there is no node")?;
+        for role in Role::ALL {
+            let role = role.name();
+            let add = ["people", "add", role, "--role", role];
+            let made = founder.verb_json(&add).await?;
+            let shown = |part: &str| {
+                let text = made[part].as_str().map(ToOwned::to_owned);
+                text.with_context(|| format!("no {part} was shown for {role}"))
+            };
+            self.operators.push(OperatorFacts {
+                name: role.to_owned(),
+                role: role.to_owned(),
+                password: shown("password")?,
+                totp_secret: shown("totp_secret")?,
+            });
+        }
         Ok(())
     }
 
@@ -292,7 +319,7 @@ impl Stage {
         let facts = Facts {
             nodes: self.nodes.iter().map(Node::facts).collect(),
             ca_pem: self.ca.clone(),
-            operators: Vec::new(),
+            operators: self.operators.clone(),
             primary: PrimaryFacts {
                 url: format!("http://{}", self.ports.primary()),
                 pid: self.primary.as_ref().and_then(Child::pid),
@@ -314,6 +341,11 @@ impl Stage {
         for node in &self.nodes {
             say(&format!("  {:<22} {}/", node.name, node.url()));
         }
+        for node in &self.nodes {
+            let what = format!("console of {}", node.name);
+            say(&format!("  {what:<22} {}/", node.console()));
+        }
+        say("  sign in as admin, shift-leader, ops, agent or viewer with what demo.json says");
         for node in &self.nodes {
             let (host, port) = (node.ports.dns.ip(), node.ports.dns.port());
             let ask = format!("dig @{host} -p {port} {}.{}", names::SERVICE, names::ZONE);

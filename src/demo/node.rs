@@ -109,6 +109,13 @@ host = "127.0.0.1"
 port = {smtp}
 tls = "none"
 
+[console]
+listen = ["{console}"]
+
+[[console.phone-tree]]
+name = "Support, shift leader"
+number = "+420 000 000 000"
+
 [telemetry]
 metrics-listen = "{metrics}"
 "#,
@@ -121,6 +128,7 @@ metrics-listen = "{metrics}"
             http = it.http,
             metrics = it.metrics,
             dns = it.dns,
+            console = it.console,
             smtp = ports.sink_smtp().port(),
         )
         .context("cannot write a configuration")?;
@@ -221,12 +229,18 @@ metrics-listen = "{metrics}"
             dns: Some(self.ports.dns.to_string()),
             smtp: None,
             api: self.socket.clone(),
+            console: self.console(),
         }
     }
 
     /// The address of its website.
     pub fn url(&self) -> String {
         format!("https://localhost:{}", self.ports.https.port())
+    }
+
+    /// The address of its console; by name, so that the demo's own authority vouches for it.
+    pub fn console(&self) -> String {
+        format!("https://localhost:{}", self.ports.console.port())
     }
 
     /// Stops its process; says whether it stopped when asked.

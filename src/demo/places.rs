@@ -29,6 +29,7 @@ pub(super) struct NodePorts {
     pub peers: SocketAddr,
     pub metrics: SocketAddr,
     pub dns: SocketAddr,
+    pub console: SocketAddr,
 }
 
 impl Ports {
@@ -53,6 +54,7 @@ impl Ports {
             peers: at(2),
             metrics: at(3),
             dns: at(4),
+            console: at(5),
         }
     }
 
@@ -74,7 +76,7 @@ impl Ports {
     fn all(self, nodes: usize) -> Vec<SocketAddr> {
         let of_nodes = (0..nodes).flat_map(|place| {
             let it = self.of_node(place);
-            [it.https, it.http, it.peers, it.metrics, it.dns]
+            [it.https, it.http, it.peers, it.metrics, it.dns, it.console]
         });
         of_nodes
             .chain([self.sink_smtp(), self.sink_web(), self.primary()])

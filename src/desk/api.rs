@@ -5,6 +5,7 @@
 use axum::{
     Json, Router,
     extract::DefaultBodyLimit,
+    middleware::from_fn_with_state,
     routing::{MethodRouter, get},
 };
 use serde_json::{Map, Value, json};
@@ -14,9 +15,9 @@ use utoipa::{
 };
 
 use super::{
-    Desk, audit, conversations, dns, members,
+    Desk, audit, conversations, dns, incidents, members, people,
     problem::{Problem, Words},
-    site, status, tokens,
+    roles, site, status, tokens,
 };
 use crate::model::limits;
 
@@ -122,7 +123,9 @@ fn table() -> Vec<Route> {
         site::routes(),
         conversations::routes(),
         dns::routes(),
+        incidents::routes(),
         audit::routes(),
+        people::routes(),
     ]
     .into_iter()
     .flatten()
@@ -135,7 +138,9 @@ pub fn router(desk: Desk) -> Router {
     let document = openapi(&table, desk.version);
     let mut router = Router::new().route("/openapi.json", get(move || async { Json(document) }));
     for route in table {
-        router = router.route(route.path, route.works);
+        let asks = roles::of_api(route.method, route.path);
+        let works = route.works.layer(from_fn_with_state(asks, roles::guard));
+        router = router.route(route.path, works);
     }
     Router::new()
         .nest(ROOT, router)
@@ -206,4 +211,18 @@ fn operation(route: &Route) -> Value {
         operation["requestBody"] = json!({ "required": true, "content": takes.described() });
     }
     operation
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_path_has_a_line_that_says_who_may_ask_and_every_line_a_path() {
+        let paths: BTreeSet<_> = table().iter().map(|it| (it.method, it.path)).collect();
+        let lines: BTreeSet<_> = roles::lines().collect();
+        assert_eq!(paths, lines);
+    }
 }

@@ -11,7 +11,7 @@ use axum::{
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
-use super::problem::Problem;
+use super::{entry::Standing, problem::Problem};
 use crate::{
     clock,
     model::{
@@ -29,6 +29,8 @@ pub struct Caller {
     pub actor: Actor,
     /// Where they are, when it is not this machine.
     pub address: Option<Note>,
+    /// What they may do; nothing for the local socket, which may do everything.
+    pub(super) standing: Option<Standing>,
 }
 
 /// Who asks and under which key.
@@ -75,7 +77,10 @@ impl<S: Sync> FromRequestParts<S> for Asking {
         Ok(Self {
             actor: caller.actor.clone(),
             source: Source {
-                door: Door::Api,
+                door: match caller.actor {
+                    Actor::Operator { .. } => Door::Console,
+                    _ => Door::Api,
+                },
                 address: caller.address.clone(),
             },
             key: key.map(|key| keyed(key, &caller.actor, &parts.method, parts.uri.path())),

@@ -158,7 +158,7 @@ async fn list(
 }
 
 /// The newest lines before an entry, newest first.
-fn newest(
+pub(super) fn newest(
     audit: &Audit,
     blobs: &Blobs,
     before: Option<u64>,
@@ -183,7 +183,7 @@ fn newest(
 }
 
 /// The oldest lines after an entry, oldest first.
-fn oldest(
+pub(super) fn oldest(
     audit: &Audit,
     blobs: &Blobs,
     after: u64,

@@ -9,16 +9,26 @@ mod audit;
 mod calls;
 mod conversations;
 mod dns;
+mod entry;
 pub mod figures;
+mod https;
+mod incidents;
 mod members;
+mod pages;
+mod people;
 mod problem;
+mod roles;
 mod seen;
 mod site;
 mod socket;
 mod status;
 mod tokens;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::sync::Semaphore;
 
@@ -39,9 +49,11 @@ use crate::{
 };
 
 pub use asking::Caller;
+pub use https::{Console, serve as serve_console};
 pub use socket::BindError;
 
 use asking::Asking;
+use entry::Entry;
 use problem::Problem;
 
 /// What the API is about: one node and what it has.
@@ -63,8 +75,21 @@ pub struct DeskParts {
     pub version: &'static str,
     /// What answers names, where this node does.
     pub names: Option<Arc<Answers>>,
+    /// The operators' door.
+    pub console: ConsoleParts,
     /// Requests of the last ten minutes that were passed on to a primary, by host name.
     pub late: LateVisitors,
+}
+
+/// What the operators' door is about.
+#[derive(Clone, Debug)]
+pub struct ConsoleParts {
+    /// Whose boat this is.
+    pub company: Arc<config::Company>,
+    /// Who is called on the worst day.
+    pub phone_tree: Vec<config::Call>,
+    /// The file of sign-ins while this node was alone.
+    pub alone_file: PathBuf,
 }
 
 /// Says how many visitors still come late after a switch back; the public's door counts them.
@@ -76,6 +101,7 @@ pub struct Desk {
     parts: Arc<DeskParts>,
     /// Held while a site is taken in and packed: that takes memory, so one at a time.
     packing: Arc<Semaphore>,
+    entry: Arc<Entry>,
 }
 
 impl std::ops::Deref for Desk {
@@ -90,6 +116,7 @@ impl Desk {
     /// The API of a node.
     pub fn new(parts: DeskParts) -> Self {
         Self {
+            entry: Arc::new(Entry::new(parts.console.alone_file.clone())),
             parts: Arc::new(parts),
             packing: Arc::new(Semaphore::new(1)),
         }
@@ -151,9 +178,26 @@ impl Desk {
 ///
 /// # Errors
 /// When the socket cannot be made, or another process answers on it.
-pub async fn serve(parts: DeskParts, path: &Path, stop: Stop) -> Outcome {
+pub async fn serve(desk: Desk, path: &Path, stop: Stop) -> Outcome {
     let listener = socket::bind(path).await?;
-    socket::serve(listener, path, api::router(Desk::new(parts)), stop).await
+    socket::serve(listener, path, api::router(desk), stop).await
+}
+
+#[cfg(test)]
+impl Desk {
+    fn unreported(&self) -> usize {
+        self.entry.alone.unreported().0
+    }
+}
+
+impl Desk {
+    /// Reports sign-ins that happened while this node was alone, until it is stopped.
+    ///
+    /// # Errors
+    /// Never; the result is what a task returns.
+    pub async fn report_sign_ins(self, stop: Stop) -> Outcome {
+        self.entry.alone.report(self.cluster.clone(), stop).await
+    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::roles::NotYours;
 use crate::{
     cluster::{ChangeError, ProposeError},
     model::Refusal,
@@ -24,6 +25,12 @@ pub(super) enum Kind {
     /// There is no such thing, or no such path.
     #[serde(rename = "urn:lifeboat:problem:not-found")]
     NotFound,
+    /// Nobody is signed in, or the token is not one that is good.
+    #[serde(rename = "urn:lifeboat:problem:signed-out")]
+    SignedOut,
+    /// Whoever asks may not do this.
+    #[serde(rename = "urn:lifeboat:problem:not-allowed")]
+    NotAllowed,
     /// A rule of the cluster forbids it; nothing was changed.
     #[serde(rename = "urn:lifeboat:problem:refused")]
     Refused,
@@ -183,6 +190,63 @@ impl Problem {
     /// A rule that the node itself keeps forbids it.
     pub(super) fn forbidden(what: &str, why: &str, advice: &str) -> Self {
         Self::new(Kind::Refused, StatusCode::CONFLICT, what).because(why, advice)
+    }
+
+    /// The HTTP status.
+    pub(super) fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// What, why, and what to do, a line each.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let words = [&self.0.title, &self.0.detail, &self.0.advice];
+        words.into_iter().cloned().collect()
+    }
+
+    /// Nobody is known to ask.
+    pub(super) fn nobody() -> Self {
+        Self::new(
+            Kind::SignedOut,
+            StatusCode::UNAUTHORIZED,
+            "nobody is signed in",
+        )
+        .because(
+            "the request has no session or API token that is good",
+            "sign in, or send 'Authorization: Bearer TOKEN' with a token of 'lifeboat people token create'",
+        )
+    }
+
+    /// The request may come from another site.
+    pub(super) fn foreign() -> Self {
+        Self::new(
+            Kind::NotAllowed,
+            StatusCode::FORBIDDEN,
+            "this request may come from another site",
+        )
+        .because(
+            "a change that goes with a cookie must come from the console itself, with its form token",
+            "use the console's pages, or an API token",
+        )
+    }
+
+    /// Whoever asks may not do this.
+    pub(super) fn not_yours(who: &str, why: NotYours) -> Self {
+        let title = "you may not do this";
+        let problem = Self::new(Kind::NotAllowed, StatusCode::FORBIDDEN, title);
+        match why {
+            NotYours::Role(role) => problem.because(
+                format!("{who} does not have the role {}", role.name()),
+                "ask an admin for the role, or somebody who has it to do it",
+            ),
+            NotYours::Fresh => problem.because(
+                "this asks for a fresh code",
+                "confirm with a code on the console's page /confirm, then ask again",
+            ),
+            NotYours::Local => problem.because(
+                "this can be done over the node's local socket only",
+                "use the command line on the node",
+            ),
+        }
     }
 
     /// The cluster refused it.

@@ -120,6 +120,7 @@ async fn answer(stream: UnixStream, router: Router, stop: Stop) {
     let caller = Caller {
         actor: Actor::Local { uid },
         address: None,
+        standing: None,
     };
     let works = router.map_request(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(caller.clone());

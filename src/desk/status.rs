@@ -14,6 +14,7 @@ use super::{
     api::Route,
     conversations, dns as names,
     members::{self, Member},
+    people,
 };
 use crate::{
     clock,
@@ -57,6 +58,8 @@ pub(super) struct Status {
     names: names::Brief,
     /// Who still comes here after a switch back.
     late_visitors: Vec<Late>,
+    /// Who leads, and where this node's console is.
+    people: people::Brief,
     /// What somebody should look at, in words.
     alarms: Vec<String>,
 }
@@ -262,13 +265,21 @@ async fn status(Shared(desk): Shared<Desk>) -> Json<Status> {
         conversations: count(&state),
         names: names::brief(&state, desk.own()),
         late_visitors: late_visitors(&desk),
-        alarms: [
-            alarms(&state, &health, &desk.letterbox.health()),
-            names::cut_off(&desk),
-            names::answered_alone(&desk),
-        ]
-        .concat(),
+        people: people::brief(&desk),
+        alarms: alarms_of(&desk),
     })
+}
+
+/// What somebody should look at, as this node sees it.
+pub(super) fn alarms_of(desk: &Desk) -> Vec<String> {
+    let (state, health) = (desk.cluster.state(), desk.cluster.health());
+    [
+        people::alarms(desk),
+        alarms(&state, &health, &desk.letterbox.health()),
+        names::cut_off(desk),
+        names::answered_alone(desk),
+    ]
+    .concat()
 }
 
 async fn ready(Shared(desk): Shared<Desk>) -> (StatusCode, Json<Ready>) {

@@ -6,7 +6,9 @@ use super::{
     dns::{Zone, serial_after},
     domain::DomainName,
     failover::Switchable,
+    incident::Wording,
     limits,
+    words::Label,
 };
 
 impl State {
@@ -21,6 +23,8 @@ impl State {
         self.check_answers(&mut wrong);
         self.check_zones(&mut wrong);
         self.check_services(&mut wrong);
+        self.people.check(&mut wrong);
+        self.check_incidents(&mut wrong);
         self.check_record(&mut wrong);
         for voter in self
             .voters
@@ -42,6 +46,41 @@ impl State {
             }
         }
         wrong
+    }
+
+    fn check_incidents(&self, wrong: &mut Vec<String>) {
+        for (id, incident) in &self.incidents.all {
+            let mut say = |what: &str| wrong.push(format!("incident {id}: {what}"));
+            if incident.titles.is_empty() || incident.updates.is_empty() {
+                say("has no title or says nothing");
+            }
+            if incident.generation > self.index {
+                say("was changed in the future");
+            }
+            if incident.stage.is_end() != incident.ended.is_some() {
+                say("its stage and its end contradict each other");
+            }
+            if incident.stage.is_of_maintenance() != incident.window.is_some() {
+                say("its stage is not of its kind");
+            }
+            if incident.next_by.is_some() && !incident.goes_on() {
+                say("promises an update though it is over");
+            }
+            for update in &incident.updates {
+                let current = |it: &Wording| it.revision == update.revision;
+                if !update.wordings.values().any(current) {
+                    say("no language has an update's newest wording");
+                }
+                // Whatever raised a revision is in the edits: nothing was corrected silently.
+                if (update.edits.len() as u64) + 1 < u64::from(update.revision) {
+                    say("an update was changed without a trace");
+                }
+            }
+            let known = |it: &&Label| self.incidents.components.contains_key(*it);
+            if incident.goes_on() && !incident.affected.keys().all(|it| known(&it)) {
+                say("affects a component that is not there");
+            }
+        }
     }
 
     fn check_conversations(&self, wrong: &mut Vec<String>) {
@@ -101,7 +140,8 @@ impl State {
             if !self.outbox_due.contains(&(item.due, *id)) {
                 wrong.push(format!("outbox: item {id} is due at no time"));
             }
-            if !self.conversations.contains_key(&item.kind.conversation()) {
+            let conversation = item.kind.conversation();
+            if conversation.is_some_and(|it| !self.conversations.contains_key(&it)) {
                 wrong.push(format!(
                     "outbox: item {id} belongs to a conversation that is not there"
                 ));

@@ -12,8 +12,10 @@ use super::{
     domain::DomainName,
     failover::{Policy, Target},
     health::Ballot,
+    incident::IncidentChange,
     nodes::{CaRecord, NodeFacts, Profile, Role},
     outbox::{ItemId, Outcome},
+    people::PeopleChange,
     site::SiteVersion,
     words::{
         BlobHash, ClusterId, ConversationId, KeyedHash, Label, Lang, NodeId, Note, Sealed,
@@ -328,6 +330,10 @@ pub enum Command {
     },
     /// Lets the oldest lines of the record leave the state; they go when a majority of voters holds their blob.
     ArchiveAudit(Segment),
+    /// Changes people, sessions, tokens or envelopes.
+    People(PeopleChange),
+    /// Says what happens, or changes what was said.
+    Incident(IncidentChange),
     /// A node says what it answered by itself while it had no majority.
     Alone(AloneReport),
 }
@@ -378,7 +384,9 @@ impl Command {
             Self::SetTsigKey { .. } => "set-tsig-key",
             Self::RemoveTsigKey { .. } => "remove-tsig-key",
             Self::ChangeSigning { change, .. } => change.kind(),
+            Self::Incident(change) => change.kind(),
             Self::ArchiveAudit(_) => "archive-audit",
+            Self::People(change) => change.kind(),
             Self::Alone(_) => "alone",
         }
     }
@@ -424,6 +432,8 @@ impl Command {
             | Self::RemoveTsigKey { .. }
             | Self::ChangeSigning { .. }
             | Self::ArchiveAudit(_)
+            | Self::People(_)
+            | Self::Incident(_)
             | Self::Alone(_) => None,
         }
     }
@@ -473,7 +483,9 @@ impl Command {
             | Self::RemoveZone { zone, .. }
             | Self::ChangeSigning { zone, .. } => zone.to_string(),
             Self::SetTsigKey { key, .. } | Self::RemoveTsigKey { key } => key.to_string(),
+            Self::Incident(change) => change.about(),
             Self::ArchiveAudit(segment) => segment.blob.to_string(),
+            Self::People(change) => change.about(),
             Self::Alone(report) => report.about(),
         }
     }

@@ -1,10 +1,19 @@
 //! Every bound of the system that is not the operator's to set, each with its reason.
 //!
-//! Past a bound the answer is a clear refusal and the node stays up (P10). Those of the DNS have a file of their own.
+//! Past a bound the answer is a clear refusal and the node stays up (P10). Those of the DNS and of incidents have their own
+//! files.
 
+mod incidents;
 mod names;
+mod people;
 
+pub use incidents::{
+    COMPONENTS_MAX, FEED_INCIDENTS_MAX, INCIDENT_UPDATES_MAX, INCIDENTS_GOING_MAX, INCIDENTS_MAX,
+    MAINTENANCE_MS_MAX, PROMISE_MS, PROMISE_NUDGE_MS, TITLE_BYTES_MAX, UPDATE_CHARS_MAX,
+    UPDATE_EDITS_MAX,
+};
 pub use names::*;
+pub use people::*;
 
 /// Characters in one message of a customer or an agent: a long letter, not a file.
 pub const MESSAGE_CHARS_MAX: usize = 4_000;
@@ -362,7 +371,8 @@ pub const ROUTED_SQUEEZE_BYTES: u64 = 256 * 1024;
 pub const WEB_STOP_MS: u64 = 10_000;
 /// Descriptors that the public's connections leave alone: those of a full cluster's peers, the console's connections, and
 /// the files of log, letterbox, blobs and certificates.
-pub const DESCRIPTORS_KEPT: usize = PEER_CONNECTIONS_MAX + DESK_CONNECTIONS_MAX + 64;
+pub const DESCRIPTORS_KEPT: usize =
+    PEER_CONNECTIONS_MAX + DESK_CONNECTIONS_MAX + CONSOLE_CONNECTIONS_MAX + 64;
 /// How long accepting rests when the system has no descriptor or memory left for a connection.
 pub const ACCEPT_PAUSE_MS: u64 = 100;
 /// What clients are asked to wait before they ask again for a page that an emergency hides, in seconds.

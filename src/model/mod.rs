@@ -16,9 +16,11 @@ pub mod dns;
 pub mod domain;
 pub mod failover;
 pub mod health;
+pub mod incident;
 pub mod limits;
 pub mod nodes;
 pub mod outbox;
+pub mod people;
 pub mod proposal;
 pub mod refusal;
 pub mod site;
@@ -39,8 +41,10 @@ use dns::Dns;
 use dns::publish::Giver;
 use failover::{Failover, change, change::Deed};
 use health::Health;
+use incident::Incidents;
 use nodes::{ClusterFacts, JoinToken, Node};
 use outbox::{Item, ItemId};
+use people::People;
 use site::{Blob, SiteVersion, Sites};
 use words::{
     BlobHash, ClientId, ConversationId, KeyedHash, NodeId, TicketCode, Timestamp, TokenId,
@@ -93,6 +97,10 @@ pub struct State {
     pub failover: Failover,
     /// Zones and the keys of their transfers.
     pub dns: Dns,
+    /// Who may do what, and whoever is signed in.
+    pub people: People,
+    /// What the company says happens.
+    pub incidents: Incidents,
 }
 
 impl State {
@@ -308,6 +316,10 @@ impl State {
                 dns::signing::change(self, index, zone, change)
             }
             Command::ArchiveAudit(segment) => audit::archive(self, &proposal.actor, segment),
+            Command::People(change) => people::change(self, entry, change),
+            Command::Incident(it) => {
+                incident::change::change(self, index, proposal.actor.spoken(), it)
+            }
             Command::Alone(report) => alone::report(entry, report),
         }
     }
@@ -400,8 +412,13 @@ impl State {
             proposal.command,
             Command::OpenConversation { .. } | Command::AddMessage { .. }
         );
-        // Votes are many, and a repeat of one is refused by its round.
-        if matches!(proposal.command, Command::Vote { .. }) {
+        // These are many, and a repeat of a vote is refused by its round.
+        let is_frequent = match &proposal.command {
+            Command::Vote { .. } => true,
+            Command::People(change) => change.is_frequent(),
+            _ => false,
+        };
+        if is_frequent {
             return;
         }
         self.answers.insert(proposal.id, reply.clone());

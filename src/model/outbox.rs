@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Refusal, Reply, State, limits,
-    words::{ClientId, ConversationId, NodeId, Note, Timestamp},
+    words::{ClientId, ConversationId, Label, NodeId, Note, Timestamp},
 };
 
 /// The entry that made the item, and its place among the items of that entry.
@@ -93,10 +93,17 @@ pub enum ItemKind {
         /// The message.
         message: ClientId,
     },
+    /// Tells somebody of the company, or the support mailbox, what everybody must hear of.
+    TellStaff {
+        /// The alarm.
+        alarm: u64,
+        /// The person; nobody for the support mailbox.
+        person: Option<Label>,
+    },
 }
 
 /// Whom an item is for. A drill makes items only from [`Staff`], so it cannot name a customer (P7).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Recipient {
     /// A person outside.
     Real(Real),
@@ -112,10 +119,12 @@ pub enum Real {
 }
 
 /// Somebody of the company.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Staff {
     /// The support mailbox, or its off-net stand-in.
     Support,
+    /// A person with an account.
+    Person(Label),
 }
 
 impl ItemKind {
@@ -125,16 +134,22 @@ impl ItemKind {
             Self::Acknowledge { conversation } | Self::AnswerCustomer { conversation, .. } => {
                 Recipient::Real(Real::Customer(*conversation))
             }
-            Self::ForwardToSupport { .. } => Recipient::Staff(Staff::Support),
+            Self::ForwardToSupport { .. } | Self::TellStaff { person: None, .. } => {
+                Recipient::Staff(Staff::Support)
+            }
+            Self::TellStaff {
+                person: Some(name), ..
+            } => Recipient::Staff(Staff::Person(name.clone())),
         }
     }
 
-    /// The conversation it belongs to.
-    pub fn conversation(&self) -> ConversationId {
+    /// The conversation it belongs to, if to any.
+    pub fn conversation(&self) -> Option<ConversationId> {
         match self {
             Self::Acknowledge { conversation }
             | Self::ForwardToSupport { conversation, .. }
-            | Self::AnswerCustomer { conversation, .. } => *conversation,
+            | Self::AnswerCustomer { conversation, .. } => Some(*conversation),
+            Self::TellStaff { .. } => None,
         }
     }
 
@@ -142,6 +157,7 @@ impl ItemKind {
         match self {
             Self::Acknowledge { .. } => limits::ACKNOWLEDGEMENT_MAIL_MS,
             Self::ForwardToSupport { .. } | Self::AnswerCustomer { .. } => limits::SUPPORT_MAIL_MS,
+            Self::TellStaff { .. } => limits::ALARM_MAIL_MS,
         }
     }
 }
@@ -375,9 +391,10 @@ fn pass_on(state: &mut State, id: ItemId) {
         ItemKind::ForwardToSupport { message, .. } | ItemKind::AnswerCustomer { message, .. } => {
             *message
         }
-        ItemKind::Acknowledge { .. } => return,
+        ItemKind::Acknowledge { .. } | ItemKind::TellStaff { .. } => return,
     };
-    let Some(conversation) = state.conversations.get_mut(&item.kind.conversation()) else {
+    let conversation = item.kind.conversation();
+    let Some(conversation) = conversation.and_then(|it| state.conversations.get_mut(&it)) else {
         return;
     };
     let place = conversation.messages.iter().position(|it| it.id == message);

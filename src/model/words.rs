@@ -118,6 +118,10 @@ byte_word!(
     TokenId, 8
 );
 byte_word!(
+    /// A sign-in that lasts a while.
+    SessionId, 8
+);
+byte_word!(
     /// A keyed hash (HMAC-SHA-256): equal inputs can be found again, nothing can be read back.
     KeyedHash, 32
 );
@@ -234,7 +238,8 @@ impl<const MAX: usize> From<Line<MAX>> for String {
 }
 
 /// What a person wrote: 1 to `MAX` characters, no control characters but line breaks and tabs, ends trimmed.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Text<const MAX: usize>(String);
 
 impl<const MAX: usize> Text<MAX> {
@@ -257,6 +262,19 @@ impl<const MAX: usize> Text<MAX> {
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl<const MAX: usize> TryFrom<String> for Text<MAX> {
+    type Error = Wrong;
+    fn try_from(text: String) -> Result<Self, Wrong> {
+        Self::new(&text)
+    }
+}
+
+impl<const MAX: usize> From<Text<MAX>> for String {
+    fn from(text: Text<MAX>) -> Self {
+        text.0
     }
 }
 

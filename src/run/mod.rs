@@ -10,6 +10,7 @@ mod dns;
 mod founding;
 mod last_good;
 mod names_over_https;
+mod operators;
 mod part;
 mod place;
 pub mod preview;
@@ -37,7 +38,7 @@ use crate::{
     clock,
     cluster::{Cluster, MemberChange, health::RaftRole},
     config::Config,
-    desk::{self, DeskParts, LateVisitors, figures},
+    desk::{self, Desk, DeskParts, LateVisitors, figures},
     dns::Answers,
     letterbox::{self, Letterbox},
     mail::out::{self as mail_out},
@@ -112,6 +113,8 @@ struct Runtimes {
     raft: Runtime,
     people: Runtime,
     console: Runtime,
+    /// The console's listener, so that a flood there does not reach the local socket.
+    operators: Runtime,
     background: Runtime,
 }
 
@@ -130,6 +133,7 @@ impl Runtimes {
             raft: runtime("raft", cores.min(2))?,
             people: runtime("people", cores)?,
             console: runtime("console", 1)?,
+            operators: runtime("operators", 1)?,
             background: runtime("background", 1)?,
         })
     }
@@ -180,6 +184,7 @@ pub fn run(config: &Config, metrics: Metrics, until: UntilStopped) -> Result<(),
     let names = node.start_names(&mut tasks, &runtimes, &open)?;
     node.start_watching(&mut tasks, &runtimes, incarnation, &metrics);
     let (counters, front) = (open.counters.clone(), open.front.clone());
+    let certificates = open.certificates.clone();
     let late: LateVisitors = Arc::new(move || front.passing.late());
     tasks.start(runtimes.people.handle(), "public", move |stop| async move {
         web::serve(open.front, open.sockets, open.tls, open.bounds, stop).await;
@@ -191,7 +196,7 @@ pub fn run(config: &Config, metrics: Metrics, until: UntilStopped) -> Result<(),
         started,
         (counters, names),
         metrics,
-        late,
+        (late, certificates),
     );
 
     tracing::info!(node = %cluster.id(), name = %config.node.name, "started");
@@ -356,7 +361,7 @@ impl Node<'_> {
         started: Timestamp,
         (counters, names): (Arc<web::counters::Counters>, Option<Arc<Answers>>),
         metrics: Metrics,
-        late: LateVisitors,
+        (late, certificates): (LateVisitors, Arc<CertificateSet>),
     ) {
         let desk = DeskParts {
             cluster: self.cluster.clone(),
@@ -368,7 +373,14 @@ impl Node<'_> {
             version: env!("CARGO_PKG_VERSION"),
             names: names.clone(),
             late,
+            console: desk::ConsoleParts {
+                company: Arc::new(self.config.company.clone()),
+                phone_tree: self.config.console.phone_tree.clone(),
+                alone_file: self.place.alone_sign_ins(),
+            },
         };
+        let desk = Desk::new(desk);
+        self.start_operators(tasks, runtimes, desk.clone(), certificates);
         let (console, socket) = (runtimes.console.handle(), self.config.node.socket.clone());
         tasks.start(console, "console", move |stop| async move {
             desk::serve(desk, &socket, stop).await

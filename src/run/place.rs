@@ -302,6 +302,16 @@ impl Place {
         self.folder.join("held-told")
     }
 
+    /// Operators who signed in while this node was alone, until that is reported.
+    pub fn alone_sign_ins(&self) -> PathBuf {
+        self.folder.join("alone-sign-ins")
+    }
+
+    /// The self-made certificate of the console.
+    pub fn console_certificate(&self) -> PathBuf {
+        self.folder.join("console-certificate")
+    }
+
     /// The self-made certificate of the public side.
     pub fn own_certificate(&self) -> PathBuf {
         self.folder.join("own-certificate")

@@ -4,9 +4,11 @@
 //! read or trusted is an error that names the file; an expired certificate of a member is not.
 
 pub mod base32;
+pub mod console;
 pub mod identity;
 pub mod outgoing;
 pub mod peer;
+pub mod pinned;
 pub mod pki;
 pub mod public;
 pub mod ticket;

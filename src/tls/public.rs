@@ -108,8 +108,8 @@ pub enum PublicTlsError {
 
 /// One certificate with its key, ready to be presented.
 #[derive(Clone, Debug)]
-struct Pair {
-    certified: Arc<CertifiedKey>,
+pub(super) struct Pair {
+    pub(super) certified: Arc<CertifiedKey>,
     names: Vec<String>,
     not_after: Timestamp,
     fingerprint: Fingerprint,
@@ -175,7 +175,7 @@ impl CertificateSet {
         own_names: &[String],
         now: Timestamp,
     ) -> Result<(Self, Vec<PublicTlsError>), PublicTlsError> {
-        let own = own_pair(own_folder, own_names, now)?;
+        let own = own_pair(own_folder, own_names, now, SELF_SIGNED_DAYS)?;
         let set = Self {
             folder: folder.to_owned(),
             table: ArcSwap::from_pointee(Table::of(BTreeMap::new(), &own)),
@@ -406,9 +406,9 @@ impl ResolvesServerCert for Admitted {
     }
 }
 
-fn config_for(
+pub(super) fn config_for(
     protocols: &[&[u8]],
-    certificates: Arc<CertificateSet>,
+    certificates: Arc<dyn ResolvesServerCert>,
     ticket_secret: &[u8; 32],
     now: Now,
 ) -> Result<Arc<ServerConfig>, PublicTlsError> {
@@ -522,19 +522,23 @@ fn read_pair(path: &Path) -> Result<Pair, PublicTlsError> {
 }
 
 /// The certificate nobody vouches for, kept so that its printed fingerprint stays true over restarts.
-fn own_pair(folder: &Path, names: &[String], now: Timestamp) -> Result<Pair, PublicTlsError> {
+pub(super) fn own_pair(
+    folder: &Path,
+    names: &[String],
+    now: Timestamp,
+    days: i64,
+) -> Result<Pair, PublicTlsError> {
     let path = folder.join(format!("{SELF_SIGNED}.crt"));
     match read_pair(&path) {
         Ok(pair) if pair.not_after > now => return Ok(pair),
         // Missing, ended or damaged: it vouches for nothing, so a new one takes nothing away.
         Ok(_) | Err(_) => {}
     }
-    let (certificate, key) = pki::self_signed(names, now, SELF_SIGNED_DAYS).map_err(|source| {
-        PublicTlsError::Certificate {
+    let (certificate, key) =
+        pki::self_signed(names, now, days).map_err(|source| PublicTlsError::Certificate {
             path: path.clone(),
             source,
-        }
-    })?;
+        })?;
     let failed = |source| PublicTlsError::Write {
         path: path.clone(),
         source,

@@ -26,7 +26,7 @@ mod negotiate;
 mod onward;
 pub mod passing;
 mod paths;
-mod places;
+pub mod places;
 mod policy;
 mod posted;
 pub mod preview;

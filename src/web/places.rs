@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Counts open connections.
 #[derive(Debug)]
-pub(super) struct Places {
+pub struct Places {
     total: usize,
     per_address: usize,
     taken: Mutex<Taken>,
@@ -40,13 +40,13 @@ impl Source {
 
 /// Why there is no place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Full {
+pub enum Full {
     Total,
     Address,
 }
 
 impl Places {
-    pub(super) fn new(total: usize, per_address: usize) -> Arc<Places> {
+    pub fn new(total: usize, per_address: usize) -> Arc<Places> {
         Arc::new(Places {
             total,
             per_address,
@@ -55,7 +55,7 @@ impl Places {
     }
 
     /// Takes a place for a connection from `address`.
-    pub(super) fn take(self: &Arc<Places>, address: IpAddr) -> Result<Place, Full> {
+    pub fn take(self: &Arc<Places>, address: IpAddr) -> Result<Place, Full> {
         let source = Source::of(address);
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         if taken.total >= self.total {
@@ -76,7 +76,7 @@ impl Places {
 
 /// The right to one open connection.
 #[derive(Debug)]
-pub(super) struct Place {
+pub struct Place {
     places: Arc<Places>,
     source: Source,
 }

@@ -188,6 +188,8 @@ name = "Example Hosting"
 languages = ["en", "cs"]
 time-zone = "Europe/Prague"
 unhurried = ["127.0.0.0/8"]
+[console]
+listen = []
 [telemetry]
 metrics-listen = "{metrics}"
 "#,

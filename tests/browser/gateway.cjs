@@ -31,8 +31,10 @@ function isAlive(pid) {
 }
 
 class Gateway {
-  constructor(nodes, demo, folder) {
+  constructor(nodes, demo, folder, operators = []) {
     this.nodes = nodes;
+    // Who can sign in to the console.
+    this.operators = operators;
     this.demo = demo;
     this.folder = folder;
     this.started = [];
@@ -40,7 +42,7 @@ class Gateway {
 
   static async find({ demo, urls }) {
     if (urls) return new Gateway(urls.split(',').map((https) => ({ https: https.replace(/\/$/, '') })));
-    if (demo) return new Gateway(read(demo).nodes);
+    if (demo) return new Gateway(read(demo).nodes, undefined, undefined, read(demo).operators);
     const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'lifeboat-browser-'));
     const program = process.env.LIFEBOAT || path.resolve('target/debug/lifeboat');
     const log = fs.openSync(path.join(folder, 'demo.log'), 'w');
@@ -54,7 +56,7 @@ class Gateway {
         if (child.exitCode !== null) throw new Error(`the demo ended: ${fs.readFileSync(path.join(folder, 'demo.log'), 'utf8')}`);
         return fs.existsSync(file) && read(file).nodes;
       });
-      return new Gateway(nodes, child, folder);
+      return new Gateway(nodes, child, folder, read(file).operators);
     } catch (error) {
       child.kill('SIGINT');
       throw error;

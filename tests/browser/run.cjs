@@ -9,6 +9,7 @@
 // Needs playwright-core and axe-core in NODE_PATH (tests/run puts them into target/browser) and Chromium at $CHROMIUM.
 'use strict';
 const { chromium } = require('playwright-core');
+const { operators } = require('./console.cjs');
 const { Gateway } = require('./gateway.cjs');
 const { journey } = require('./journey.cjs');
 const { looks } = require('./looks.cjs');
@@ -48,6 +49,8 @@ async function main() {
   try {
     await looks(checks, browser, gateway, option('--pictures'));
     for (const javaScriptEnabled of [false, true]) await journey(checks, browser, gateway, javaScriptEnabled);
+    if (gateway.operators.length > 0) await operators(checks, browser, gateway, option('--pictures'));
+    else console.log('     nobody can sign in here: the console was left out');
     if (gateway.canKill()) await survival(checks, browser, gateway);
     else console.log('     nothing may be killed here: the survival checks were left out');
   } finally {

@@ -25,6 +25,8 @@ certificates = "{d}/tls"
 name = "Example Hosting"
 languages = ["en"]
 unhurried = ["127.0.0.0/8"]
+[console]
+listen = []
 [telemetry]
 metrics-listen = "{ip}:9464"
 """

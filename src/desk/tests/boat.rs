@@ -42,6 +42,7 @@ pub(crate) struct Boat {
     pub(crate) cluster: Cluster,
     pub(crate) letterbox: Letterbox,
     pub(crate) keyring: Arc<Keyring>,
+    pub(in crate::desk) desk: desk::Desk,
     majority: Arc<Majority>,
     health: watch::Sender<Arc<Health>>,
     stop: Stop,
@@ -100,14 +101,25 @@ impl Boat {
             version: "0.1.0",
             names: None,
             late: Arc::new(Vec::new),
+            console: desk::ConsoleParts {
+                company: Arc::new(config::Company::check(
+                    Default::default(),
+                    &mut config::Problems::new(),
+                )),
+                phone_tree: Vec::new(),
+                alone_file: folder.path().join("alone-sign-ins"),
+            },
         };
+        let desk = desk::Desk::new(parts);
+        let served = desk.clone();
         let (path, end) = (socket.clone(), stop.clone());
-        tokio::spawn(async move { desk::serve(parts, &path, end).await.unwrap() });
+        tokio::spawn(async move { desk::serve(served, &path, end).await.unwrap() });
         let boat = Self {
             socket,
             cluster,
             letterbox,
             keyring,
+            desk,
             majority,
             health,
             stop,
@@ -165,6 +177,12 @@ impl Boat {
             peers: vec![reached(3, 6_400, 2), reached(4, 21_900, -11)],
             ..well()
         }));
+    }
+
+    /// The same node's API after its process began anew.
+    pub(in crate::desk) fn restarted(&self) -> desk::Desk {
+        let parts: &DeskParts = &self.desk;
+        desk::Desk::new(parts.clone())
     }
 
     /// Has something agreed on, as the system.

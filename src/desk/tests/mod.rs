@@ -1,7 +1,9 @@
 //! The API as its callers meet it: over a real socket, on a node with a real state, letterbox and disk.
 
 pub(crate) mod boat;
+mod console;
 mod dns;
+mod door;
 mod people;
 mod record;
 mod site;

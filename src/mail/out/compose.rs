@@ -115,7 +115,7 @@ pub fn acknowledgement(
         subject: texts::acknowledgement_subject(lang, thread.ticket),
         text: texts::acknowledgement(lang, &house.company, thread),
         id: mark("acknowledgement", &thread.conversation.0),
-        thread,
+        thread: Some(thread),
         lang,
         made,
         reply_to: None,
@@ -146,7 +146,7 @@ pub fn answer(
         subject: texts::answer_subject(lang, thread.ticket),
         text: texts::answer(lang, &house.company, thread, text),
         id: mark("answer", &message.0),
-        thread,
+        thread: Some(thread),
         lang,
         made,
         reply_to: None,
@@ -168,7 +168,7 @@ pub fn forward(
         subject: texts::forward_subject(house.staff_lang, it.thread.ticket, it.number),
         text: texts::forward(house.staff_lang, &house.company, it),
         id: mark("forward", &it.message.0),
-        thread: &it.thread,
+        thread: Some(&it.thread),
         lang: house.staff_lang,
         made: it.taken,
         reply_to: match it.contact {
@@ -179,13 +179,37 @@ pub fn forward(
     mail.compose(house, &[])
 }
 
+/// Tells somebody of the company what everybody must hear of. `id` is the alarm's and the reader's own.
+///
+/// # Errors
+/// When lettre does not take one of the addresses.
+pub fn alarm(
+    house: &House,
+    id: &[u8; 16],
+    (subject, text): (String, String),
+    to: &EmailAddress,
+    made: Timestamp,
+) -> Result<Composed, ComposeError> {
+    let mail = Draft {
+        to,
+        subject,
+        text,
+        id: mark("alarm", id),
+        thread: None,
+        lang: house.staff_lang,
+        made,
+        reply_to: None,
+    };
+    mail.compose(house, &[])
+}
+
 /// What all our mails have.
 struct Draft<'a> {
     to: &'a EmailAddress,
     subject: String,
     text: String,
     id: String,
-    thread: &'a Thread<'a>,
+    thread: Option<&'a Thread<'a>>,
     lang: Lang,
     made: Timestamp,
     reply_to: Option<&'a EmailAddress>,
@@ -209,12 +233,12 @@ impl Draft<'_> {
             .to(Mailbox::new(None, to.clone()))
             .date(UNIX_EPOCH + Duration::from_millis(self.made.0.min(LATEST_MS)))
             .message_id(Some(format!("<{}@{domain}>", self.id)))
-            // Every mail of a conversation refers to the same root, so that mail programs show them together.
-            .references(format!(
-                "<{}@{domain}>",
-                mark("conversation", &self.thread.conversation.0)
-            ))
             .subject(self.subject);
+        if let Some(thread) = self.thread {
+            // Every mail of a conversation refers to the same root, so that mail programs show them together.
+            let root = mark("conversation", &thread.conversation.0);
+            builder = builder.references(format!("<{root}@{domain}>"));
+        }
         if let Some(customer) = self.reply_to {
             builder = builder.reply_to(Mailbox::new(None, address(customer)?));
         }

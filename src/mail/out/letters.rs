@@ -7,11 +7,13 @@ use crate::model::State;
 use crate::model::conversation::{Conversation, Message};
 use crate::model::outbox::{Item, ItemKind, Real, Recipient, RouteChoice, Staff};
 use crate::model::words::{
-    ClientId, Contact, ConversationId, EmailAddress, Lang, NodeId, Sealed, TicketCode, Timestamp,
+    ClientId, Contact, ConversationId, EmailAddress, Label, Lang, NodeId, Sealed, TicketCode,
+    Timestamp,
 };
 use crate::model::{Command, Proposal};
 use crate::seal::{Keyring, conversation_context};
 
+use super::alarm;
 use super::compose::{self, ComposeError, Composed, Forward, House, Standing, Thread};
 
 /// The addresses under which the customer of a conversation reaches it, one for each of our own names.
@@ -54,7 +56,13 @@ impl Letters {
     /// # Errors
     /// When what it is about is gone, cannot be opened here, or cannot be put into a mail.
     pub fn of_item(&self, state: &State, item: &Item) -> Result<Composed, Unwritten> {
-        let id = item.kind.conversation();
+        let id = match (&item.kind, item.kind.conversation()) {
+            (ItemKind::TellStaff { alarm, person }, _) => {
+                return self.of_alarm(state, item, *alarm, person.as_ref());
+            }
+            (_, Some(id)) => id,
+            (_, None) => return Err(Unwritten::Gone),
+        };
         let conversation = state.conversations.get(&id).ok_or(Unwritten::Gone)?;
         let links = (self.links)(&id);
         let thread = Thread {
@@ -104,6 +112,34 @@ impl Letters {
                 };
                 Ok(compose::forward(&self.house, &forward, recipient)?)
             }
+            ItemKind::TellStaff { .. } => Err(Unwritten::Gone),
+        }
+    }
+
+    fn of_alarm(
+        &self,
+        state: &State,
+        item: &Item,
+        index: u64,
+        person: Option<&Label>,
+    ) -> Result<Composed, Unwritten> {
+        let found = alarm::found(state, index).ok_or(Unwritten::Gone)?;
+        let to = match (person, item.route) {
+            (Some(person), _) => {
+                alarm::mailbox(&self.keyring, state, person).ok_or(Unwritten::NoAddress)?
+            }
+            (None, route) => self.support_by(route).clone(),
+        };
+        let house = &self.house;
+        let words = alarm::words(house.staff_lang, &house.company, state, found);
+        let id = alarm::id(index, person);
+        Ok(compose::alarm(house, &id, words, &to, item.made)?)
+    }
+
+    fn support_by(&self, route: RouteChoice) -> &EmailAddress {
+        match route {
+            RouteChoice::First => &self.support,
+            RouteChoice::OffNet => self.support_off_net.as_ref().unwrap_or(&self.support),
         }
     }
 
@@ -160,10 +196,9 @@ impl Letters {
         match (recipient, route, contact) {
             (Recipient::Real(Real::Customer(_)), _, Contact::Email(address)) => Ok(address),
             (Recipient::Real(Real::Customer(_)), _, Contact::Phone(_)) => Err(Unwritten::NoAddress),
-            (Recipient::Staff(Staff::Support), RouteChoice::First, _) => Ok(&self.support),
-            (Recipient::Staff(Staff::Support), RouteChoice::OffNet, _) => {
-                Ok(self.support_off_net.as_ref().unwrap_or(&self.support))
-            }
+            (Recipient::Staff(Staff::Support), route, _) => Ok(self.support_by(route)),
+            // Nothing of a conversation goes to one person of the company.
+            (Recipient::Staff(Staff::Person(_)), _, _) => Err(Unwritten::NoAddress),
         }
     }
 

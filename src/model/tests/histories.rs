@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::people::{PeopleChange, Role as PersonRole, Roles};
 
 /// The operator commands of which a hostile or unlucky history is made; customers' come from `opening`.
 fn any_command() -> impl Strategy<Value = Command> {
@@ -59,6 +60,7 @@ fn any_command() -> impl Strategy<Value = Command> {
             role: if votes { Role::Voter } else { Role::Learner },
         }),
         node.prop_map(|node| Command::ForgetNode { node }),
+        people().prop_map(Command::People),
         (any::<u8>(), 0..3_u64).prop_map(|(it, days)| Command::CreateToken {
             token: TokenId([it; 8]),
             secret_hash: KeyedHash([it; 32]),
@@ -66,6 +68,119 @@ fn any_command() -> impl Strategy<Value = Command> {
             uses: 1,
             ttl_ms: days * 16 * 3_600_000,
         }),
+    ]
+}
+
+/// Changes of people, few of each kind so that they meet.
+fn people() -> impl Strategy<Value = PeopleChange> {
+    prop_oneof![accounts(), sign_ins(), tokens_and_codes()]
+}
+
+fn person() -> impl Strategy<Value = Label> + Clone {
+    (0_u8..3).prop_map(|it| Label::new(&format!("p{it}")).unwrap())
+}
+
+fn network() -> impl Strategy<Value = Note> {
+    (0_u8..3).prop_map(|it| Note::new(&format!("192.0.{it}.0/24")).unwrap())
+}
+
+fn roles() -> impl Strategy<Value = Roles> {
+    (0_usize..5).prop_map(|it| Roles::of(&[PersonRole::ALL[it]]))
+}
+
+fn code() -> impl Strategy<Value = KeyedHash> {
+    (0_u8..4).prop_map(|it| KeyedHash([it; 32]))
+}
+
+fn session() -> impl Strategy<Value = SessionId> {
+    (0_u8..4).prop_map(|it| SessionId([it; 8]))
+}
+
+fn accounts() -> impl Strategy<Value = PeopleChange> {
+    prop_oneof![
+        (person(), roles()).prop_map(|(name, roles)| PeopleChange::Add {
+            name,
+            roles,
+            shown: Note::default(),
+            langs: vec![],
+            password: sealed(1),
+            totp: sealed(2),
+        }),
+        (person(), roles()).prop_map(|(name, roles)| PeopleChange::SetRoles { name, roles }),
+        person().prop_map(|name| PeopleChange::Remove { name }),
+        person().prop_map(|name| PeopleChange::Reset {
+            name,
+            password: sealed(3),
+            totp: sealed(4),
+        }),
+        person().prop_map(|who| PeopleChange::Lead {
+            who,
+            note: Note::default(),
+        }),
+    ]
+}
+
+fn sign_ins() -> impl Strategy<Value = PeopleChange> {
+    prop_oneof![
+        (person(), 0_u64..60, 0_u64..9, session(), network()).prop_map(
+            |(name, generation, step, session, network)| PeopleChange::SignIn {
+                name,
+                generation,
+                step,
+                session,
+                hash: KeyedHash([session.0[0]; 32]),
+                network,
+            }
+        ),
+        (proptest::option::of(person()), network())
+            .prop_map(|(name, network)| PeopleChange::Knock { name, network }),
+        (session(), 0_u64..9).prop_map(|(session, step)| PeopleChange::Confirm { session, step }),
+        session().prop_map(|session| PeopleChange::Seen { session }),
+        session().prop_map(|session| PeopleChange::EndSession { session }),
+        proptest::option::of(person()).prop_map(|name| PeopleChange::EndSessions { name }),
+        (person(), any::<u64>(), any::<u64>()).prop_map(|(name, step, at)| {
+            PeopleChange::ReportSignIn {
+                name,
+                step,
+                at: Timestamp(at),
+            }
+        }),
+    ]
+}
+
+fn tokens_and_codes() -> impl Strategy<Value = PeopleChange> {
+    prop_oneof![
+        (person(), code(), roles(), 0_u64..200_000).prop_map(|(name, hash, roles, ttl_ms)| {
+            PeopleChange::AddToken {
+                name,
+                hash,
+                roles,
+                ttl_ms,
+            }
+        }),
+        person().prop_map(|name| PeopleChange::RevokeToken { name }),
+        (prop::collection::vec(code(), 0..3), roles(), 0_u64..200_000).prop_map(
+            |(codes, roles, ttl_ms)| PeopleChange::AddEnvelope {
+                holder: Note::default(),
+                roles,
+                ttl_ms,
+                codes,
+            }
+        ),
+        (0_u64..60).prop_map(|serial| PeopleChange::WithdrawEnvelope { serial }),
+        (code(), session(), network()).prop_map(|(code, session, network)| {
+            PeopleChange::UseCode {
+                code,
+                session,
+                hash: KeyedHash([session.0[0]; 32]),
+                network,
+            }
+        }),
+        (code(), any::<u64>()).prop_map(|(code, at)| PeopleChange::ReportCode {
+            code,
+            at: Timestamp(at),
+        }),
+        (0_u64..60).prop_map(|alarm| PeopleChange::Acknowledge { alarm }),
     ]
 }
 

@@ -58,7 +58,15 @@ impl Look {
     /// # Errors
     /// When the logo's file cannot be read, is too large or is no picture.
     pub fn of(company: &Company) -> Result<Look, LookError> {
-        let style = style(company);
+        Look::with(company, "")
+    }
+
+    /// The same with more style, for other pages of ours.
+    ///
+    /// # Errors
+    /// As [`Self::of`].
+    pub fn with(company: &Company, more: &str) -> Result<Look, LookError> {
+        let style = style(company, more);
         let logo = company.logo.as_deref().map(logo).transpose()?;
         let hash = STANDARD.encode(Sha256::digest(style.as_bytes()));
         // Forms may go to this host only; everything that is not named is forbidden, scripts among it.
@@ -74,9 +82,10 @@ impl Look {
 }
 
 /// The style sheet without comments and indents, with the company's colours at the end.
-fn style(company: &Company) -> String {
+fn style(company: &Company, more: &str) -> String {
     let mut style = String::new();
-    let mut rest = include_str!("style.css");
+    let whole = [include_str!("style.css"), more].concat();
+    let mut rest = whole.as_str();
     while let Some((before, after)) = rest.split_once("/*") {
         style.push_str(before);
         rest = after.split_once("*/").map_or("", |(_, after)| after);

@@ -9,6 +9,7 @@ mod look;
 mod pace;
 mod pages;
 mod sent;
+mod status;
 mod talk;
 pub mod texts;
 mod ticket;
@@ -35,14 +36,13 @@ use crate::model::words::{Lang, Timestamp};
 use crate::seal::Keyring;
 
 use form::Form;
-use look::Look;
 use pace::Paces;
 use pages::{Alone, Frame, Front, Onward, Plain, Turn, answer};
 use texts::Say;
 use times::Moment;
 use token::Purpose;
 
-pub use look::LookError;
+pub use look::{Look, LookError};
 
 /// What the pages need of the rest of the house.
 #[derive(Clone)]
@@ -94,7 +94,17 @@ pub fn is_ours(path: &str) -> bool {
 /// Addresses that a published website cannot have. The first pages of each language, `/cs/` and `/en/`, are its own to
 /// make; where it has none, ours are there.
 pub fn is_kept(path: &str) -> bool {
-    matches!(first_part(path), "write" | "ticket" | "c")
+    matches!(
+        first_part(path),
+        "write"
+            | "ticket"
+            | "c"
+            | "incident"
+            | "status"
+            | "status.json"
+            | "status.atom"
+            | "status.rss"
+    )
 }
 
 fn first_part(path: &str) -> &str {
@@ -121,7 +131,12 @@ pub fn routes(parts: PublicParts) -> Result<Router, LookError> {
         .route("/", get(front))
         .route("/write", get(front).post(write::post))
         .route("/ticket", get(ticket::show).post(ticket::open))
-        .route("/c/{link}", get(talk::show).post(talk::add));
+        .route("/c/{link}", get(talk::show).post(talk::add))
+        .route("/status", get(status::page))
+        .route("/status.json", get(status::json))
+        .route("/status.atom", get(status::atom))
+        .route("/status.rss", get(status::rss))
+        .route("/incident/{id}", get(status::incident));
     for lang in &parts.company.languages {
         routes = routes
             .route(&format!("/{}/", lang.tag()), get(front))
@@ -270,7 +285,12 @@ impl<'a> Asked<'a> {
 
     fn front(&self, status: StatusCode, form: Form) -> Response<Body> {
         let frame = self.frame(|lang| format!("/{}/", lang.tag()));
-        let mut page = answer(status, &Front { frame, form }, &self.public.look.policy);
+        let now = self.happening();
+        let mut page = answer(
+            status,
+            &Front { frame, form, now },
+            &self.public.look.policy,
+        );
         page.headers_mut()
             .insert(header::VARY, HeaderValue::from_static("accept-language"));
         page

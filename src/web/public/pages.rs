@@ -10,6 +10,7 @@ use crate::model::words::{Lang, TicketCode};
 
 use super::form::Form;
 use super::look::Look;
+use super::status::Happening;
 use super::texts::Say;
 use super::times::Moment;
 
@@ -33,11 +34,11 @@ pub struct Frame<'a> {
 
 impl Frame<'_> {
     /// The company's text in the page's language.
-    fn words<'s>(&self, spoken: &'s Spoken) -> &'s str {
+    pub(super) fn words<'s>(&self, spoken: &'s Spoken) -> &'s str {
         spoken.in_lang(self.say.lang)
     }
 
-    fn made_by(&self) -> String {
+    pub(super) fn made_by(&self) -> String {
         self.say.with("made-by", [("node", self.node.into())])
     }
 }
@@ -66,6 +67,8 @@ pub struct Front<'a> {
     pub frame: Frame<'a>,
     /// The form.
     pub form: Form,
+    /// What happens now.
+    pub now: Happening<'a>,
 }
 
 /// A conversation, for its customer.

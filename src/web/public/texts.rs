@@ -105,7 +105,7 @@ mod tests {
         ("en", include_str!("locales/en.ftl")),
     ];
 
-    const USERS: [&str; 16] = [
+    const USERS: [&str; 20] = [
         include_str!("templates/base.html"),
         include_str!("templates/front.html"),
         include_str!("templates/write_form.html"),
@@ -122,11 +122,15 @@ mod tests {
         include_str!("write.rs"),
         include_str!("talk.rs"),
         include_str!("ticket.rs"),
+        include_str!("status.rs"),
+        include_str!("templates/case.html"),
+        include_str!("templates/status.html"),
+        include_str!("templates/incident.html"),
     ];
 
-    const PARTS: [&str; 15] = [
+    const PARTS: [&str; 18] = [
         "code", "contact", "copies", "count", "day", "month", "most", "node", "of", "on",
-        "seconds", "servers", "time", "year", "zone",
+        "seconds", "servers", "time", "year", "zone", "from", "until", "reason",
     ];
 
     #[test]

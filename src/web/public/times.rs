@@ -35,14 +35,17 @@ impl<'a> Moment<'a> {
 
     /// "22:40 CET, 12 min ago"; with the date where it is not today's.
     pub fn spoken(&self, say: &Say) -> String {
+        format!("{}, {}", self.absolute(say), self.ago(say))
+    }
+
+    /// "22:40 CET", with the date where it is not today's: for times to come as well.
+    pub fn absolute(&self, say: &Say) -> String {
         let (wall, today) = (self.zone.wall(self.at), self.zone.wall(self.now));
-        let same_day = (wall.year, wall.month, wall.day) == (today.year, today.month, today.day);
-        let absolute = if same_day {
+        if (wall.year, wall.month, wall.day) == (today.year, today.month, today.day) {
             self.clock(say)
         } else {
             self.dated(say)
-        };
-        format!("{absolute}, {}", self.ago(say))
+        }
     }
 
     /// "23 November 2026, 22:40 CET".

@@ -6,6 +6,7 @@ pub mod conversations;
 pub mod ledger;
 pub mod logbook;
 pub mod node;
+pub mod operators;
 pub mod room;
 pub mod stage;
 

@@ -27,6 +27,7 @@ const HTTPS: u16 = 8443;
 const HTTP: u16 = 8080;
 const PEERS: u16 = 7400;
 const METRICS: u16 = 9464;
+const CONSOLE: u16 = 9443;
 /// Where names are answered, over UDP and TCP.
 pub const NAMES: u16 = 5300;
 
@@ -100,6 +101,8 @@ unhurried = ["127.0.0.0/8", "198.18.0.0/15"]
 [dns]
 listen = ["{address}:{NAMES}"]
 udp-threads = 1
+[console]
+listen = ["{address}:{CONSOLE}"]
 [telemetry]
 metrics-listen = "{address}:{METRICS}"
 "#,
@@ -156,6 +159,11 @@ metrics-listen = "{address}:{METRICS}"
     /// Where customers reach it.
     pub fn https(&self) -> SocketAddr {
         (self.address, HTTPS).into()
+    }
+
+    /// Where operators reach it.
+    pub fn console(&self) -> SocketAddr {
+        (self.address, CONSOLE).into()
     }
 
     /// One of its figures, as whoever watches it reads them.

@@ -141,3 +141,35 @@ clock-dated = { $day }. { $month ->
     [11] listopadu
    *[12] prosince
 } { $year } v { $time } { $zone }
+
+# Co se děje teď
+status-title = Stav služeb
+status-link = Stav všech služeb a minulé výpadky
+status-calm = O žádném výpadku nevíme.
+status-parts = Služby
+status-planned = Plánovaná údržba
+status-past = Minulé výpadky
+status-feeds = Novinky ve čtečce
+part-working = funguje
+part-limited = omezeně
+part-down = nefunguje
+part-maintenance = údržba
+since = od { $time }
+next-by = Další zpráva do { $time }.
+next-late = Další zpráva měla přijít do { $time } a má zpoždění.
+window = Od { $from } do { $until }
+over = Skončilo { $time }
+edited = upraveno { $time }
+withdrawn = Vzato zpět { $time }: { $reason }
+said-outdated = Od posledního překladu se tato zpráva změnila. Nejnovější znění je v jiném jazyce:
+said-missing = Tato zpráva ještě není přeložená:
+stage-investigating = Hledáme příčinu
+stage-identified = Příčinu známe
+stage-monitoring = Opraveno, sledujeme
+stage-resolved = Skončilo
+stage-scheduled = V plánu
+stage-in-progress = Probíhá
+stage-completed = Hotovo
+history = Průběh
+earlier = Dřívější znění
+whole-withdrawn = Otevřeno omylem a vzato zpět

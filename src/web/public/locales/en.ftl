@@ -137,3 +137,35 @@ clock-dated = { $day } { $month ->
     [11] November
    *[12] December
 } { $year }, { $time } { $zone }
+
+# What happens now
+status-title = Status
+status-link = State of all services and past incidents
+status-calm = No incident is known to us.
+status-parts = Services
+status-planned = Planned maintenance
+status-past = Past incidents
+status-feeds = Get updates in your reader
+part-working = working
+part-limited = limited
+part-down = down
+part-maintenance = maintenance
+since = since { $time }
+next-by = Next update by { $time }.
+next-late = The next update was due by { $time } and is late.
+window = From { $from } to { $until }
+over = Over since { $time }
+edited = edited at { $time }
+withdrawn = Taken back at { $time }: { $reason }
+said-outdated = This update has changed since it was last translated. Its newest wording is in another language:
+said-missing = This update is not translated yet:
+stage-investigating = We are looking for the cause
+stage-identified = We know the cause
+stage-monitoring = Put right, we are watching
+stage-resolved = Over
+stage-scheduled = Planned
+stage-in-progress = Going on
+stage-completed = Done
+history = History
+earlier = Earlier wording
+whole-withdrawn = Opened by mistake and taken back

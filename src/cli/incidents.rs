@@ -1,0 +1,525 @@
+//! `lifeboat incident`, `maintenance` and `component`: saying what happens, in every language at once.
+//!
+//! A change names the generation that was read; without `--against` it is read just before, which is right for one
+//! person at a terminal.
+
+use std::collections::BTreeMap;
+
+use clap::{Args, Subcommand};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    Said,
+    failure::{Exit, Failure},
+    node::{Node, part},
+    output::{Paper, printable, printable_lines, table},
+};
+
+/// What to do with incidents.
+#[derive(Debug, Subcommand)]
+pub enum IncidentVerb {
+    /// Say that something happened
+    Open(Opening),
+    /// Say what is new
+    Update(Newer),
+    /// Say an update in other words; the page shows that it was edited
+    Edit {
+        /// The incident
+        incident: String,
+        /// The update, from 1
+        #[arg(long)]
+        update: u32,
+        #[command(flatten)]
+        texts: Texts,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Say that it is over
+    Resolve {
+        /// The incident
+        incident: String,
+        #[command(flatten)]
+        texts: Texts,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Take an update back, or the whole; both stay visible as withdrawn
+    Withdraw {
+        /// The incident
+        incident: String,
+        /// The update, from 1 [default: the whole incident]
+        #[arg(long)]
+        update: Option<u32>,
+        /// Why; customers read it
+        #[arg(long)]
+        reason: String,
+        #[command(flatten)]
+        how: How,
+    },
+    /// List incidents and maintenance, the newest first
+    List,
+    /// Show one whole
+    Show {
+        /// The incident
+        incident: String,
+    },
+    /// Show everything that was done meanwhile, and by whom
+    Timeline {
+        /// The incident
+        incident: String,
+    },
+    /// Print a draft of the post-mortem, in Markdown
+    Export {
+        /// The incident
+        incident: String,
+    },
+}
+
+/// What to do with planned maintenance; edit, withdraw and show it as an incident.
+#[derive(Debug, Subcommand)]
+pub enum MaintenanceVerb {
+    /// Announce it
+    Plan {
+        /// When it begins, such as 2026-11-23T17:40:00.000Z
+        #[arg(long)]
+        from: String,
+        /// When it ends
+        #[arg(long)]
+        until: String,
+        #[command(flatten)]
+        opening: Opening,
+    },
+    /// Say that it has begun
+    Begin {
+        /// The maintenance
+        incident: String,
+        #[command(flatten)]
+        texts: Texts,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Say that it is done
+    Complete {
+        /// The maintenance
+        incident: String,
+        #[command(flatten)]
+        texts: Texts,
+        #[command(flatten)]
+        how: How,
+    },
+}
+
+/// What is opened.
+#[derive(Debug, Args)]
+pub struct Opening {
+    /// What it is called: LANG=TITLE, once for each language
+    #[arg(long = "title", value_name = "LANG=TITLE", required = true)]
+    titles: Vec<String>,
+    /// How bad it is: minor, major or critical
+    #[arg(long, default_value = "major")]
+    severity: String,
+    /// What is affected: COMPONENT=limited, COMPONENT=down or COMPONENT=maintenance
+    #[arg(long, value_name = "COMPONENT=HOW")]
+    affects: Vec<String>,
+    /// In what time the next update is promised, such as 45m
+    #[arg(long, value_name = "SPAN")]
+    next: Option<String>,
+    #[command(flatten)]
+    texts: Texts,
+    /// Only show what customers would read
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// What is new.
+#[derive(Debug, Args)]
+pub struct Newer {
+    /// The incident
+    incident: String,
+    /// How far it has come: investigating, identified, monitoring [default: as it is]
+    #[arg(long)]
+    stage: Option<String>,
+    /// How bad it is now
+    #[arg(long)]
+    severity: Option<String>,
+    /// All that is affected now [default: as it is]
+    #[arg(long, value_name = "COMPONENT=HOW")]
+    affects: Vec<String>,
+    /// In what time the next update is promised, such as 45m
+    #[arg(long, value_name = "SPAN")]
+    next: Option<String>,
+    #[command(flatten)]
+    texts: Texts,
+    #[command(flatten)]
+    how: How,
+}
+
+/// What is said.
+#[derive(Debug, Args)]
+pub struct Texts {
+    /// What is said: LANG=TEXT, once for each language
+    #[arg(long = "text", value_name = "LANG=TEXT", required = true)]
+    texts: Vec<String>,
+}
+
+/// How a change is made.
+#[derive(Debug, Args)]
+pub struct How {
+    /// The generation that was looked at [default: the newest]
+    #[arg(long)]
+    against: Option<u64>,
+    /// Only show what customers would read
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Debug, Deserialize)]
+struct Shown {
+    incident: String,
+    kind: String,
+    titles: BTreeMap<String, String>,
+    severity: String,
+    stage: String,
+    affected: BTreeMap<String, String>,
+    opened: String,
+    next_by: Option<String>,
+    promise: String,
+    withdrawn: Option<Mark>,
+    updates: Vec<Update>,
+    generation: u64,
+    dry_run: bool,
+}
+
+#[derive(Debug, Deserialize)]
+struct Mark {
+    at: String,
+    by: String,
+    reason: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Update {
+    number: u64,
+    at: String,
+    by: String,
+    stage: String,
+    readings: BTreeMap<String, Reading>,
+    edits: Vec<Edit>,
+    withdrawn: Option<Mark>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Reading {
+    state: String,
+    shown_in: String,
+    text: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Edit {
+    at: String,
+    by: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Incidents {
+    incidents: Vec<Shown>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Timeline {
+    lines: Vec<Line>,
+    incomplete: bool,
+}
+
+#[derive(Debug, Deserialize)]
+struct Line {
+    at: String,
+    who: String,
+    node: Option<String>,
+    what: String,
+    about: String,
+    refused: Option<String>,
+}
+
+/// Does what `lifeboat incident` was asked for.
+pub async fn incident(node: &Node, what: IncidentVerb, paper: Paper) -> Result<Said, Failure> {
+    match what {
+        IncidentVerb::Open(opening) => open(node, &opening, json!({}), paper).await,
+        IncidentVerb::Update(newer) => update(node, &newer, paper).await,
+        IncidentVerb::Edit {
+            incident,
+            update,
+            texts,
+            how,
+        } => {
+            let body = json!({ "update": update, "texts": pairs("--text", &texts.texts)? });
+            change(node, &incident, "edit", (&how, body), paper).await
+        }
+        IncidentVerb::Resolve {
+            incident,
+            texts,
+            how,
+        } => staged(node, &incident, "resolved", (&texts, &how), paper).await,
+        IncidentVerb::Withdraw {
+            incident,
+            update,
+            reason,
+            how,
+        } => {
+            let body = json!({ "update": update, "reason": reason });
+            change(node, &incident, "withdraw", (&how, body), paper).await
+        }
+        IncidentVerb::List => list(node, paper).await,
+        IncidentVerb::Show { incident } => {
+            let answer = node.get::<Shown>(&path(&incident, "")).await?;
+            let text = shown(&answer.value, paper);
+            Ok(Said::of(answer.json, text))
+        }
+        IncidentVerb::Timeline { incident } => timeline(node, &incident, paper).await,
+        IncidentVerb::Export { incident } => {
+            Ok(Said::bytes(node.fetch(&path(&incident, "/export")).await?))
+        }
+    }
+}
+
+/// Does what `lifeboat maintenance` was asked for.
+pub async fn maintenance(
+    node: &Node,
+    what: MaintenanceVerb,
+    paper: Paper,
+) -> Result<Said, Failure> {
+    match what {
+        MaintenanceVerb::Plan {
+            from,
+            until,
+            opening,
+        } => {
+            let window = json!({ "from": from, "until": until });
+            open(node, &opening, window, paper).await
+        }
+        MaintenanceVerb::Begin {
+            incident,
+            texts,
+            how,
+        } => staged(node, &incident, "in-progress", (&texts, &how), paper).await,
+        MaintenanceVerb::Complete {
+            incident,
+            texts,
+            how,
+        } => staged(node, &incident, "completed", (&texts, &how), paper).await,
+    }
+}
+
+async fn open(
+    node: &Node,
+    opening: &Opening,
+    mut body: Value,
+    paper: Paper,
+) -> Result<Said, Failure> {
+    body["titles"] = json!(pairs("--title", &opening.titles)?);
+    body["severity"] = json!(opening.severity);
+    body["affected"] = json!(pairs("--affects", &opening.affects)?);
+    body["texts"] = json!(pairs("--text", &opening.texts.texts)?);
+    body["next"] = json!(opening.next);
+    body["dry_run"] = json!(opening.dry_run);
+    let answer = node.post::<Shown>("/incidents", &body).await?;
+    let text = shown(&answer.value, paper);
+    Ok(Said::of(answer.json, text))
+}
+
+async fn update(node: &Node, newer: &Newer, paper: Paper) -> Result<Said, Failure> {
+    let stage = match &newer.stage {
+        Some(stage) => stage.clone(),
+        None => {
+            let known = node.get::<Shown>(&path(&newer.incident, "")).await?;
+            known.value.stage
+        }
+    };
+    let affected = match newer.affects.as_slice() {
+        [] => None,
+        some => Some(pairs("--affects", some)?),
+    };
+    let body = json!({
+        "stage": stage,
+        "severity": newer.severity,
+        "affected": affected,
+        "texts": pairs("--text", &newer.texts.texts)?,
+        "next": newer.next,
+    });
+    change(node, &newer.incident, "updates", (&newer.how, body), paper).await
+}
+
+/// An end or a beginning: whatever is no longer affected is said by the stage itself.
+async fn staged(
+    node: &Node,
+    incident: &str,
+    stage: &str,
+    (texts, how): (&Texts, &How),
+    paper: Paper,
+) -> Result<Said, Failure> {
+    let body = json!({ "stage": stage, "texts": pairs("--text", &texts.texts)? });
+    change(node, incident, "updates", (how, body), paper).await
+}
+
+async fn change(
+    node: &Node,
+    incident: &str,
+    what: &str,
+    (how, mut body): (&How, Value),
+    paper: Paper,
+) -> Result<Said, Failure> {
+    let against = match how.against {
+        Some(against) => against,
+        None => {
+            node.get::<Shown>(&path(incident, ""))
+                .await?
+                .value
+                .generation
+        }
+    };
+    body["against"] = json!(against);
+    body["dry_run"] = json!(how.dry_run);
+    let path = path(incident, &format!("/{what}"));
+    let answer = node.post::<Shown>(&path, &body).await?;
+    let text = shown(&answer.value, paper);
+    Ok(Said::of(answer.json, text))
+}
+
+fn path(incident: &str, rest: &str) -> String {
+    format!("/incidents/{}{rest}", part(incident))
+}
+
+/// Reads `KEY=VALUE` arguments; a key that stands twice is a mistake.
+pub(super) fn pairs(option: &str, given: &[String]) -> Result<BTreeMap<String, String>, Failure> {
+    let mut pairs = BTreeMap::new();
+    for it in given {
+        let wrong = |why: &str| {
+            let what = format!("{option} {} cannot be used", printable(it));
+            let advice = "write it like --text cs=\"...\" --text en=\"...\"";
+            Failure::new(Exit::Usage, what, why.to_owned(), advice)
+        };
+        let (key, value) = it.split_once('=').ok_or_else(|| wrong("it has no '='"))?;
+        if pairs.insert(key.to_owned(), value.to_owned()).is_some() {
+            return Err(wrong("this is given twice"));
+        }
+    }
+    Ok(pairs)
+}
+
+async fn list(node: &Node, paper: Paper) -> Result<Said, Failure> {
+    let answer = node.get::<Incidents>("/incidents").await?;
+    let row = |it: &Shown| {
+        let stage = match (&it.withdrawn, it.promise.as_str()) {
+            (Some(_), _) => "withdrawn".to_owned(),
+            (None, "broken") => format!("{}, UPDATE OVERDUE", it.stage),
+            (None, _) => it.stage.clone(),
+        };
+        let next = it.next_by.as_ref().map(|it| paper.since(it));
+        let title = it.titles.get("en").or_else(|| it.titles.values().next());
+        vec![
+            it.incident.clone(),
+            it.severity.clone(),
+            stage,
+            paper.since(&it.opened),
+            next.unwrap_or_default(),
+            title.cloned().unwrap_or_default(),
+        ]
+    };
+    let rows: Vec<Vec<String>> = answer.value.incidents.iter().map(row).collect();
+    let heading = [
+        "INCIDENT",
+        "SEVERITY",
+        "STAGE",
+        "OPENED",
+        "NEXT UPDATE",
+        "TITLE",
+    ];
+    let text = if rows.is_empty() {
+        "no incidents\n".to_owned()
+    } else {
+        table(&heading, &rows)
+    };
+    Ok(Said::of(answer.json, text))
+}
+
+async fn timeline(node: &Node, incident: &str, paper: Paper) -> Result<Said, Failure> {
+    let answer = node.get::<Timeline>(&path(incident, "/timeline")).await?;
+    let row = |it: &Line| {
+        let outcome = it.refused.as_ref().map_or("done", |_| "refused");
+        vec![
+            paper.time(&it.at),
+            it.who.clone(),
+            it.node.clone().unwrap_or_default(),
+            it.what.clone(),
+            it.about.clone(),
+            outcome.to_owned(),
+        ]
+    };
+    let rows: Vec<Vec<String>> = answer.value.lines.iter().map(row).collect();
+    let mut text = table(&["WHEN", "WHO", "NODE", "WHAT", "ABOUT", "OUTCOME"], &rows);
+    if answer.value.incomplete {
+        text.push_str("\nthe record begins later than the incident: earlier lines are not kept\n");
+    }
+    Ok(Said::of(answer.json, text))
+}
+
+fn shown(it: &Shown, paper: Paper) -> String {
+    let mut text = String::new();
+    if it.dry_run {
+        text.push_str("nothing was said yet; customers would read:\n\n");
+    }
+    let words = format!("{} {}, {}, {}", it.kind, it.incident, it.severity, it.stage);
+    text.push_str(&format!("{words}, opened {}\n", paper.time(&it.opened)));
+    for (lang, title) in &it.titles {
+        text.push_str(&format!("{lang}         {}\n", printable(title)));
+    }
+    for (component, how) in &it.affected {
+        text.push_str(&format!("affected   {component}, {how}\n"));
+    }
+    if let Some(by) = &it.next_by {
+        let late = if it.promise == "broken" {
+            ", OVERDUE"
+        } else {
+            ""
+        };
+        text.push_str(&format!("next       by {}{late}\n", paper.time(by)));
+    }
+    if let Some(mark) = &it.withdrawn {
+        text.push_str(&format!("withdrawn  {}\n", marked(mark, paper)));
+    }
+    for update in &it.updates {
+        let (number, by) = (update.number, printable(&update.by));
+        text.push_str(&format!(
+            "\n{number}. {}, {}, by {by}\n",
+            paper.time(&update.at),
+            update.stage
+        ));
+        if let Some(mark) = &update.withdrawn {
+            text.push_str(&format!("  WITHDRAWN {}\n", marked(mark, paper)));
+        }
+        for edit in &update.edits {
+            let by = printable(&edit.by);
+            text.push_str(&format!("  edited {} by {by}\n", paper.time(&edit.at)));
+        }
+        for (lang, reading) in &update.readings {
+            if reading.state == "current" {
+                let said = printable_lines(&reading.text, "     ");
+                text.push_str(&format!("  {lang}\n{said}\n"));
+            } else {
+                let (state, other) = (&reading.state, &reading.shown_in);
+                let state = state.to_uppercase();
+                text.push_str(&format!(
+                    "  {lang} {state}: readers are shown {other}, marked\n"
+                ));
+            }
+        }
+    }
+    text
+}
+
+fn marked(mark: &Mark, paper: Paper) -> String {
+    let (by, reason) = (printable(&mark.by), printable(&mark.reason));
+    format!("{} by {by}: {reason}", paper.time(&mark.at))
+}

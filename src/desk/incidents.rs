@@ -1,0 +1,527 @@
+//! Components, incidents and planned maintenance: what the company says, said once and shown by every node.
+//!
+//! A write names the generation it was made against. A dry run asks the same question of a copy of this node's state
+//! and answers what the public would read, without asking the cluster.
+
+use std::collections::BTreeMap;
+
+use axum::{
+    Json,
+    extract::{Path, State as Shared},
+    routing::{get, post},
+};
+use imbl::OrdMap;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{
+    Desk,
+    api::Route,
+    asking::{Asking, Body},
+    problem::{Mistake, Problem},
+};
+use crate::model::{
+    Command, Entry, Reply, Stamped, State,
+    audit::AuditLine,
+    incident::{
+        Impact, Incident, IncidentChange, IncidentId, Promise, Reading, Said, Severity, Stage,
+        Title, Update, Window, change::Opening,
+    },
+    when::{of_rfc3339, rfc3339, span_ms},
+    words::{Label, Lang, Note, Timestamp, Wrong},
+};
+
+mod export;
+mod views;
+
+use views::{Components, Incidents, Shown, Timeline};
+
+type Texts = BTreeMap<String, String>;
+
+/// What is opened.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Open {
+    /// What it is called, by language: `{"en": "...", "cs": "..."}`.
+    titles: Texts,
+    /// minor, major or critical.
+    severity: String,
+    /// How badly which component is affected: maintenance, limited or down.
+    #[serde(default)]
+    affected: Texts,
+    /// What is said first, by language.
+    texts: Texts,
+    /// In what time the next update is promised, such as `45m`.
+    next: Option<String>,
+    /// For a planned maintenance its beginning, such as `2026-11-23T17:40:00.000Z`.
+    from: Option<String>,
+    /// And its end.
+    until: Option<String>,
+    /// Only show what would be said.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// What is said next.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Next {
+    /// The generation of the incident that this was made against.
+    against: u64,
+    /// investigating, identified, monitoring, resolved; or scheduled, in-progress, completed.
+    stage: String,
+    severity: Option<String>,
+    /// All that is affected now; left out, it stays.
+    affected: Option<Texts>,
+    texts: Texts,
+    next: Option<String>,
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// Other words for an update.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Reword {
+    against: u64,
+    /// The update, from 1.
+    update: u32,
+    texts: Texts,
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// What is taken back.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TakeBack {
+    against: u64,
+    /// The update, from 1; left out, the whole incident.
+    update: Option<u32>,
+    /// Why; the public reads it.
+    reason: String,
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// A component.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Named {
+    component: String,
+    /// Its name by language.
+    names: Texts,
+    group: Option<String>,
+    /// Its generation that this was made against; left out or 0 when it is new.
+    #[serde(default)]
+    against: u64,
+}
+
+/// A component that goes.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Gone {
+    component: String,
+    against: u64,
+}
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::new::<Components>("get", "/components", "What can be affected", get(components)),
+        Route::new::<Components>(
+            "post",
+            "/components",
+            "Make a component, or name it anew",
+            post(set_component),
+        )
+        .takes::<Named>(),
+        Route::new::<Components>(
+            "post",
+            "/components/remove",
+            "Take a component away that nothing going on affects",
+            post(remove_component),
+        )
+        .takes::<Gone>(),
+        Route::new::<Incidents>(
+            "get",
+            "/incidents",
+            "Incidents and maintenance, the newest first",
+            get(list),
+        ),
+        Route::new::<Shown>(
+            "post",
+            "/incidents",
+            "Open an incident, or announce a maintenance",
+            post(open),
+        )
+        .takes::<Open>(),
+        Route::new::<Shown>("get", "/incidents/{incident}", "One whole", get(show)),
+        Route::new::<Shown>(
+            "post",
+            "/incidents/{incident}/updates",
+            "Say what is new",
+            post(update),
+        )
+        .takes::<Next>(),
+        Route::new::<Shown>(
+            "post",
+            "/incidents/{incident}/edit",
+            "Say an update in other words; the earlier ones stay on the record and the page says so",
+            post(edit),
+        )
+        .takes::<Reword>(),
+        Route::new::<Shown>(
+            "post",
+            "/incidents/{incident}/withdraw",
+            "Take an update or the whole back, visibly",
+            post(withdraw),
+        )
+        .takes::<TakeBack>(),
+        Route::new::<Timeline>(
+            "get",
+            "/incidents/{incident}/timeline",
+            "Everything that operators did meanwhile, with who",
+            get(timeline),
+        ),
+        Route::new::<Timeline>(
+            "get",
+            "/incidents/{incident}/export",
+            "A draft of the post-mortem, in Markdown",
+            get(export),
+        )
+        .gives_bytes(),
+    ]
+}
+
+async fn components(Shared(desk): Shared<Desk>) -> Json<Components> {
+    Json(Components::of(&desk.cluster.state()))
+}
+
+async fn set_component(
+    Shared(desk): Shared<Desk>,
+    asking: Asking,
+    body: Body<Named>,
+) -> Result<Json<Components>, Problem> {
+    let asked = &body.value;
+    let mut fields = Fields::default();
+    let component = fields.label("component", &asked.component);
+    let names = fields.titles("names", &asked.names);
+    let group = asked.group.as_ref();
+    let group = group.and_then(|it| fields.label("group", it));
+    let component = fields.done()?.and(component).ok_or_else(missed)?;
+    let change = IncidentChange::SetComponent {
+        component,
+        names,
+        group,
+        against: asked.against,
+    };
+    desk.agreed(&asking, &body.bytes, "naming the component", change)
+        .await?;
+    Ok(Json(Components::of(&desk.cluster.state())))
+}
+
+async fn remove_component(
+    Shared(desk): Shared<Desk>,
+    asking: Asking,
+    body: Body<Gone>,
+) -> Result<Json<Components>, Problem> {
+    let mut fields = Fields::default();
+    let component = fields.label("component", &body.value.component);
+    let component = fields.done()?.and(component).ok_or_else(missed)?;
+    let change = IncidentChange::RemoveComponent {
+        component,
+        against: body.value.against,
+    };
+    desk.agreed(&asking, &body.bytes, "removing the component", change)
+        .await?;
+    Ok(Json(Components::of(&desk.cluster.state())))
+}
+
+async fn list(Shared(desk): Shared<Desk>) -> Json<Incidents> {
+    Json(Incidents::of(&desk.cluster.state()))
+}
+
+async fn show(
+    Shared(desk): Shared<Desk>,
+    Path(incident): Path<String>,
+) -> Result<Json<Shown>, Problem> {
+    let state = desk.cluster.state();
+    let (id, incident) = find(&state, &incident)?;
+    Ok(Json(Shown::of(&state, id, incident, false)))
+}
+
+async fn open(
+    Shared(desk): Shared<Desk>,
+    asking: Asking,
+    body: Body<Open>,
+) -> Result<Json<Shown>, Problem> {
+    let asked = &body.value;
+    let mut fields = Fields::default();
+    let titles = fields.titles("titles", &asked.titles);
+    let severity = fields.word("severity", &asked.severity);
+    let affected = fields.affected(&asked.affected);
+    let texts = fields.texts(&asked.texts);
+    let next_ms = fields.span(asked.next.as_ref());
+    let window = fields.window(asked.from.as_ref(), asked.until.as_ref());
+    let severity: Severity = fields.done()?.and(severity).ok_or_else(missed)?;
+    // Made from the request's key, so that a repeat means the same incident.
+    let [a, b, c, d, ..] = asking.id(&body.bytes).0;
+    let incident = IncidentId(u32::from_be_bytes([a, b, c, d]));
+    let stage = match window {
+        Some(_) => Stage::Scheduled,
+        None => Stage::Investigating,
+    };
+    let opening = Opening {
+        titles,
+        severity,
+        stage,
+        affected,
+        window,
+        texts,
+        next_ms,
+    };
+    let change = IncidentChange::Open { incident, opening };
+    desk.answered(&asking, &body.bytes, (incident, asked.dry_run), change)
+        .await
+}
+
+async fn update(
+    Shared(desk): Shared<Desk>,
+    Path(incident): Path<String>,
+    asking: Asking,
+    body: Body<Next>,
+) -> Result<Json<Shown>, Problem> {
+    let asked = &body.value;
+    let incident = find(&desk.cluster.state(), &incident)?.0;
+    let mut fields = Fields::default();
+    let stage = fields.word("stage", &asked.stage);
+    let severity = asked.severity.as_ref();
+    let severity = severity.and_then(|it| fields.word("severity", it));
+    let affected = asked.affected.as_ref().map(|it| fields.affected(it));
+    let texts = fields.texts(&asked.texts);
+    let next_ms = fields.span(asked.next.as_ref());
+    let stage = fields.done()?.and(stage).ok_or_else(missed)?;
+    let change = IncidentChange::Update {
+        incident,
+        against: asked.against,
+        stage,
+        severity,
+        affected,
+        texts,
+        next_ms,
+    };
+    desk.answered(&asking, &body.bytes, (incident, asked.dry_run), change)
+        .await
+}
+
+async fn edit(
+    Shared(desk): Shared<Desk>,
+    Path(incident): Path<String>,
+    asking: Asking,
+    body: Body<Reword>,
+) -> Result<Json<Shown>, Problem> {
+    let asked = &body.value;
+    let incident = find(&desk.cluster.state(), &incident)?.0;
+    let mut fields = Fields::default();
+    let texts = fields.texts(&asked.texts);
+    fields.done()?;
+    let change = IncidentChange::Edit {
+        incident,
+        against: asked.against,
+        update: asked.update,
+        texts,
+    };
+    desk.answered(&asking, &body.bytes, (incident, asked.dry_run), change)
+        .await
+}
+
+async fn withdraw(
+    Shared(desk): Shared<Desk>,
+    Path(incident): Path<String>,
+    asking: Asking,
+    body: Body<TakeBack>,
+) -> Result<Json<Shown>, Problem> {
+    let asked = &body.value;
+    let incident = find(&desk.cluster.state(), &incident)?.0;
+    let reason = Note::new(&asked.reason)
+        .map_err(|wrong| Problem::invalid("reason", &asked.reason, &wrong.wanted))?;
+    let change = IncidentChange::Withdraw {
+        incident,
+        against: asked.against,
+        update: asked.update,
+        reason,
+    };
+    desk.answered(&asking, &body.bytes, (incident, asked.dry_run), change)
+        .await
+}
+
+async fn timeline(
+    Shared(desk): Shared<Desk>,
+    Path(incident): Path<String>,
+) -> Result<Json<Timeline>, Problem> {
+    let state = desk.cluster.state();
+    let (id, incident) = find(&state, &incident)?;
+    Ok(Json(Timeline::of(&state, id, incident)))
+}
+
+async fn export(
+    Shared(desk): Shared<Desk>,
+    Path(incident): Path<String>,
+) -> Result<([(axum::http::HeaderName, &'static str); 1], String), Problem> {
+    let state = desk.cluster.state();
+    let (id, incident) = find(&state, &incident)?;
+    let media = [(
+        axum::http::header::CONTENT_TYPE,
+        "text/markdown; charset=utf-8",
+    )];
+    Ok((media, export::markdown(&state, id, incident)))
+}
+
+impl Desk {
+    /// Asks the cluster for a change and waits until this node shows it.
+    async fn agreed(
+        &self,
+        asking: &Asking,
+        content: &[u8],
+        what: &str,
+        change: IncidentChange,
+    ) -> Result<(), Problem> {
+        let command = Command::Incident(change);
+        let committed = self
+            .propose(asking, asking.id(content), what, command)
+            .await?;
+        self.applied(committed.index).await;
+        Ok(())
+    }
+
+    /// The same for an incident, answered with how it is then; or only asks what would be said.
+    async fn answered(
+        &self,
+        asking: &Asking,
+        content: &[u8],
+        (id, dry_run): (IncidentId, bool),
+        change: IncidentChange,
+    ) -> Result<Json<Shown>, Problem> {
+        let what = "saying it";
+        let state = if dry_run {
+            let mut copy = State::clone(&self.cluster.state());
+            let stamped = Stamped {
+                at: crate::clock::now(),
+                proposal: self.proposal(asking, asking.id(content), Command::Incident(change)),
+            };
+            let index = copy.index + 1;
+            let stamped = &stamped;
+            if let Reply::Refused(refusal) = copy.apply(&Entry { index, stamped }) {
+                return Err(Problem::refused(what, &refusal));
+            }
+            std::sync::Arc::new(copy)
+        } else {
+            self.agreed(asking, content, what, change).await?;
+            self.cluster.state()
+        };
+        let incident = state.incidents.all.get(&id).ok_or_else(|| {
+            Problem::not_found("incident here yet", "this node lags behind; ask it again")
+        })?;
+        Ok(Json(Shown::of(&state, id, incident, dry_run)))
+    }
+}
+
+fn find<'a>(state: &'a State, text: &str) -> Result<(IncidentId, &'a Incident), Problem> {
+    let id: IncidentId = text
+        .parse()
+        .map_err(|wrong: Wrong| Problem::invalid("incident", text, &wrong.wanted))?;
+    let incident = state.incidents.all.get(&id);
+    incident.map(|it| (id, it)).ok_or_else(|| {
+        Problem::not_found(
+            &format!("incident {id}"),
+            "'lifeboat incident list' shows those there are",
+        )
+    })
+}
+
+/// What a field that was refused leaves behind; the mistakes are told before anybody comes here.
+fn missed() -> Problem {
+    Problem::invalid("the body", "something else", "what the path takes")
+}
+
+/// Reads fields and collects what is wrong with all of them, so that a person learns it at once.
+#[derive(Default)]
+struct Fields(Vec<Mistake>);
+
+impl Fields {
+    fn of<T>(&mut self, field: &str, found: &str, read: Result<T, Wrong>) -> Option<T> {
+        read.map_err(|wrong| self.0.push(Mistake::of(field, found, &wrong.wanted)))
+            .ok()
+    }
+
+    fn done(self) -> Result<Option<()>, Problem> {
+        if self.0.is_empty() {
+            return Ok(Some(()));
+        }
+        Err(Problem::mistaken("what is to be said", self.0))
+    }
+
+    fn label(&mut self, field: &str, text: &str) -> Option<Label> {
+        self.of(field, text, Label::new(text))
+    }
+
+    fn word<T: std::str::FromStr<Err = Wrong>>(&mut self, field: &str, text: &str) -> Option<T> {
+        self.of(field, text, text.parse())
+    }
+
+    fn lang(&mut self, field: &str, tag: &str) -> Option<Lang> {
+        let lang = Lang::ALL.into_iter().find(|it| it.tag() == tag);
+        let lang = lang.ok_or_else(|| Wrong::wanted("a language: cs or en"));
+        self.of(field, tag, lang)
+    }
+
+    fn titles(&mut self, field: &str, given: &Texts) -> OrdMap<Lang, Title> {
+        let read = given.iter().filter_map(|(tag, text)| {
+            let lang = self.lang(field, tag)?;
+            Some((lang, self.of(field, text, Title::new(text.trim()))?))
+        });
+        read.collect()
+    }
+
+    fn texts(&mut self, given: &Texts) -> OrdMap<Lang, Said> {
+        let read = given.iter().filter_map(|(tag, text)| {
+            let lang = self.lang("texts", tag)?;
+            Some((lang, self.of("texts", text, Said::new(text))?))
+        });
+        read.collect()
+    }
+
+    fn affected(&mut self, given: &Texts) -> OrdMap<Label, Impact> {
+        let read = given.iter().filter_map(|(component, impact)| {
+            let component = self.label("affected", component)?;
+            Some((component, self.word("affected", impact)?))
+        });
+        read.collect()
+    }
+
+    fn span(&mut self, given: Option<&String>) -> Option<u64> {
+        let text = given?;
+        let read = span_ms(text).ok_or_else(|| Wrong::wanted("a time span such as 45m"));
+        self.of("next", text, read)
+    }
+
+    fn time(&mut self, field: &str, text: &str) -> Option<Timestamp> {
+        let wanted = || Wrong::wanted("a time in UTC such as 2026-11-23T17:40:00.000Z");
+        self.of(field, text, of_rfc3339(text).ok_or_else(wanted))
+    }
+
+    fn window(&mut self, from: Option<&String>, until: Option<&String>) -> Option<Window> {
+        match (from, until) {
+            (None, None) => None,
+            (Some(from), Some(until)) => Some(Window {
+                from: self.time("from", from)?,
+                until: self.time("until", until)?,
+            }),
+            (_, until) => {
+                let field = if until.is_some() { "from" } else { "until" };
+                let wanted = Wrong::wanted("a time, as the other one is given");
+                self.of::<Window>(field, "nothing", Err(wanted))
+            }
+        }
+    }
+}

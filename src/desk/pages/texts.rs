@@ -1,0 +1,153 @@
+//! The words of the console, in each language; the words themselves are in `locales/`. A key that is missing is a
+//! mistake of ours that the test finds; at run time it would be shown as its name.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use fluent_templates::fluent_bundle::FluentValue;
+use fluent_templates::{LanguageIdentifier, Loader};
+
+use crate::config::Zone;
+use crate::model::words::{Lang, Timestamp};
+
+fluent_templates::static_loader! {
+    static LOCALES = {
+        locales: "./src/desk/pages/locales",
+        fallback_language: "en",
+        customise: |bundle| bundle.set_use_isolating(false),
+    };
+}
+
+/// Something to be put into a sentence.
+pub(super) type Part<'a> = FluentValue<'a>;
+
+/// Speaks one language.
+#[derive(Clone, Debug)]
+pub(super) struct Say {
+    pub(super) lang: Lang,
+    id: LanguageIdentifier,
+}
+
+impl Say {
+    pub(super) fn in_lang(lang: Lang) -> Self {
+        let id = lang
+            .tag()
+            .parse()
+            .expect("the tag of each of our languages is a language identifier");
+        Self { lang, id }
+    }
+
+    /// The text of this key.
+    pub(super) fn it(&self, key: &str) -> String {
+        LOCALES.lookup(&self.id, key)
+    }
+
+    /// The same with parts in their places.
+    pub(super) fn with<'a, const N: usize>(
+        &self,
+        key: &str,
+        parts: [(&'static str, Part<'a>); N],
+    ) -> String {
+        let parts: HashMap<Cow<'static, str>, Part<'a>> = parts
+            .into_iter()
+            .map(|(name, part)| (Cow::Borrowed(name), part))
+            .collect();
+        LOCALES.lookup_with_args(&self.id, key, &parts)
+    }
+
+    /// "22:40 CET, 12 min ago"; with the date where it is not today's.
+    pub(super) fn time(&self, zone: &Zone, at: Timestamp, now: Timestamp) -> String {
+        let (wall, today) = (zone.wall(at), zone.wall(now));
+        let time = format!("{}:{:02}", wall.hour, wall.minute);
+        let same_day = (wall.year, wall.month, wall.day) == (today.year, today.month, today.day);
+        let absolute = if same_day {
+            let parts = [("time", time.into()), ("zone", wall.zone.into())];
+            self.with("clock-time", parts)
+        } else {
+            let parts = [
+                ("day", wall.day.into()),
+                ("month", wall.month.into()),
+                ("year", wall.year.to_string().into()),
+                ("time", time.into()),
+                ("zone", wall.zone.into()),
+            ];
+            self.with("clock-dated", parts)
+        };
+        let minutes = now.ms_since(at) / 60_000;
+        let ago = match minutes {
+            _ if at.ms_since(now) > 60_000 => self.it("ahead"),
+            0 => self.it("just-now"),
+            1..60 => self.with("minutes-ago", [("count", minutes.into())]),
+            60..1_440 => self.with("hours-ago", [("count", (minutes / 60).into())]),
+            _ => self.with("days-ago", [("count", (minutes / 1_440).into())]),
+        };
+        format!("{absolute}, {ago}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    const FILES: [&str; 2] = [
+        include_str!("locales/cs.ftl"),
+        include_str!("locales/en.ftl"),
+    ];
+
+    const USERS: [&str; 18] = [
+        include_str!("templates/base.html"),
+        include_str!("templates/sign_in.html"),
+        include_str!("templates/glass.html"),
+        include_str!("templates/confirm.html"),
+        include_str!("templates/overview.html"),
+        include_str!("templates/nodes.html"),
+        include_str!("templates/people.html"),
+        include_str!("templates/person.html"),
+        include_str!("templates/made.html"),
+        include_str!("templates/sessions.html"),
+        include_str!("templates/record.html"),
+        include_str!("templates/shift.html"),
+        include_str!("templates/plain.html"),
+        include_str!("mod.rs"),
+        include_str!("door.rs"),
+        include_str!("views.rs"),
+        include_str!("staff.rs"),
+        include_str!("texts.rs"),
+    ];
+
+    fn keys(text: &str) -> BTreeSet<(&str, BTreeSet<&str>)> {
+        let mut keys: Vec<(&str, BTreeSet<&str>)> = Vec::new();
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            if let Some((name, _)) = line
+                .split_once(" = ")
+                .filter(|_| line.starts_with(|c: char| c.is_ascii_lowercase()))
+            {
+                assert!(keys.iter().all(|it| it.0 != name), "{name} stands twice");
+                keys.push((name, BTreeSet::new()));
+            }
+            for part in line.split('$').skip(1) {
+                let end = part
+                    .find(|c: char| !c.is_ascii_lowercase())
+                    .unwrap_or(part.len());
+                keys.last_mut().unwrap().1.insert(&part[..end]);
+            }
+        }
+        keys.into_iter().collect()
+    }
+
+    #[test]
+    fn every_language_has_every_key_with_the_same_parts() {
+        assert_eq!(keys(FILES[0]), keys(FILES[1]));
+    }
+
+    #[test]
+    fn every_text_is_used() {
+        for (key, _) in keys(FILES[0]) {
+            let quoted = format!("\"{key}\"");
+            // Built from the name of a page or a role.
+            let built = key.starts_with("menu-") || key.starts_with("role-");
+            let used = built || USERS.iter().any(|it| it.contains(&quoted));
+            assert!(used, "{key} is used nowhere");
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! Who may do what over the API and on the console: one line for each path, and the one place that holds to it.
+//!
+//! A path without a line is nobody's but the local socket's, and a test fails. The local socket may do everything: who
+//! may open its file is the machine's administrator's choice.
+
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+
+use super::{Caller, problem::Problem};
+use crate::model::people::Role;
+
+/// What one path asks of whoever calls it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asks {
+    /// A role.
+    For(Role),
+    /// A role, and of people a fresh code.
+    Fresh(Role),
+}
+
+const LOOK: Asks = Asks::For(Role::Viewer);
+const ANSWER: Asks = Asks::For(Role::Agent);
+const SPEAK: Asks = Asks::For(Role::Leader);
+const WORK: Asks = Asks::For(Role::Ops);
+const WORK_FRESH: Asks = Asks::Fresh(Role::Ops);
+const PEOPLE: Asks = Asks::For(Role::Admin);
+const PEOPLE_FRESH: Asks = Asks::Fresh(Role::Admin);
+
+/// Every path of the API, below its root.
+const API: &[(&str, &str, Asks)] = &[
+    ("get", "/status", LOOK),
+    ("get", "/ready", LOOK),
+    ("get", "/audit", LOOK),
+    ("get", "/audit/verify", LOOK),
+    ("get", "/check", WORK),
+    ("get", "/nodes", LOOK),
+    ("post", "/nodes/{node}/promote", WORK_FRESH),
+    ("post", "/nodes/{node}/demote", WORK_FRESH),
+    ("post", "/nodes/{node}/remove", WORK_FRESH),
+    ("post", "/nodes/{node}/replace", WORK_FRESH),
+    ("post", "/leader", WORK_FRESH),
+    ("post", "/profile", WORK_FRESH),
+    ("get", "/tokens", WORK),
+    ("post", "/tokens", WORK_FRESH),
+    ("delete", "/tokens/{token}", WORK),
+    ("get", "/site", LOOK),
+    ("post", "/site", WORK),
+    ("get", "/site/versions/{version}", LOOK),
+    ("post", "/site/rollback", WORK),
+    ("get", "/site/preview/{version}/{*path}", LOOK),
+    ("get", "/site/bundles/{version}", LOOK),
+    ("get", "/conversations", ANSWER),
+    ("get", "/conversations/{conversation}", ANSWER),
+    ("post", "/conversations/{conversation}/messages", ANSWER),
+    ("post", "/conversations/{conversation}/close", ANSWER),
+    ("post", "/conversations/{conversation}/release", ANSWER),
+    ("get", "/components", LOOK),
+    ("post", "/components", SPEAK),
+    ("post", "/components/remove", SPEAK),
+    ("get", "/incidents", LOOK),
+    ("post", "/incidents", SPEAK),
+    ("get", "/incidents/{incident}", LOOK),
+    ("post", "/incidents/{incident}/updates", SPEAK),
+    ("post", "/incidents/{incident}/edit", SPEAK),
+    ("post", "/incidents/{incident}/withdraw", SPEAK),
+    ("get", "/incidents/{incident}/timeline", LOOK),
+    ("get", "/incidents/{incident}/export", LOOK),
+    ("get", "/dns", LOOK),
+    ("get", "/dns/keys", WORK),
+    ("post", "/dns/keys/{key}", WORK_FRESH),
+    ("post", "/dns/keys/{key}/remove", WORK_FRESH),
+    ("get", "/dns/services", LOOK),
+    ("get", "/dns/services/{service}", LOOK),
+    ("post", "/dns/services/{service}", WORK),
+    ("post", "/dns/services/{service}/remove", WORK_FRESH),
+    ("post", "/dns/services/{service}/switch", WORK),
+    ("post", "/dns/services/{service}/unpin", WORK),
+    ("post", "/dns/services/{service}/undo", WORK),
+    ("post", "/dns/freeze", WORK),
+    ("post", "/dns/thaw", WORK),
+    ("post", "/dns/release", WORK_FRESH),
+    ("get", "/dns/zones/{zone}/keys", LOOK),
+    ("post", "/dns/zones/{zone}/sign", WORK_FRESH),
+    ("post", "/dns/zones/{zone}/keys/drop", WORK_FRESH),
+    ("post", "/dns/zones/{zone}/unsign", WORK_FRESH),
+    ("get", "/dns/zones", LOOK),
+    ("post", "/dns/zones", WORK_FRESH),
+    ("get", "/dns/zones/{zone}", LOOK),
+    ("get", "/dns/zones/{zone}/file", LOOK),
+    ("get", "/dns/zones/{zone}/file/signed", LOOK),
+    ("post", "/dns/zones/{zone}/rollback", WORK_FRESH),
+    ("post", "/dns/zones/{zone}/settings", WORK_FRESH),
+    ("post", "/dns/zones/{zone}/remove", WORK_FRESH),
+    ("get", "/people", PEOPLE),
+    ("post", "/people", PEOPLE_FRESH),
+    ("get", "/people/{person}", PEOPLE),
+    ("post", "/people/{person}/roles", PEOPLE_FRESH),
+    ("post", "/people/{person}/describe", PEOPLE),
+    ("post", "/people/{person}/ways", PEOPLE),
+    ("post", "/people/{person}/prove", PEOPLE),
+    ("post", "/people/{person}/reset", PEOPLE_FRESH),
+    ("post", "/people/{person}/remove", PEOPLE_FRESH),
+    ("get", "/sessions", PEOPLE),
+    ("post", "/sessions/{session}/end", PEOPLE),
+    ("post", "/sessions/end", PEOPLE),
+    ("get", "/api-tokens", PEOPLE),
+    ("post", "/api-tokens", PEOPLE_FRESH),
+    ("post", "/api-tokens/{token}/revoke", PEOPLE),
+    ("get", "/envelopes", PEOPLE),
+    ("post", "/envelopes", PEOPLE_FRESH),
+    ("post", "/envelopes/{serial}/withdraw", PEOPLE),
+    ("post", "/envelopes/verify", PEOPLE),
+    ("post", "/alarms/{alarm}/acknowledge", LOOK),
+    ("get", "/shift", LOOK),
+    ("post", "/shift", SPEAK),
+];
+
+/// Every page of the console that is not for everybody.
+const PAGES: &[(&str, &str, Asks)] = &[
+    ("get", "/", LOOK),
+    ("get", "/nodes", LOOK),
+    ("get", "/record", LOOK),
+    ("get", "/record.csv", LOOK),
+    ("get", "/shift", LOOK),
+    ("post", "/shift", SPEAK),
+    ("post", "/alarms/{alarm}", LOOK),
+    ("get", "/people", PEOPLE),
+    ("post", "/people", PEOPLE_FRESH),
+    ("get", "/people/{person}", PEOPLE),
+    ("post", "/people/{person}/roles", PEOPLE_FRESH),
+    ("post", "/people/{person}/reset", PEOPLE_FRESH),
+    ("post", "/people/{person}/remove", PEOPLE_FRESH),
+    ("get", "/sessions", PEOPLE),
+    ("post", "/sessions/{session}", PEOPLE),
+    ("post", "/sessions", PEOPLE),
+];
+
+/// What a path of the API asks; nothing where its line is missing.
+pub(super) fn of_api(method: &str, path: &str) -> Option<Asks> {
+    found(API, method, path)
+}
+
+/// What a page asks.
+pub(super) fn of_page(method: &str, path: &str) -> Option<Asks> {
+    found(PAGES, method, path)
+}
+
+fn found(table: &[(&str, &str, Asks)], method: &str, path: &str) -> Option<Asks> {
+    let line = table.iter().find(|it| it.0 == method && it.1 == path);
+    line.map(|it| it.2)
+}
+
+/// Why somebody may not do something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotYours {
+    /// They lack this role.
+    Role(Role),
+    /// They have to show a fresh code first.
+    Fresh,
+    /// It is the local socket's alone.
+    Local,
+}
+
+/// Whether somebody may do what a line asks for.
+pub(super) fn may(caller: &Caller, asks: Option<Asks>) -> Result<(), NotYours> {
+    let Some(standing) = &caller.standing else {
+        return Ok(());
+    };
+    let (role, fresh) = match asks {
+        Some(Asks::For(role)) => (role, false),
+        Some(Asks::Fresh(role)) => (role, true),
+        None => return Err(NotYours::Local),
+    };
+    if !standing.roles.may(role) {
+        return Err(NotYours::Role(role));
+    }
+    if fresh && !standing.fresh {
+        return Err(NotYours::Fresh);
+    }
+    Ok(())
+}
+
+/// Lets a request of the API pass, or answers why not.
+pub(super) async fn guard(
+    State(asks): State<Option<Asks>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let Some(caller) = request.extensions().get::<Caller>() else {
+        return Problem::nobody().into_response();
+    };
+    match may(caller, asks) {
+        Ok(()) => next.run(request).await,
+        Err(why) => Problem::not_yours(&caller.actor.spoken(), why).into_response(),
+    }
+}
+
+#[cfg(test)]
+pub(super) fn lines() -> impl Iterator<Item = (&'static str, &'static str)> {
+    API.iter().map(|it| (it.0, it.1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::desk::entry::Standing;
+    use crate::model::{Actor, people::Roles, words::Label};
+
+    #[test]
+    fn a_dangerous_deed_asks_for_a_fresh_code_and_a_path_without_a_line_is_nobodys() {
+        let caller = |role: Role, fresh: bool| Caller {
+            actor: Actor::Operator {
+                name: Label::new("jana").unwrap(),
+            },
+            address: None,
+            standing: Some(Standing {
+                roles: Roles::of(&[role]),
+                fresh,
+            }),
+        };
+        let remove = of_api("post", "/people/{person}/remove");
+        assert_eq!(may(&caller(Role::Admin, true), remove), Ok(()));
+        let stale = may(&caller(Role::Admin, false), remove);
+        assert_eq!(stale, Err(NotYours::Fresh));
+        let viewer = may(&caller(Role::Viewer, true), remove);
+        assert_eq!(viewer, Err(NotYours::Role(Role::Admin)));
+        let unlisted = of_api("post", "/nowhere");
+        assert_eq!(
+            may(&caller(Role::Admin, true), unlisted),
+            Err(NotYours::Local)
+        );
+        let local = Caller {
+            standing: None,
+            ..caller(Role::Viewer, false)
+        };
+        assert_eq!(may(&local, unlisted), Ok(()));
+    }
+}
