@@ -323,6 +323,11 @@ fn what_is_banned_is_found() {
     finds(
         banned,
         "src/web/mod.rs",
+        "let a: Vec<u8> = postcard::from_bytes(b)?;",
+    );
+    finds(
+        banned,
+        "src/web/mod.rs",
         "f().map_err(|error| error.to_string())?;",
     );
     finds(banned, "src/web/mod.rs", "const BODY_BYTES_MAX: usize = 3;");

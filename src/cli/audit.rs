@@ -1,5 +1,8 @@
 //! `lifeboat audit`: who did what, when, from where; and whether the record is whole.
 
+use std::io::Write as _;
+
+use bytes::Bytes;
 use clap::Subcommand;
 use serde::Deserialize;
 
@@ -21,6 +24,12 @@ pub enum Audit {
         /// Only those before this entry of the log
         #[arg(long, value_name = "ENTRY")]
         before: Option<u64>,
+    },
+    /// Write the whole record, oldest first, one JSON object a line
+    Export {
+        /// Only those after this entry of the log
+        #[arg(long, value_name = "ENTRY", default_value_t = 0)]
+        after: u64,
     },
     /// Check that no line was changed or taken out
     Verify,
@@ -58,7 +67,37 @@ struct Verified {
 pub async fn audit(node: &Node, what: Audit, paper: Paper) -> Result<Said, Failure> {
     match what {
         Audit::List { limit, before } => list(node, limit, before, paper).await,
+        Audit::Export { after } => export(node, after).await,
         Audit::Verify => verify(node).await,
+    }
+}
+
+/// Writes each page as it comes: the whole record may be longer than memory.
+async fn export(node: &Node, mut after: u64) -> Result<Said, Failure> {
+    loop {
+        let answer = node
+            .get::<Record>(&format!("/audit?limit=1000&after={after}"))
+            .await?;
+        let lines = answer.json["lines"].as_array();
+        let text: String = lines
+            .into_iter()
+            .flatten()
+            .map(|it| format!("{it}\n"))
+            .collect();
+        let mut out = std::io::stdout().lock();
+        if let Err(error) = out.write_all(text.as_bytes()) {
+            let advice = format!("go on with --after {after}");
+            return Err(Failure::new(
+                Exit::Failed,
+                "the record was not written whole",
+                error.to_string(),
+                advice,
+            ));
+        }
+        match answer.value.next {
+            Some(next) => after = next,
+            None => return Ok(Said::bytes(Bytes::new())),
+        }
     }
 }
 

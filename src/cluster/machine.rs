@@ -3,7 +3,7 @@
 //! Readers get an `Arc<State>` without waiting. A panic while applying changes nothing, is answered as a
 //! refusal and counted. An entry that this node cannot read stops Raft here, with the reason readable,
 //! while the state before it stays published. A running hash over every entry and reply lets nodes
-//! notice that they differ. Snapshots are encoded and written elsewhere (`snapshots`) from a cheap clone.
+//! notice that they differ, and so does one over the whole state every few minutes. Snapshots are encoded and written elsewhere (`snapshots`) from a cheap clone.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -101,6 +101,8 @@ pub struct Machine<D> {
     membership: StoredMembership,
     /// What was applied and readers do not see yet: at most a batch.
     since: Vec<Entry>,
+    /// The whole state is to be hashed as it is now: a slot of the cluster's time has begun with the last entry.
+    hash_due: bool,
     keeper: Keeper<D>,
     published: Published,
     shown: Shown,
@@ -191,6 +193,7 @@ impl<D: Disk> Machine<D> {
             last,
             membership,
             since: Vec::new(),
+            hash_due: false,
             keeper,
             published: published.clone(),
             shown,
@@ -207,6 +210,8 @@ impl<D: Disk> Machine<D> {
     /// Applies one entry to the state that readers do not see yet.
     fn apply_one(&mut self, entry: &Entry) -> Result<Reply, Halt> {
         let index = entry.log_id.index;
+        let slot = |state: &State| state.now.0 / limits::STATE_HASH_EVERY_MS;
+        let before = slot(&self.state);
         let reply = match &entry.payload {
             Payload::Blank => Reply::Done,
             Payload::Membership(membership) => {
@@ -229,6 +234,7 @@ impl<D: Disk> Machine<D> {
             }
         };
         self.last = Some(entry.log_id);
+        self.hash_due |= slot(&self.state) != before;
         // Replies and records are plain data; should one not encode, the nodes still hash the same nothing.
         let reply_bytes = postcard::to_stdvec(&reply).unwrap_or_default();
         let entry_bytes =
@@ -263,6 +269,21 @@ impl<D: Disk> Machine<D> {
     /// Lets readers see what was applied.
     fn publish(&self) {
         self.shown.show(&self.state, index_of(self.last));
+    }
+
+    /// Hashes the whole state beside the applying, when that is due.
+    fn hash_whole<R: AsyncRuntime>(&mut self) {
+        if !std::mem::take(&mut self.hash_due) {
+            return;
+        }
+        let (state, index) = (self.state.clone(), index_of(self.last));
+        let (disk, published) = (self.keeper.disk.clone(), self.published.clone());
+        // One hash: it ends by itself, and without it this state is compared at the next one.
+        drop(R::spawn(async move {
+            if let Ok(hash) = disk.offload(move |_| state.digest()).await {
+                published.hashes().add_whole(index, hash.0);
+            }
+        }));
     }
 
     fn contents(&self) -> Contents {
@@ -412,7 +433,9 @@ impl<R: AsyncRuntime, D: Disk> RaftStateMachine<Types<R>> for Machine<D> {
             };
             let applied = match next {
                 Ok(Some((entry, responder))) => {
-                    self.apply_one(&entry).map(|reply| (reply, responder))
+                    let applied = self.apply_one(&entry);
+                    self.hash_whole::<R>();
+                    applied.map(|reply| (reply, responder))
                 }
                 Ok(None) => {
                     self.show(&mut answers, &mut unseen);
@@ -515,67 +538,4 @@ impl<D: Disk> Machine<D> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cluster::encoding::LogIdRecord;
-    use crate::cluster::sqlite::SqliteDisk;
-    use crate::model::words::Timestamp;
-
-    #[tokio::test]
-    async fn p3_a_panic_in_apply_changes_nothing_and_becomes_a_refusal() {
-        let folder = std::env::temp_dir().join(format!("lifeboat-machine-{}", std::process::id()));
-        let disk = SqliteDisk::open(&folder).unwrap();
-        let opened = Machine::open(
-            disk,
-            ClusterId([1; 16]),
-            KeepFrom::default(),
-            Shown::default(),
-        )
-        .await;
-        let (mut machine, published) = opened.unwrap();
-        let before = machine.state.clone();
-        let reply = machine.change(5, |state| {
-            state.now = Timestamp(99);
-            panic!("planted");
-        });
-        assert_eq!(reply, Reply::Refused(Refusal::Internal));
-        assert_eq!(machine.state, before);
-        assert_eq!(published.faults.panics(), 1);
-        let reply = machine.change(6, |state| {
-            state.now = Timestamp(100);
-            Reply::Done
-        });
-        assert_eq!((reply, machine.state.now), (Reply::Done, Timestamp(100)));
-        machine.publish();
-
-        // What was applied in the same batch before the panic stays.
-        let voters = vec![std::collections::BTreeSet::from([7])];
-        let membership = Membership::new_with_defaults(voters, []);
-        let id = |index| {
-            LogId::from(LogIdRecord {
-                term: 1,
-                node: 7,
-                index,
-            })
-        };
-        machine
-            .apply_one(&Entry {
-                log_id: id(8),
-                payload: Payload::Membership(membership),
-            })
-            .unwrap();
-        let before = machine.state.clone();
-        assert!(before.voters.contains(&NodeId(7)));
-        machine.since.push(Entry {
-            log_id: id(9),
-            payload: Payload::Blank,
-        });
-        machine.change(9, |state| {
-            state.now = Timestamp(101);
-            panic!("planted")
-        });
-        assert_eq!(machine.state, before);
-        drop(machine);
-        std::fs::remove_dir_all(folder).unwrap();
-    }
-}
+mod tests;

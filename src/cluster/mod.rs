@@ -11,7 +11,7 @@ pub mod encoding;
 pub mod fetch;
 pub mod frames;
 pub mod front;
-mod hashes;
+pub mod hashes;
 pub mod health;
 pub mod joining;
 pub mod journal;

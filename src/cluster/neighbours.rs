@@ -22,6 +22,8 @@ struct Heard {
     leads: bool,
     /// The log index at which its running hash was not ours.
     differs_at: Option<u64>,
+    /// The log index at which the hash over its whole state was not ours.
+    whole_differs_at: Option<u64>,
 }
 
 /// What this node has heard of the others. A node that was silent for `patience` counts as unreachable.
@@ -70,6 +72,17 @@ impl Neighbours {
         };
     }
 
+    /// Notes at which log index the hash over a peer's whole state was compared with ours, and whether it was the
+    /// same; `None` when it has made none since it began.
+    pub fn compared_whole(&self, peer: NodeId, compared: Option<(u64, bool)>) {
+        let mut heard = self.heard();
+        let line = heard.entry(peer).or_default();
+        line.whole_differs_at = match compared {
+            Some((index, false)) => line.whole_differs_at.or(Some(index)),
+            Some((_, true)) | None => None,
+        };
+    }
+
     /// Forgets nodes that are not among `members` any more.
     pub fn keep(&self, members: impl Fn(&NodeId) -> bool) {
         self.heard().retain(|node, _| members(node));
@@ -105,11 +118,11 @@ impl Neighbours {
             .max()
     }
 
-    /// The nodes whose running hash differs from ours, with the log index where that was first seen.
+    /// The nodes whose running hash or whole state differs from ours, with the log index where that was first seen.
     pub fn differing(&self) -> Vec<(NodeId, u64)> {
         self.heard()
             .iter()
-            .filter_map(|(node, it)| Some((*node, it.differs_at?)))
+            .filter_map(|(node, it)| Some((*node, it.differs_at.or(it.whole_differs_at)?)))
             .collect()
     }
 
@@ -153,6 +166,7 @@ mod tests {
             chain: None,
             leads: true,
             damaged: false,
+            whole: None,
         }
     }
 
@@ -182,6 +196,11 @@ mod tests {
         neighbours.compared(NodeId(2), 9, false);
         assert_eq!(neighbours.differing(), [(NodeId(2), 5)]);
         neighbours.compared(NodeId(2), 12, true);
+        assert!(neighbours.differing().is_empty());
+        neighbours.compared_whole(NodeId(2), Some((12, false)));
+        neighbours.compared(NodeId(2), 13, true);
+        assert_eq!(neighbours.differing(), [(NodeId(2), 12)]);
+        neighbours.compared_whole(NodeId(2), None);
         assert!(neighbours.differing().is_empty());
     }
 }

@@ -16,7 +16,7 @@ use super::encoding::{
 use super::raft::{LogId, SnapshotMeta};
 use crate::model::command::FORMAT;
 use crate::model::words::ClusterId;
-use crate::model::{State, limits};
+use crate::model::{State, limits, stored};
 
 /// The first bytes of every snapshot file.
 const MAGIC: [u8; 8] = *b"LBSNAP\r\n";
@@ -222,8 +222,7 @@ pub fn unpack(cluster: ClusterId, file: &[u8]) -> Result<Contents, SnapshotError
     if Sha256::digest(&encoded)[..] != header.state_sha256 {
         return Err(SnapshotError::Damaged { what: "the state" });
     }
-    let (state, rest) =
-        postcard::take_from_bytes::<State>(&encoded).map_err(SnapshotError::State)?;
+    let (state, rest) = stored::read_front::<State>(&encoded).map_err(SnapshotError::State)?;
     if !rest.is_empty() {
         return Err(not_whole("bytes follow the state"));
     }

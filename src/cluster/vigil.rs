@@ -40,13 +40,17 @@ const PROFILE_TURN: Duration = Duration::from_secs(4);
 
 /// How this node is, as told to others.
 fn condition<R: AsyncRuntime, N: Net, D: Disk>(seat: &Seat<R, N, D>) -> Condition {
-    let last = seat.published.hashes().last();
+    let (last, whole) = {
+        let hashes = seat.published.hashes();
+        (hashes.last(), hashes.last_whole())
+    };
     Condition {
         now: (seat.clock)(),
         applied: last.map_or(0, |it| it.0),
         chain: last.map(|it| KeyedHash(it.1)),
         leads: seat.leads() && halted(seat).is_none(),
         damaged: seat.damage.borrow().is_some(),
+        whole: whole.map(|(index, hash)| (index, KeyedHash(hash))),
     }
 }
 
@@ -56,7 +60,7 @@ pub(super) async fn pong<R: AsyncRuntime, N: Net, D: Disk>(
     from: NodeId,
     theirs: &Condition,
 ) -> Pong {
-    compare(seat, from, theirs.applied, theirs.chain);
+    compare(seat, from, theirs);
     let chain_at = seat.published.hashes().at(theirs.applied).map(KeyedHash);
     // It lost acknowledged entries and waits for this before it takes them again; without it Raft would refuse to go
     // back for it.
@@ -73,16 +77,29 @@ pub(super) async fn pong<R: AsyncRuntime, N: Net, D: Disk>(
     }
 }
 
-/// Compares a peer's running hash with ours at the same index, if we still know it.
+/// Compares a peer's hashes with ours at the same index, if we still know them.
 fn compare<R: AsyncRuntime, N: Net, D: Disk>(
     seat: &Seat<R, N, D>,
     peer: NodeId,
-    index: u64,
-    theirs: Option<KeyedHash>,
+    theirs: &Condition,
 ) {
-    let ours = seat.published.hashes().at(index).map(KeyedHash);
-    if let (Some(ours), Some(theirs)) = (ours, theirs) {
+    let index = theirs.applied;
+    let (ours, whole) = {
+        let hashes = seat.published.hashes();
+        let whole = theirs.whole.and_then(|it| hashes.whole_at(it.0));
+        (hashes.at(index).map(KeyedHash), whole.map(KeyedHash))
+    };
+    if let (Some(ours), Some(theirs)) = (ours, theirs.chain) {
         seat.neighbours.compared(peer, index, ours == theirs);
+    }
+    match (whole, theirs.whole) {
+        (Some(ours), Some((index, theirs))) => {
+            seat.neighbours
+                .compared_whole(peer, Some((index, ours == theirs)));
+        }
+        // It began anew, from a state that has not been hashed yet.
+        (_, None) => seat.neighbours.compared_whole(peer, None),
+        (None, Some(_)) => {}
     }
 }
 
@@ -138,7 +155,7 @@ async fn ping_one<R: AsyncRuntime, N: Net, D: Disk>(
         // there is nothing to send.
         let _ = seat.raft.trigger().reset_backoff([node.0]).await;
     }
-    compare(&seat, node, pong.condition.applied, pong.condition.chain);
+    compare(&seat, node, &pong.condition);
     if let (Some(ours), Some(theirs)) = (asked.1, pong.chain_at) {
         seat.neighbours.compared(node, asked.0, ours == theirs);
     }

@@ -1,6 +1,7 @@
 //! The record of operators' actions, and the state's check of itself.
 //!
-//! Both read a clone of this node's state; what takes time in proportion to it runs off the request's thread.
+//! Both read a clone of this node's state, and the record this node's blobs as well, where its oldest lines are; what
+//! takes time in proportion to them runs off the request's thread.
 
 use axum::{
     Json,
@@ -11,7 +12,15 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{Desk, api::Route, problem::Problem};
-use crate::model::{State, audit::AuditLine, limits, when::rfc3339};
+use crate::{
+    blobs::Blobs,
+    model::{
+        State,
+        audit::{Archive, Audit, AuditLine, Segment},
+        limits,
+        when::rfc3339,
+    },
+};
 
 /// Lines in one answer when nobody says otherwise.
 const PAGE: usize = 100;
@@ -32,11 +41,11 @@ struct Line {
     refused: Option<String>,
 }
 
-/// Lines of the record, newest first.
+/// Lines of the record: newest first, or oldest first after one.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Record {
     lines: Vec<Line>,
-    /// Give this as `before` to get older ones.
+    /// Give this as `before`, or as `after` where that was asked for, to go on.
     next: Option<u64>,
     /// How many lines there ever were.
     count: u64,
@@ -47,7 +56,7 @@ pub(super) struct Record {
 /// Whether the record was tampered with.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Verified {
-    /// The lines kept lead to the head.
+    /// Every line that is kept leads to the next, and the last to the head.
     sound: bool,
     /// How many lines were checked, and how many there ever were.
     checked: u64,
@@ -73,6 +82,7 @@ pub(super) struct Checked {
 #[serde(deny_unknown_fields, default)]
 struct Which {
     before: Option<u64>,
+    after: Option<u64>,
     limit: Option<usize>,
 }
 
@@ -86,6 +96,10 @@ pub(super) fn routes() -> Vec<Route> {
         )
         .query(&[
             ("before", "only lines of entries before this log index"),
+            (
+                "after",
+                "only lines of entries after this log index, oldest first",
+            ),
             ("limit", "how many, at most 1000"),
         ]),
         Route::new::<Verified>(
@@ -107,42 +121,138 @@ async fn list(
     Shared(desk): Shared<Desk>,
     query: Result<Query<Which>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Json<Record>, Problem> {
-    let Query(which) = query
-        .map_err(|error| Problem::invalid("the query", &error.body_text(), "before and limit"))?;
+    let Query(which) = query.map_err(|error| {
+        Problem::invalid(
+            "the query",
+            &error.body_text(),
+            "before or after, and limit",
+        )
+    })?;
     let limit = which.limit.unwrap_or(PAGE);
     if !(1..=limits::DESK_PAGE_MAX).contains(&limit) {
         let range = format!("1 to {}", limits::DESK_PAGE_MAX);
         return Err(Problem::invalid("limit", &limit.to_string(), &range));
     }
-    let state = desk.cluster.state();
-    let older = |it: &&AuditLine| which.before.is_none_or(|before| it.index < before);
-    let mut lines = state.audit.lines.iter().rev().filter(older);
-    let shown: Vec<Line> = lines.by_ref().take(limit).map(line).collect();
-    let next = lines.next().and(shown.last().map(|it| it.index));
-    Ok(Json(Record {
-        lines: shown,
-        next,
-        count: state.audit.count,
-        head: state.audit.head.to_string(),
-    }))
+    if let (Some(before), Some(after)) = (which.before, which.after) {
+        let found = format!("before={before} and after={after}");
+        return Err(Problem::invalid("the query", &found, "before or after"));
+    }
+    let blobs = desk.blobs.clone();
+    let Json(page) = judged(&desk, "reading the record", move |state| {
+        let mut lines = match which.after {
+            Some(after) => oldest(&state.audit, &blobs, after, limit + 1),
+            None => newest(&state.audit, &blobs, which.before, limit + 1),
+        }?;
+        let more = lines.len() > limit;
+        lines.truncate(limit);
+        let next = lines.last().filter(|_| more).map(|it| it.index);
+        Ok(Record {
+            lines: lines.iter().map(line).collect(),
+            next,
+            count: state.audit.count,
+            head: state.audit.head.to_string(),
+        })
+    })
+    .await?;
+    page.map(Json)
+}
+
+/// The newest lines before an entry, newest first.
+fn newest(
+    audit: &Audit,
+    blobs: &Blobs,
+    before: Option<u64>,
+    most: usize,
+) -> Result<Vec<AuditLine>, Problem> {
+    let older = |it: &&AuditLine| before.is_none_or(|before| it.index < before);
+    let here = audit.lines.iter().rev().filter(older);
+    let mut found: Vec<AuditLine> = here.take(most).cloned().collect();
+    for (place, segment) in audit.segments.iter().enumerate().rev() {
+        if found.len() >= most {
+            break;
+        }
+        let earlier = place.checked_sub(1).and_then(|it| audit.segments.get(it));
+        let holds_older = before.is_none_or(|it| earlier.map_or(0, |it| it.last_index) + 1 < it);
+        if holds_older {
+            let archive = opened(blobs, segment)?;
+            let older = archive.lines.into_iter().rev().filter(|it| older(&it));
+            found.extend(older.take(most - found.len()));
+        }
+    }
+    Ok(found)
+}
+
+/// The oldest lines after an entry, oldest first.
+fn oldest(
+    audit: &Audit,
+    blobs: &Blobs,
+    after: u64,
+    most: usize,
+) -> Result<Vec<AuditLine>, Problem> {
+    let mut found = Vec::new();
+    for segment in audit.segments.iter().filter(|it| it.last_index > after) {
+        if found.len() >= most {
+            return Ok(found);
+        }
+        let archive = opened(blobs, segment)?;
+        let newer = archive.lines.into_iter().filter(|it| it.index > after);
+        found.extend(newer.take(most - found.len()));
+    }
+    let here = audit.lines.iter().filter(|it| it.index > after);
+    found.extend(here.take(most - found.len()).cloned());
+    Ok(found)
+}
+
+/// What left the state, from this node's blob of it.
+fn opened(blobs: &Blobs, segment: &Segment) -> Result<Archive, Problem> {
+    let failed = |why: String| {
+        let what = format!("reading lines {} and on", segment.first + 1);
+        Problem::failed(
+            &what,
+            &why,
+            "wait until this node has copied the blob, or ask another node",
+        )
+    };
+    let bytes = blobs
+        .read(&segment.blob)
+        .map_err(|it| failed(it.to_string()))?;
+    Archive::decode(&bytes).map_err(|it| failed(format!("the blob cannot be read: {it}")))
 }
 
 async fn verify(Shared(desk): Shared<Desk>) -> Result<Json<Verified>, Problem> {
-    judged(&desk, "verifying the record", |state| {
-        let sound = state.audit.verifies();
-        Verified {
-            sound,
-            checked: state.audit.lines.len() as u64,
-            count: state.audit.count,
-            head: state.audit.head.to_string(),
-            says: if sound {
-                "every line kept leads to the next".to_owned()
-            } else {
-                "the chain is broken: a line was changed or taken out".to_owned()
-            },
+    let blobs = desk.blobs.clone();
+    let Json(verified) = judged(&desk, "verifying the record", move |state| {
+        let audit = &state.audit;
+        let mut sound = audit.verifies();
+        let mut checked = audit.lines.len() as u64;
+        // Up to which line the chain was followed, and its head there. Lines that fell out break off what follows.
+        let mut so_far = (0, Audit::default().base);
+        for segment in &audit.segments {
+            let archive = opened(&blobs, segment)?;
+            sound &= archive.head() == segment.head
+                && archive.lines.len() == segment.lines as usize
+                && (segment.first != so_far.0 || archive.base == so_far.1);
+            checked += u64::from(segment.lines);
+            so_far = (segment.first + u64::from(segment.lines), segment.head);
         }
+        sound &= audit.first() != so_far.0 || audit.base == so_far.1;
+        let missing = audit.count.saturating_sub(checked);
+        Ok(Verified {
+            sound,
+            checked,
+            count: audit.count,
+            head: audit.head.to_string(),
+            says: match (sound, missing) {
+                (true, 0) => "every line leads to the next".to_owned(),
+                (true, _) => format!(
+                    "every line kept leads to the next; {missing} old ones fell out before a majority held them"
+                ),
+                (false, _) => "the chain is broken: a line was changed or taken out".to_owned(),
+            },
+        })
     })
-    .await
+    .await?;
+    verified.map(Json)
 }
 
 async fn check(Shared(desk): Shared<Desk>) -> Result<Json<Checked>, Problem> {

@@ -416,7 +416,7 @@ impl Desk {
             let known = state.conversations.contains_key(&id) || held.contains_key(&id);
             return known.then_some(id).ok_or_else(gone);
         }
-        let wanted = "a ticket code such as K7F-Q2M-9XD, or a conversation's id";
+        let wanted = "a ticket code such as K7F-Q2M-9XF, or a conversation's id";
         let code =
             TicketCode::new(text).map_err(|_| Problem::invalid("conversation", text, wanted))?;
         let mut ids = state.tickets.get(&code).cloned().unwrap_or_default();

@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     clock,
-    model::{BoxStamp, Proposal, limits, words::NodeId},
+    model::{BoxStamp, Proposal, limits, stored, words::NodeId},
 };
 
 /// How long the thread waits for company before it writes. Nobody waits for it: what is agreed on sooner is answered
@@ -277,7 +277,7 @@ fn decode(bytes: &[u8]) -> Option<Proposal> {
     if *format != ITEM_FORMAT {
         return None;
     }
-    postcard::from_bytes(rest).ok()
+    stored::read(rest).ok()
 }
 
 fn read(connection: &Connection) -> rusqlite::Result<Contents> {

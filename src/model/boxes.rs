@@ -3,7 +3,7 @@
 use imbl::OrdMap;
 use serde::{Deserialize, Serialize};
 
-use super::{Refusal, Reply, State, command::BoxStamp, limits, words::NodeId};
+use super::{Refusal, Reply, State, limits, proposal::BoxStamp, words::NodeId};
 
 /// What of one start of one node's letterbox has been agreed on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -21,9 +21,7 @@ impl State {
         self.check_answers(&mut wrong);
         self.check_zones(&mut wrong);
         self.check_services(&mut wrong);
-        if !self.audit.verifies() {
-            wrong.push("audit: the lines do not lead to the head of the chain".to_owned());
-        }
+        self.check_record(&mut wrong);
         for voter in self
             .voters
             .iter()
@@ -124,6 +122,34 @@ impl State {
             if bundle.is_none_or(|it| it.released.is_some()) {
                 wrong.push(format!("site: the bundle of version {version} is not kept"));
             }
+        }
+    }
+
+    fn check_record(&self, wrong: &mut Vec<String>) {
+        let audit = &self.audit;
+        if !audit.verifies() {
+            wrong.push("audit: the lines do not lead to the head of the chain".to_owned());
+        }
+        if audit.lines.len() > limits::AUDIT_LINES_MAX {
+            wrong.push(format!("audit: holds {} lines", audit.lines.len()));
+        }
+        for hash in audit.blobs() {
+            if self.blobs.get(&hash).is_none_or(|it| it.released.is_some()) {
+                wrong.push(format!("audit: the blob {hash} is not kept"));
+            }
+        }
+        let mut after = 0;
+        for segment in &audit.segments {
+            if segment.first < after || segment.lines == 0 {
+                wrong.push(format!(
+                    "audit: the segment from {} overlaps",
+                    segment.first
+                ));
+            }
+            after = segment.first + u64::from(segment.lines);
+        }
+        if after > audit.first() {
+            wrong.push("audit: lines that left are still there".to_owned());
         }
     }
 

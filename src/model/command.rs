@@ -1,4 +1,4 @@
-//! Every change the cluster can agree on, and who asked for it.
+//! Every change the cluster can agree on, and what the proposer is told.
 //!
 //! New variants go to the end (the position is part of the stored bytes) and state the format that introduced them.
 
@@ -6,7 +6,7 @@ use imbl::OrdMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    conversation::Door,
+    audit::Segment,
     dns::{TsigAlgorithm, ZoneSettings, publish::ZonePart, signing::SigningChange},
     domain::DomainName,
     failover::{Policy, Target},
@@ -15,116 +15,13 @@ use super::{
     outbox::{ItemId, Outcome},
     site::SiteVersion,
     words::{
-        BlobHash, ClientId, ClusterId, ConversationId, KeyedHash, Label, Lang, NodeId, Note,
-        Sealed, TicketCode, Timestamp, TokenId,
+        BlobHash, ClusterId, ConversationId, KeyedHash, Label, Lang, NodeId, Note, Sealed,
+        TicketCode, Timestamp, TokenId,
     },
 };
 
 /// The newest format of entries that this program writes and reads.
 pub const FORMAT: u16 = 1;
-
-/// Something that somebody asks the cluster to agree on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Proposal {
-    /// The format the command is written in; at most what every node can read.
-    pub format: u16,
-    /// Made where the write entered. A repeat of the same id gets the first answer.
-    pub id: ClientId,
-    /// Who asks.
-    pub actor: Actor,
-    /// By what way.
-    pub source: Source,
-    /// The node it came in by.
-    pub origin: NodeId,
-    /// Its place in that node's letterbox, when it came through it.
-    pub stamp: Option<BoxStamp>,
-    /// What is asked.
-    pub command: Command,
-}
-
-/// A proposal with the time the leader gave it: what the log holds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stamped {
-    /// The leader's time when it took the proposal.
-    pub at: Timestamp,
-    /// What is proposed.
-    pub proposal: Proposal,
-}
-
-/// One committed line of the log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry<'a> {
-    /// Its log index.
-    pub index: u64,
-    /// The proposal and its time.
-    pub stamped: &'a Stamped,
-}
-
-/// Who asks for a change.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Actor {
-    /// One of the company's customers, or somebody who writes as one.
-    Customer,
-    /// A person signed in to the console or the command line.
-    Operator {
-        /// The account's name.
-        name: Label,
-    },
-    /// A machine with an API token.
-    Token {
-        /// The token's name.
-        name: Label,
-    },
-    /// A user of this machine, over the node's local socket.
-    Local {
-        /// The user id that the kernel vouches for.
-        uid: u32,
-    },
-    /// A node, about itself or about work it did.
-    Node(NodeId),
-    /// The cluster's own housekeeping.
-    System,
-}
-
-impl Actor {
-    /// Whether a person or a machine on a person's behalf is acting, so that it belongs on the record (P9).
-    pub fn is_operator(&self) -> bool {
-        match self {
-            Self::Operator { .. } | Self::Token { .. } | Self::Local { .. } => true,
-            Self::Customer | Self::Node(_) | Self::System => false,
-        }
-    }
-
-    /// The actor as the record names it.
-    pub fn spoken(&self) -> String {
-        match self {
-            Self::Customer => "a customer".to_owned(),
-            Self::Operator { name } => name.to_string(),
-            Self::Token { name } => format!("token {name}"),
-            Self::Local { uid } => format!("local user {uid}"),
-            Self::Node(id) => format!("node {id}"),
-            Self::System => "the cluster".to_owned(),
-        }
-    }
-}
-
-/// By what way a change was asked for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Source {
-    /// The door it came in by.
-    pub door: Door,
-    /// For operators the network address; for customers nothing.
-    pub address: Option<Note>,
-}
-
-/// A place in one node's letterbox.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct BoxStamp {
-    /// Which start of the node: fsynced at each start, so a restored disk cannot reuse numbers.
-    pub incarnation: u64,
-    /// Counts from 1 within the incarnation, without gaps.
-    pub sequence: u64,
-}
 
 /// Every change the cluster can agree on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -428,6 +325,8 @@ pub enum Command {
         /// What is asked.
         change: SigningChange,
     },
+    /// Lets the oldest lines of the record leave the state; they go when a majority of voters holds their blob.
+    ArchiveAudit(Segment),
 }
 
 impl Command {
@@ -476,6 +375,7 @@ impl Command {
             Self::SetTsigKey { .. } => "set-tsig-key",
             Self::RemoveTsigKey { .. } => "remove-tsig-key",
             Self::ChangeSigning { change, .. } => change.kind(),
+            Self::ArchiveAudit(_) => "archive-audit",
         }
     }
 
@@ -518,7 +418,8 @@ impl Command {
             | Self::RemoveZone { .. }
             | Self::SetTsigKey { .. }
             | Self::RemoveTsigKey { .. }
-            | Self::ChangeSigning { .. } => None,
+            | Self::ChangeSigning { .. }
+            | Self::ArchiveAudit(_) => None,
         }
     }
 
@@ -567,6 +468,7 @@ impl Command {
             | Self::RemoveZone { zone, .. }
             | Self::ChangeSigning { zone, .. } => zone.to_string(),
             Self::SetTsigKey { key, .. } | Self::RemoveTsigKey { key } => key.to_string(),
+            Self::ArchiveAudit(segment) => segment.blob.to_string(),
         }
     }
 }

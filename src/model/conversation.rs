@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Refusal, Reply, State,
-    command::{Actor, Command, Entry},
+    command::Command,
     limits,
     outbox::{self, ItemKind},
+    proposal::{Actor, Entry},
     words::{
         ClientId, ConversationId, KeyedHash, Label, Lang, NodeId, Sealed, TicketCode, Timestamp,
     },

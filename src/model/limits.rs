@@ -54,8 +54,19 @@ pub const CAUGHT_UP_ENTRIES: u64 = 1_000;
 /// The longest a join token may live: a day, as it opens the cluster.
 pub const TOKEN_TTL_MS_MAX: u64 = 24 * 3_600_000;
 
-/// Audit lines kept in the state; the chain's head covers all that ever were.
+/// Audit lines kept in the state; the chain's head covers all that ever were. Only where segments cannot leave, because
+/// no majority copies them, do lines past it fall out.
 pub const AUDIT_LINES_MAX: usize = 20_000;
+/// Lines in the state at which the oldest are due to leave for a blob: 5,000 may come until a majority has copied it.
+pub const AUDIT_ARCHIVE_AT: usize = 15_000;
+/// Lines in one such blob: some megabytes, and 5,000 stay at hand.
+pub const AUDIT_SEGMENT_LINES: usize = 10_000;
+/// Segments kept: ten million actions, some gigabytes on every node.
+pub const AUDIT_SEGMENTS_MAX: usize = 1_000;
+/// How long a segment may take to reach a majority before another node's may take its place: its file may be gone.
+pub const AUDIT_ARCHIVE_WITHIN_MS: u64 = 600_000;
+/// How often the leader looks whether a segment is due.
+pub const AUDIT_LOOK_MS: u64 = 5_000;
 /// How long the answer to an operator's or a node's write is remembered for a repeat of its id.
 pub const ANSWER_KEPT_MS: u64 = 7 * 24 * 3_600_000;
 /// Answers remembered at a time, apart from those that belong to conversations.
@@ -154,6 +165,11 @@ pub const MARK_BYTES_MAX: usize = 64;
 pub const STATE_BYTES_MAX: u64 = 8 * 1024 * 1024 * 1024;
 /// Applied entries whose running hash is remembered, for comparing with peers that lag or lead.
 pub const APPLIED_HASHES_KEPT: usize = 4_096;
+/// The cluster's time from one hash over the whole state to the next, in milliseconds: the fullest state takes some
+/// seconds of a processor, which is half a percent of it.
+pub const STATE_HASH_EVERY_MS: u64 = 600_000;
+/// Hashes over whole states that are remembered: a node that lags an hour behind is still compared.
+pub const STATE_HASHES_KEPT: usize = 6;
 
 // An append must fit its frame, and one proposal must fit an append.
 /// How far a leader's clock may be off the voters' median, in milliseconds, before it is overruled: ten times what NTP
@@ -376,6 +392,8 @@ pub const PASS_CONNECTION_MS: u64 = 10_000;
 const _: () = assert!(PASS_HEAD_MS < ANSWER_GRACE_MS && PASS_STALL_MS < ANSWER_GRACE_MS);
 // A node that holds the largest set of audit lines and answers must stay far below a gigabyte.
 const _: () = assert!(AUDIT_LINES_MAX + ANSWERS_MAX <= 200_000);
+const _: () = assert!(AUDIT_SEGMENT_LINES < AUDIT_ARCHIVE_AT && AUDIT_ARCHIVE_AT < AUDIT_LINES_MAX);
+const _: () = assert!(AUDIT_SEGMENTS_MAX < BLOBS_MAX);
 // An item's sealed fields are at most four; the rest of it is far below a kilobyte.
 const _: () =
     assert!(LETTERBOX_COPIES_AT_ONCE * (4 * SEALED_BYTES_MAX + 1_024) < PEER_FRAME_BYTES_MAX);

@@ -18,18 +18,18 @@ pub mod health;
 pub mod limits;
 pub mod nodes;
 pub mod outbox;
-mod proposal;
+pub mod proposal;
 pub mod refusal;
 pub mod site;
+pub mod stored;
 pub mod when;
 pub mod words;
 
+pub use command::{Command, Reply};
 use imbl::{OrdMap, OrdSet};
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-
-pub use command::{Actor, BoxStamp, Command, Entry, Proposal, Reply, Source, Stamped};
+pub use proposal::{Actor, BoxStamp, Entry, Proposal, Source, Stamped};
 pub use refusal::Refusal;
+use serde::{Deserialize, Serialize};
 
 use audit::Audit;
 use boxes::BoxMark;
@@ -133,6 +133,7 @@ impl State {
         self.learners = learners;
         site::go_live(self);
         dns::go_live(self, index);
+        audit::let_go(self);
         site::sweep(self);
     }
 
@@ -144,7 +145,7 @@ impl State {
     /// SHA-256 over the whole state, encoded. Equal on every node at the same index.
     pub fn digest(&self) -> KeyedHash {
         // The state is plain data, so encoding it cannot fail; a failure would show as a differing digest.
-        KeyedHash(Sha256::digest(postcard::to_allocvec(self).unwrap_or_default()).into())
+        KeyedHash(stored::digest(self).unwrap_or_default())
     }
 
     fn allowed(&self, proposal: &Proposal) -> Result<(), Refusal> {
@@ -248,6 +249,7 @@ impl State {
             } => {
                 let reply = site::held(self, *hash, *node, *incarnation)?;
                 dns::go_live(self, index);
+                audit::let_go(self);
                 Ok(reply)
             }
             Command::BlobDropped { hash, node } => site::dropped(self, *hash, *node),
@@ -304,6 +306,7 @@ impl State {
             Command::ChangeSigning { zone, change } => {
                 dns::signing::change(self, index, zone, change)
             }
+            Command::ArchiveAudit(segment) => audit::archive(self, &proposal.actor, segment),
         }
     }
 

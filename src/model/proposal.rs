@@ -1,11 +1,116 @@
-//! How a proposal is made that no person asks for. What people and customers ask for, their doors put together.
+//! What is proposed around a command: who asks, by what way, where it came in; and when, once the leader took it.
+
+use serde::{Deserialize, Serialize};
 
 use super::{
-    Actor, Command, Proposal, Source,
+    Command,
     command::FORMAT,
     conversation::Door,
-    words::{ClientId, NodeId},
+    words::{ClientId, Label, NodeId, Note, Timestamp},
 };
+
+/// Something that somebody asks the cluster to agree on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proposal {
+    /// The format the command is written in; at most what every node can read.
+    pub format: u16,
+    /// Made where the write entered. A repeat of the same id gets the first answer.
+    pub id: ClientId,
+    /// Who asks.
+    pub actor: Actor,
+    /// By what way.
+    pub source: Source,
+    /// The node it came in by.
+    pub origin: NodeId,
+    /// Its place in that node's letterbox, when it came through it.
+    pub stamp: Option<BoxStamp>,
+    /// What is asked.
+    pub command: Command,
+}
+
+/// A proposal with the time the leader gave it: what the log holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamped {
+    /// The leader's time when it took the proposal.
+    pub at: Timestamp,
+    /// What is proposed.
+    pub proposal: Proposal,
+}
+
+/// One committed line of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry<'a> {
+    /// Its log index.
+    pub index: u64,
+    /// The proposal and its time.
+    pub stamped: &'a Stamped,
+}
+
+/// Who asks for a change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Actor {
+    /// One of the company's customers, or somebody who writes as one.
+    Customer,
+    /// A person signed in to the console or the command line.
+    Operator {
+        /// The account's name.
+        name: Label,
+    },
+    /// A machine with an API token.
+    Token {
+        /// The token's name.
+        name: Label,
+    },
+    /// A user of this machine, over the node's local socket.
+    Local {
+        /// The user id that the kernel vouches for.
+        uid: u32,
+    },
+    /// A node, about itself or about work it did.
+    Node(NodeId),
+    /// The cluster's own housekeeping.
+    System,
+}
+
+impl Actor {
+    /// Whether a person or a machine on a person's behalf is acting, so that it belongs on the record (P9).
+    pub fn is_operator(&self) -> bool {
+        match self {
+            Self::Operator { .. } | Self::Token { .. } | Self::Local { .. } => true,
+            Self::Customer | Self::Node(_) | Self::System => false,
+        }
+    }
+
+    /// The actor as the record names it.
+    pub fn spoken(&self) -> String {
+        match self {
+            Self::Customer => "a customer".to_owned(),
+            Self::Operator { name } => name.to_string(),
+            Self::Token { name } => format!("token {name}"),
+            Self::Local { uid } => format!("local user {uid}"),
+            Self::Node(id) => format!("node {id}"),
+            Self::System => "the cluster".to_owned(),
+        }
+    }
+}
+
+/// By what way a change was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// The door it came in by.
+    pub door: Door,
+    /// For operators the network address; for customers nothing.
+    pub address: Option<Note>,
+}
+
+/// A place in one node's letterbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct BoxStamp {
+    /// Which start of the node: fsynced at each start, so a restored disk cannot reuse numbers.
+    pub incarnation: u64,
+    /// Counts from 1 within the incarnation, without gaps.
+    pub sequence: u64,
+}
 
 impl Proposal {
     /// What a node asks for by itself: about itself, or about work that it did.

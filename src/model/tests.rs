@@ -9,6 +9,7 @@ use super::{
 };
 
 mod histories;
+mod record;
 
 /// A state with a hand that proposes to it.
 struct Story {

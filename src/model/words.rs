@@ -404,7 +404,7 @@ impl Contact {
     }
 }
 
-/// What a customer reads out on the phone: eight symbols and a check symbol, "K7F-Q2M-9XD".
+/// What a customer reads out on the phone: eight symbols and a check symbol, "K7F-Q2M-9XF".
 ///
 /// The alphabet leaves out look-alikes (0 O, 1 I L, U V as Crockford does); the ninth symbol catches any single
 /// wrong symbol and any swap of neighbours (a weighted sum modulo the prime 29).
@@ -437,7 +437,7 @@ impl TicketCode {
     /// Reads a code as people type it: any case, any or no separators. Refuses a wrong check symbol.
     pub fn new(text: &str) -> Result<Self, Wrong> {
         let wanted =
-            || Wrong::wanted("a ticket code such as K7F-Q2M-9XD; one symbol of this one is wrong");
+            || Wrong::wanted("a ticket code such as K7F-Q2M-9XF; one symbol of this one is wrong");
         let mut places = [0_u64; 9];
         let mut count = 0;
         for symbol in text.chars().filter(|it| !" -.\u{2013}\t".contains(*it)) {

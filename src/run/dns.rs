@@ -43,7 +43,7 @@ use crate::{
         Command, Proposal,
         dns::Published,
         domain::{DomainName, RrSet},
-        failover, limits,
+        failover, limits, stored,
         words::{ClientId, Label, Timestamp},
     },
     seal::Keyring,
@@ -524,7 +524,7 @@ fn read_last_good(path: &std::path::Path) -> Option<LastGood> {
     if Sha256::digest(body)[..] != *hash {
         return None;
     }
-    let last: LastGood = postcard::from_bytes(body).ok()?;
+    let last: LastGood = stored::read(body).ok()?;
     (last.layout == LAYOUT).then_some(last)
 }
 

@@ -11,6 +11,7 @@ mod names_over_https;
 mod part;
 mod place;
 pub mod preview;
+mod record;
 mod report;
 mod signing;
 mod site;
@@ -397,6 +398,10 @@ impl Node<'_> {
             blobs
                 .clone()
                 .keep_in_step(cluster.clone(), incarnation, stop)
+        });
+        let (blobs, cluster) = (self.blobs.clone(), self.cluster.clone());
+        tasks.keep(background, "record", move |stop| {
+            record::archive(cluster.clone(), blobs.clone(), stop)
         });
         let live = site::LiveSite {
             cluster: self.cluster.clone(),

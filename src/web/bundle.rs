@@ -15,7 +15,10 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::model::limits::{SITE_BYTES, SITE_FILES, SITE_TABLE_BYTES};
+use crate::model::{
+    limits::{SITE_BYTES, SITE_FILES, SITE_TABLE_BYTES},
+    stored,
+};
 use crate::web::archive::{Draft, INDEX};
 use crate::web::encode::{self, Encoding};
 use crate::web::{inline, media, paths};
@@ -235,7 +238,7 @@ pub fn load(blob: &Bytes) -> Result<Vec<File>, Unusable> {
         return Err(whole("it is too long"));
     }
     let (lines, unread): (Vec<Line>, _) =
-        postcard::take_from_bytes(&body[..table_bytes]).map_err(Unusable::Table)?;
+        stored::read_front(&body[..table_bytes]).map_err(Unusable::Table)?;
     if !unread.is_empty() {
         return Err(whole("bytes are left over"));
     }

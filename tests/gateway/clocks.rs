@@ -14,7 +14,7 @@ use crate::harness::stage::{Stage, small_write};
 use crate::harness::{meanwhile, skipped, tell, until};
 
 /// The library that makes a process see another time, if it is installed here.
-fn library() -> Option<PathBuf> {
+pub fn library() -> Option<PathBuf> {
     let places = std::fs::read_dir("/usr/lib").ok()?.flatten();
     places
         .map(|it| it.path().join("faketime").join("libfaketimeMT.so.1"))

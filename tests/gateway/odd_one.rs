@@ -10,12 +10,13 @@ use lifeboat::cluster::encoding::Packed;
 use lifeboat::cluster::raft::Payload;
 use lifeboat::model::Command;
 
+use crate::clocks::library;
 use crate::harness::conversations::exactly_once_on;
 use crate::harness::ledger::{Crowd, Letter, write_to};
 use crate::harness::logbook::Logbook;
 use crate::harness::node::Node;
 use crate::harness::stage::{Stage, play, small_write};
-use crate::harness::{tell, until};
+use crate::harness::{skipped, tell, until};
 
 /// Letters that the log holds before something is planted.
 const LETTERS: usize = 30;
@@ -74,6 +75,68 @@ async fn p3_a_node_whose_state_differs_stops_leading_and_fetches_it_anew_by_itse
         stage.leader_among(&[2]).await.map(drop)
     })
     .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p3_a_state_that_differs_in_what_reaches_no_reply_is_noticed_and_fetched_anew() -> Result<()>
+{
+    let Some(library) = library() else {
+        skipped(
+            "a state that differs silently",
+            "the Debian package faketime is missing",
+        );
+        return Ok(());
+    };
+    let mut stage = Stage::empty()?;
+    let played = async {
+        for _ in 0..3 {
+            let mut node = stage.prepare()?;
+            node.make_data_folder()?;
+            node.wear(library.clone())?;
+            stage.admit(node, "voter").await?;
+        }
+        stage.all_agree().await?;
+        let mut letters = Crowd::start(&stage, "silent", 4, LETTERS)
+            .enough()
+            .await?
+            .letters;
+        stage.nodes[2].stop().await?;
+        let log = Logbook::of(&stage.nodes[2])?;
+        let mut wrong = log.applied(log.entries.len(), |_| false)?;
+        wrong.state.outbox_given_up += 7;
+        log.keep(&wrong)?;
+        drop(log);
+        stage.nodes[2].up().await?;
+        stage.all_agree().await?;
+        let refetched = async || {
+            let status = stage.nodes[2].status().await?;
+            Ok::<_, anyhow::Error>(status["agreement"]["refetched"] == 1)
+        };
+        letters.push(serves(&stage, "silent: nobody knows yet").await?);
+        anyhow::ensure!(!refetched().await?, "the running hash differs already");
+        // Ten minutes of the cluster's time later the nodes hash their states whole.
+        for node in &stage.nodes {
+            node.set_clock("+11m")?;
+        }
+        until("it has fetched its state anew", async || {
+            small_write(&stage.nodes[0], "time goes on").await?;
+            Ok(refetched().await?.then_some(()))
+        })
+        .await?;
+        stage.all_agree().await?;
+        let nodes: Vec<&Node> = stage.nodes.iter().collect();
+        exactly_once_on(&nodes, &letters).await
+    };
+    let played = played.await;
+    stage.end(played)
+}
+
+/// A customer writes to the third node.
+async fn serves(stage: &Stage, text: &str) -> Result<Letter> {
+    let mut browser = stage.browser()?;
+    Ok(write_to(&mut browser, stage.nodes[2].https(), text)
+        .await?
+        .0)
 }
 
 #[tokio::test(flavor = "multi_thread")]

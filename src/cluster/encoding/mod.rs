@@ -20,7 +20,7 @@ pub use records::{
     SnapshotHeader, StoredMembershipRecord, VoteRecord,
 };
 
-use crate::model::limits;
+use crate::model::{limits, stored};
 
 /// The frame version this build writes, and the newest it reads.
 pub const VERSION: u8 = 1;
@@ -226,11 +226,10 @@ pub fn decode<T: Record>(frame: &[u8]) -> Result<T, EncodingError> {
         });
     }
     within_limit(T::KIND, frame.len())?;
-    let (record, rest) =
-        postcard::take_from_bytes(body).map_err(|source| EncodingError::Malformed {
-            kind: T::KIND,
-            source,
-        })?;
+    let (record, rest) = stored::read_front(body).map_err(|source| EncodingError::Malformed {
+        kind: T::KIND,
+        source,
+    })?;
     if !rest.is_empty() {
         return Err(EncodingError::Trailing {
             kind: T::KIND,

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use crate::model::command::FORMAT;
 use crate::model::words::Timestamp;
-use crate::model::{Proposal, Stamped};
+use crate::model::{Proposal, Stamped, stored};
 
 /// What openraft calls the application's data: a [`Stamped`] whose proposal is still bytes.
 #[derive(Clone, PartialEq, Eq)]
@@ -72,8 +72,7 @@ impl Packed {
             });
         }
         let malformed = |source| Unreadable::Malformed { format, source };
-        let (proposal, rest) =
-            postcard::take_from_bytes::<Proposal>(&self.proposal).map_err(malformed)?;
+        let (proposal, rest) = stored::read_front::<Proposal>(&self.proposal).map_err(malformed)?;
         // What it says outside decides who may read it, so it must not say less than what is inside.
         let needs = proposal.command.format().max(proposal.format);
         if !rest.is_empty() || needs > format {

@@ -66,6 +66,8 @@ pub struct Condition {
     pub leads: bool,
     /// Its log lost entries that it had acknowledged; it must get them again from the leader.
     pub damaged: bool,
+    /// The newest hash that it made over its whole state, with the entry after which the state was so.
+    pub whole: Option<(u64, KeyedHash)>,
 }
 
 /// How a node is, said to a peer.

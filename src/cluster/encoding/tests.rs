@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::cluster::copies::CopyKept;
 use crate::cluster::raft::{Entry, LeaderId, LogId, Membership, Payload, Types, Vote};
-use crate::model::words::{ClientId, ConversationId, NodeId, Timestamp};
+use crate::model::words::{ClientId, ConversationId, KeyedHash, NodeId, Timestamp};
 use crate::model::{Actor, BoxStamp, Command, Proposal, Source, Stamped, conversation::Door};
 
 type T = Types<TokioRuntime>;
@@ -46,6 +46,23 @@ fn golden<R: Record + PartialEq + std::fmt::Debug>(record: R, bytes: &str) {
     let frame = encode(&record).unwrap();
     assert_eq!(hex(&frame), bytes, "{record:?}");
     assert_eq!(decode::<R>(&frame).unwrap(), record);
+}
+
+#[test]
+fn p11_how_a_node_is_keeps_its_bytes() {
+    let condition = talk::Condition {
+        now: Timestamp(300),
+        applied: 9,
+        chain: Some(KeyedHash([5; 32])),
+        leads: true,
+        damaged: false,
+        whole: Some((8, KeyedHash([6; 32]))),
+    };
+    let (five, six) = ("05".repeat(32), "06".repeat(32));
+    golden(
+        talk::Ping { condition },
+        &format!("0122ac020901{five}01000108{six}"),
+    );
 }
 
 const LAST: LogIdRecord = LogIdRecord {

@@ -45,7 +45,7 @@ pub(crate) struct Boat {
     majority: Arc<Majority>,
     health: watch::Sender<Arc<Health>>,
     stop: Stop,
-    folder: TempDir,
+    pub(crate) folder: TempDir,
 }
 
 impl Drop for Boat {

@@ -3,6 +3,7 @@
 pub(crate) mod boat;
 mod dns;
 mod people;
+mod record;
 mod site;
 
 use std::time::Duration;

@@ -18,12 +18,12 @@ use tracing::{info, warn};
 use crate::clock;
 use crate::cluster::{Cluster, ProposeError};
 use crate::model::Reply;
-use crate::model::command::{Command, Proposal};
 use crate::model::limits::{
     MAIL_LEASE_MARGIN_MS, MAIL_LEASE_MS, MAIL_SEARCH_MAX, MAIL_SESSIONS_MAX, MAIL_TURN_MS,
 };
 use crate::model::outbox::{self, Item, ItemId};
 use crate::model::words::{ClientId, NodeId, Note, Timestamp};
+use crate::model::{Command, Proposal};
 use crate::tasks::{self, Stop};
 
 use super::letters::{Letters, Unwritten};

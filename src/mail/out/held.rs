@@ -15,7 +15,7 @@ use tracing::{info, warn};
 use crate::clock;
 use crate::cluster::Cluster;
 use crate::durable;
-use crate::model::command::Proposal;
+use crate::model::Proposal;
 use crate::model::limits::{ALONE_MAIL_MS, HELD_TOLD_BYTES_MAX};
 use crate::model::words::ClientId;
 use crate::tasks::{self, Stop};

@@ -4,12 +4,12 @@
 use std::sync::Arc;
 
 use crate::model::State;
-use crate::model::command::{Command, Proposal};
 use crate::model::conversation::{Conversation, Message};
 use crate::model::outbox::{Item, ItemKind, Real, Recipient, RouteChoice, Staff};
 use crate::model::words::{
     ClientId, Contact, ConversationId, EmailAddress, Lang, NodeId, Sealed, TicketCode, Timestamp,
 };
+use crate::model::{Command, Proposal};
 use crate::seal::{Keyring, conversation_context};
 
 use super::compose::{self, ComposeError, Composed, Forward, House, Standing, Thread};

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Published;
 use crate::model::{
     domain::{DomainName, Rdata, RrSet, RrType},
-    limits,
+    limits, stored,
 };
 
 /// The newest layout of [`ZoneContent`].
@@ -114,11 +114,11 @@ impl ZoneContent {
     /// When it is not a whole and sound content of the zone.
     pub fn decode(apex: &DomainName, bytes: &[u8]) -> Result<Self, ContentError> {
         within("bytes", bytes.len() as u64, limits::ZONE_CONTENT_BYTES_MAX)?;
-        let (found, _) = postcard::take_from_bytes::<u16>(bytes).map_err(ContentError::Bytes)?;
+        let (found, _) = stored::read_front::<u16>(bytes).map_err(ContentError::Bytes)?;
         if found > VERSION {
             return Err(ContentError::Newer { found });
         }
-        let content: Self = postcard::from_bytes(bytes).map_err(ContentError::Bytes)?;
+        let content: Self = stored::read(bytes).map_err(ContentError::Bytes)?;
         check(apex, &content.sets)?;
         Ok(content)
     }

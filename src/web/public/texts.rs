@@ -129,6 +129,24 @@ mod tests {
         "seconds", "servers", "time", "year", "zone",
     ];
 
+    #[test]
+    fn a_ticket_code_that_is_shown_as_an_example_is_one() {
+        let texts = FILES.iter().map(|it| it.1).chain(USERS);
+        let words =
+            texts.flat_map(|it| it.split(|it: char| it.is_whitespace() || "\".\\".contains(it)));
+        let plain = words.map(|it| it.replace('\u{2011}', "-"));
+        let is_code =
+            |it: &String| it.len() == 11 && it.match_indices('-').map(|it| it.0).eq([3, 7]);
+        let codes: Vec<String> = plain.filter(is_code).collect();
+        assert!(codes.len() >= 5, "{codes:?}");
+        for code in codes {
+            assert!(
+                crate::model::words::TicketCode::new(&code).is_ok(),
+                "{code}"
+            );
+        }
+    }
+
     /// Each key of a file with the names of the parts that its text takes.
     fn keys(text: &str) -> BTreeMap<&str, BTreeSet<&str>> {
         let mut keys: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();

@@ -4,11 +4,12 @@
 use anyhow::{Context, Result};
 use lifeboat::cluster::disk::{Disk, Mark, Row, Write};
 use lifeboat::cluster::encoding::{EntryRecord, Kind, LogIdRecord, decode, encode};
+use lifeboat::cluster::hashes::Hashes;
 use lifeboat::cluster::raft::{Entry, LogId, Payload, SnapshotMeta, StoredMembership};
 use lifeboat::cluster::snapshots::{self, Contents};
 use lifeboat::cluster::sqlite::SqliteDisk;
 use lifeboat::model::words::{ClusterId, NodeId};
-use lifeboat::model::{Command, Stamped, State};
+use lifeboat::model::{Command, Reply, State};
 use lifeboat::run::Place;
 
 use super::node::Node;
@@ -58,8 +59,10 @@ impl Logbook {
     pub fn applied(&self, count: usize, missed: impl Fn(&Command) -> bool) -> Result<Contents> {
         let mut state = State::default();
         let mut membership = StoredMembership::default();
+        let mut hashes = Hashes::default();
         for entry in &self.entries[..count] {
             let index = entry.log_id.index;
+            let mut reply = Reply::Done;
             match &entry.payload {
                 Payload::Blank => {}
                 Payload::Membership(set) => {
@@ -69,11 +72,15 @@ impl Logbook {
                 }
                 Payload::Normal(packed) => {
                     let stamped = packed.read()?;
-                    if !missed(&stamped.proposal.command) {
-                        apply(&mut state, index, &stamped);
+                    if missed(&stamped.proposal.command) {
+                        continue;
                     }
+                    let stamped = &stamped;
+                    reply = state.apply(&lifeboat::model::Entry { index, stamped });
                 }
             }
+            let payload = postcard::to_stdvec(&EntryRecord::from(entry).payload)?;
+            hashes.add(index, &payload, &postcard::to_stdvec(&reply)?);
         }
         let last = self.entries.get(count - 1).map(|it| it.log_id);
         Ok(Contents {
@@ -82,8 +89,7 @@ impl Logbook {
                 last_log_id: last,
                 last_membership: membership,
             },
-            // No history leads to it, as none leads to the state.
-            running: [7; 32],
+            running: hashes.last().context("nothing was applied")?.1,
         })
     }
 
@@ -112,8 +118,4 @@ impl Logbook {
         self.disk.submit(Write::Append(vec![row]), tell).await;
         Ok(written.await??)
     }
-}
-
-fn apply(state: &mut State, index: u64, stamped: &Stamped) {
-    state.apply(&lifeboat::model::Entry { index, stamped });
 }

@@ -3,8 +3,8 @@
 use std::ops::Deref;
 
 use crate::cluster::tests::stand_in::{Majority, proposal};
-use crate::model::command::{Actor, Command, Proposal};
 use crate::model::words::{ClientId, ConversationId, KeyedHash, Lang, Timestamp};
+use crate::model::{Actor, Command, Proposal};
 use crate::seal::{Keyring, conversation_context};
 
 use super::*;

@@ -7,7 +7,7 @@ use super::courier::letters;
 use super::way::way;
 use super::*;
 use crate::mail::out::held::{Alone, Told};
-use crate::model::command::Proposal;
+use crate::model::Proposal;
 
 struct Lone {
     alone: Alone,
