@@ -4,9 +4,11 @@
 //! another. What can fail without ending the node is logged and shown in its status; only a node whose letterbox or
 //! public sockets cannot be opened does not start.
 
+mod apart;
 mod descriptors;
 mod dns;
 mod founding;
+mod last_good;
 mod names_over_https;
 mod part;
 mod place;
@@ -15,6 +17,7 @@ mod record;
 mod report;
 mod signing;
 mod site;
+mod zones;
 
 use std::{
     io,

@@ -52,6 +52,18 @@ impl Due {
             weeks,
         }
     }
+
+    /// Whether next to no signature can be taken over from an answer that was signed with `before`.
+    pub(super) fn is_signed_anew(&self, before: Option<&Signed>) -> bool {
+        let Some((_, signed)) = &self.signing else {
+            return false;
+        };
+        before.is_none_or(|it| {
+            let had = |key| it.keys.contains(key);
+            (it.inception, it.expiration) != (signed.inception, signed.expiration)
+                || !signed.keys.iter().all(had)
+        })
+    }
 }
 
 /// By how many weeks a zone's signatures are to be stretched now.
