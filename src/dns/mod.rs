@@ -28,7 +28,7 @@ pub mod udp;
 pub mod zone;
 
 pub use answers::{Answers, Rate, Settings, Transport, Unusual, Way};
-pub use tables::Tables;
+pub use tables::{Prepared, Tables};
 
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@
 //! public sockets cannot be opened does not start.
 
 mod alone;
+mod apart;
 mod descriptors;
 mod dns;
 mod founding;
@@ -18,6 +19,7 @@ mod record;
 mod report;
 mod signing;
 mod site;
+mod zones;
 
 use std::{
     io,
