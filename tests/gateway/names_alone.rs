@@ -103,6 +103,25 @@ async fn both_ways(node: &Node) -> Result<[String; 2]> {
     Ok([over_udp, over_tcp].map(|it| it.trim().to_owned()))
 }
 
+/// Waits until a node has noted that it answers the fallback, in the file for what it answers alone or the other.
+async fn noted(node: &Node, alone: bool) -> Result<()> {
+    let address: std::net::Ipv4Addr = FALLBACK.parse()?;
+    until("it is noted what is answered", async || {
+        for file in fs::read_dir(node.data.join("last-good-zones"))? {
+            let path = file?.path();
+            let is_asked_for = match path.extension() {
+                Some(ending) => alone && ending == "own",
+                None => !alone,
+            };
+            if is_asked_for && fs::read(&path)?.windows(4).any(|it| it == address.octets()) {
+                return Ok(Some(()));
+            }
+        }
+        Ok(None)
+    })
+    .await
+}
+
 async fn transfer(node: &Node) -> Result<String> {
     dig(names_of(node), None, &[APEX, "AXFR"]).await
 }
@@ -178,6 +197,7 @@ async fn p3_a_pin_on_a_lone_node_holds_there_over_a_restart_until_it_has_rejoine
         .await?;
         anyhow::ensure!(rest.contains("stays"), "the rest of the zone went: {rest}");
 
+        noted(lone, true).await?;
         stage.nodes[left].kill().await?;
         stage.nodes[left].up().await?;
         let lone = &stage.nodes[left];
@@ -309,6 +329,7 @@ async fn p4_a_node_whose_log_cannot_be_used_answers_its_zones_as_it_last_did() -
         }
         let agreed = serial(names_of(&stage.nodes[2]), APEX).await?;
         let signed = signature(&stage.nodes[2]).await?;
+        noted(&stage.nodes[2], false).await?;
         stage.nodes[2].kill().await?;
         hide(&stage.nodes[2].data.join("raft"))?;
         for start in ["first", "second"] {
