@@ -316,6 +316,39 @@ async fn p3_a_pin_on_a_lone_node_ends_by_hand_and_when_its_time_is_over() -> Res
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn p3_a_pin_on_a_lone_node_holds_and_ends_in_time_even_where_the_log_cannot_be_read()
+-> Result<()> {
+    if !has_dig("a pin on a lone node without a log").await {
+        return Ok(());
+    }
+    play(3, async |stage| {
+        published(stage).await?;
+        for gone in [1, 2] {
+            stage.nodes[gone].kill().await?;
+        }
+        says_it_is_alone(&stage.nodes[0]).await?;
+        let local = ["dns", "pin", "www", "fallback", "--local"];
+        let why = ["--reason", "a test", "--for", "45s"];
+        stage.nodes[0].done(&[&local[..], &why].concat()).await?;
+        answers(&stage.nodes[0], FALLBACK).await?;
+        noted(&stage.nodes[0], true).await?;
+        stage.nodes[0].kill().await?;
+        hide(&stage.nodes[0].data.join("raft"))?;
+        stage.nodes[0].up().await?;
+        let node = &stage.nodes[0];
+        anyhow::ensure!(
+            both_ways(node).await? == [FALLBACK, FALLBACK],
+            "without its log it forgot what it was told"
+        );
+        let refused = transfer(node).await?;
+        anyhow::ensure!(!refused.contains(FALLBACK), "{refused}");
+        // What was agreed on is there although nobody can read the log.
+        answers(node, PRIMARY).await
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn p4_a_node_whose_log_cannot_be_used_answers_its_zones_as_it_last_did() -> Result<()> {
     if !has_dig("a node without a log answers names").await {
         return Ok(());
