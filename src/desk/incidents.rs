@@ -24,7 +24,7 @@ use crate::model::{
     audit::AuditLine,
     incident::{
         Impact, Incident, IncidentChange, IncidentId, Promise, Reading, Said, Severity, Stage,
-        Title, Update, Window, change::Opening,
+        Title, Update, Window, change::Opening, promises_due,
     },
     when::{of_rfc3339, rfc3339, span_ms},
     words::{Label, Lang, Note, Timestamp, Wrong},
@@ -513,6 +513,24 @@ impl Desk {
         })?;
         Ok(Json(Shown::of(&state, id, incident, dry_run)))
     }
+}
+
+/// Promises of a next update that are near or broken, for whoever looks at this node.
+pub(super) fn promises(state: &State) -> Vec<String> {
+    let told = |(id, promise): (IncidentId, Promise)| {
+        let (by, how) = match promise {
+            Promise::Near(by) => (by, "is due"),
+            Promise::Broken(by) => (by, "is late"),
+            Promise::None | Promise::Made(_) => return None,
+        };
+        Some(format!(
+            "the next update of incident {id}, promised by {}, {how}: say what is new, if only that you work on it \
+             ('lifeboat incident update {id}', or the console)",
+            rfc3339(by)
+        ))
+    };
+    let due = promises_due(state, crate::clock::now()).into_iter();
+    due.filter_map(told).collect()
 }
 
 pub(super) fn find<'a>(

@@ -358,6 +358,14 @@ impl Problem {
         }
     }
 
+    /// Where it needs a majority that is not there, says what can be done without one as well.
+    pub(super) fn without_majority(mut self, advice: &str) -> Self {
+        if matches!(self.0.kind, Kind::NoMajority | Kind::Unknown) {
+            self.0.advice = format!("{}; {advice}", self.0.advice);
+        }
+        self
+    }
+
     /// The membership was not changed.
     pub(super) fn changing(what: &str, error: &ChangeError) -> Self {
         match error {

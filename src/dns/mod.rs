@@ -9,6 +9,7 @@ pub mod live;
 pub mod message;
 pub mod name;
 mod name_key;
+pub mod own;
 mod question;
 pub mod quic;
 pub mod rate;
@@ -27,7 +28,7 @@ pub mod udp;
 pub mod zone;
 
 pub use answers::{Answers, Rate, Settings, Transport, Unusual, Way};
-pub use tables::Tables;
+pub use tables::{Prepared, Tables};
 
 #[cfg(test)]
 mod tests;

@@ -6,6 +6,7 @@ use imbl::OrdMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    alone::AloneReport,
     audit::Segment,
     dns::{TsigAlgorithm, ZoneSettings, publish::ZonePart, signing::SigningChange},
     domain::DomainName,
@@ -333,6 +334,8 @@ pub enum Command {
     People(PeopleChange),
     /// Says what happens, or changes what was said.
     Incident(IncidentChange),
+    /// A node says what it answered by itself while it had no majority.
+    Alone(AloneReport),
 }
 
 impl Command {
@@ -384,6 +387,7 @@ impl Command {
             Self::Incident(change) => change.kind(),
             Self::ArchiveAudit(_) => "archive-audit",
             Self::People(change) => change.kind(),
+            Self::Alone(_) => "alone",
         }
     }
 
@@ -429,7 +433,8 @@ impl Command {
             | Self::ChangeSigning { .. }
             | Self::ArchiveAudit(_)
             | Self::People(_)
-            | Self::Incident(_) => None,
+            | Self::Incident(_)
+            | Self::Alone(_) => None,
         }
     }
 
@@ -481,6 +486,7 @@ impl Command {
             Self::Incident(change) => change.about(),
             Self::ArchiveAudit(segment) => segment.blob.to_string(),
             Self::People(change) => change.about(),
+            Self::Alone(report) => report.about(),
         }
     }
 }
