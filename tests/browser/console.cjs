@@ -99,8 +99,8 @@ async function speaks(browser, nodes, operator) {
     await other.close();
   };
   await signIn(page, nodes[0].console, operator, 1);
-  await page.getByRole('link', { name: 'Incidents' }).click();
-  await page.getByRole('link', { name: 'No power' }).click();
+  await page.getByRole('link', { name: 'Incidents', exact: true }).click();
+  await page.getByRole('link', { name: 'No power', exact: true }).click();
   await page.locator('[name=do][value=say]').click();
   assert.ok((await page.getByRole('alert').innerText()).includes('{where}'), 'an empty place is refused');
   await page.locator('#where').fill('Praha 1');
@@ -123,7 +123,7 @@ async function speaks(browser, nodes, operator) {
   await publicly(where.replace('/incidents', '/incident') + '?lang=en', 'This was a drill.');
   // One goes on, so that its page with all its forms is looked at.
   await page.goto(`${nodes[1].console}/incidents`);
-  await page.getByRole('link', { name: 'Not known yet' }).click();
+  await page.getByRole('link', { name: 'Not known yet', exact: true }).click();
   await page.locator('[name=do][value=say]').click();
   await page.getByRole('heading', { name: 'Some services do not work' }).waitFor();
   const going = new URL(page.url()).pathname;

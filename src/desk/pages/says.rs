@@ -27,7 +27,7 @@ use crate::model::{
 };
 
 /// In what time a next update can be promised.
-const SPANS: [&str; 6] = ["", "15m", "30m", "45m", "1h", "2h"];
+pub(super) const SPANS: [&str; 6] = ["", "15m", "30m", "45m", "1h", "2h"];
 /// What is promised unless somebody says otherwise.
 const SPAN: &str = "30m";
 /// Incidents that are over, on the page.

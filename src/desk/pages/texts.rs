@@ -89,12 +89,17 @@ impl Say {
 mod tests {
     use std::collections::BTreeSet;
 
+    use crate::desk::incidents::scenarios::ALL;
+    use crate::desk::pages::says::SPANS;
+    use crate::model::incident::{Impact, Severity, Stage};
+    use crate::model::words::Lang;
+
     const FILES: [&str; 2] = [
         include_str!("locales/cs.ftl"),
         include_str!("locales/en.ftl"),
     ];
 
-    const USERS: [&str; 18] = [
+    const USERS: [&str; 23] = [
         include_str!("templates/base.html"),
         include_str!("templates/sign_in.html"),
         include_str!("templates/glass.html"),
@@ -108,6 +113,11 @@ mod tests {
         include_str!("templates/record.html"),
         include_str!("templates/shift.html"),
         include_str!("templates/plain.html"),
+        include_str!("templates/incidents.html"),
+        include_str!("templates/incident.html"),
+        include_str!("templates/say.html"),
+        include_str!("templates/affects.html"),
+        include_str!("says.rs"),
         include_str!("mod.rs"),
         include_str!("door.rs"),
         include_str!("views.rs"),
@@ -140,12 +150,43 @@ mod tests {
         assert_eq!(keys(FILES[0]), keys(FILES[1]));
     }
 
+    /// The keys of what can be chosen in forms.
+    fn chosen() -> BTreeSet<String> {
+        let scenarios = ALL.iter().map(|it| format!("scenario-{}", it.name));
+        let severities = Severity::ALL
+            .iter()
+            .map(|it| format!("severity-{}", it.name()));
+        let impacts = Impact::ALL.iter().map(|it| it.name());
+        let impacts = std::iter::once("none").chain(impacts);
+        let stages = Stage::ALL.iter().map(|it| format!("stage-{}", it.name()));
+        let spans = SPANS
+            .iter()
+            .map(|it| if it.is_empty() { "none" } else { it });
+        let languages = Lang::ALL.into_iter().map(|it| format!("in-{}", it.tag()));
+        scenarios
+            .chain(severities)
+            .chain(impacts.map(|it| format!("impact-{it}")))
+            .chain(stages)
+            .chain(spans.map(|it| format!("span-{it}")))
+            .chain(languages)
+            .collect()
+    }
+
+    #[test]
+    fn whatever_can_be_chosen_has_a_text() {
+        let known: BTreeSet<&str> = keys(FILES[0]).into_iter().map(|it| it.0).collect();
+        for key in chosen() {
+            assert!(known.contains(key.as_str()), "{key} is missing");
+        }
+    }
+
     #[test]
     fn every_text_is_used() {
         for (key, _) in keys(FILES[0]) {
             let quoted = format!("\"{key}\"");
-            // Built from the name of a page or a role.
-            let built = key.starts_with("menu-") || key.starts_with("role-");
+            // Built from the name of a page, of a role, or of something to choose.
+            let built =
+                key.starts_with("menu-") || key.starts_with("role-") || chosen().contains(key);
             let used = built || USERS.iter().any(|it| it.contains(&quoted));
             assert!(used, "{key} is used nowhere");
         }
