@@ -12,6 +12,7 @@ use super::{
     failover::{Policy, Target},
     health::Ballot,
     incident::IncidentChange,
+    keeper::KeeperChange,
     nodes::{CaRecord, NodeFacts, Profile, Role},
     outbox::{ItemId, Outcome},
     people::PeopleChange,
@@ -333,6 +334,8 @@ pub enum Command {
     People(PeopleChange),
     /// Says what happens, or changes what was said.
     Incident(IncidentChange),
+    /// Changes who keeps names outside, or says what is there.
+    Keeper(KeeperChange),
 }
 
 impl Command {
@@ -382,6 +385,7 @@ impl Command {
             Self::RemoveTsigKey { .. } => "remove-tsig-key",
             Self::ChangeSigning { change, .. } => change.kind(),
             Self::Incident(change) => change.kind(),
+            Self::Keeper(change) => change.kind(),
             Self::ArchiveAudit(_) => "archive-audit",
             Self::People(change) => change.kind(),
         }
@@ -429,7 +433,8 @@ impl Command {
             | Self::ChangeSigning { .. }
             | Self::ArchiveAudit(_)
             | Self::People(_)
-            | Self::Incident(_) => None,
+            | Self::Incident(_)
+            | Self::Keeper(_) => None,
         }
     }
 
@@ -479,6 +484,7 @@ impl Command {
             | Self::ChangeSigning { zone, .. } => zone.to_string(),
             Self::SetTsigKey { key, .. } | Self::RemoveTsigKey { key } => key.to_string(),
             Self::Incident(change) => change.about(),
+            Self::Keeper(change) => change.about(),
             Self::ArchiveAudit(segment) => segment.blob.to_string(),
             Self::People(change) => change.about(),
         }

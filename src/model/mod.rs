@@ -16,6 +16,7 @@ pub mod domain;
 pub mod failover;
 pub mod health;
 pub mod incident;
+pub mod keeper;
 pub mod limits;
 pub mod nodes;
 pub mod outbox;
@@ -41,6 +42,7 @@ use dns::publish::Giver;
 use failover::{Failover, change, change::Deed};
 use health::Health;
 use incident::Incidents;
+use keeper::Keepers;
 use nodes::{ClusterFacts, JoinToken, Node};
 use outbox::{Item, ItemId};
 use people::People;
@@ -100,6 +102,8 @@ pub struct State {
     pub people: People,
     /// What the company says happens.
     pub incidents: Incidents,
+    /// Who keeps names outside.
+    pub keepers: Keepers,
 }
 
 impl State {
@@ -319,6 +323,7 @@ impl State {
             Command::Incident(it) => {
                 incident::change::change(self, index, proposal.actor.spoken(), it)
             }
+            Command::Keeper(it) => keeper::change::change(self, index, &proposal.actor, it),
         }
     }
 
@@ -414,6 +419,7 @@ impl State {
         let is_frequent = match &proposal.command {
             Command::Vote { .. } => true,
             Command::People(change) => change.is_frequent(),
+            Command::Keeper(change) => change.is_frequent(),
             _ => false,
         };
         if is_frequent {

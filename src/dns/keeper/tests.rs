@@ -1,0 +1,1 @@
+//! Keepers against servers that behave as providers do.
