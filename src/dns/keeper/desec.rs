@@ -102,7 +102,7 @@ impl DeSec {
     }
 
     /// The next page, where there is one; only ever at the same place.
-    fn next(&self, link: &str) -> Option<String> {
+    pub(super) fn next(&self, link: &str) -> Option<String> {
         let next = link.split(',').find(|it| it.contains("rel=\"next\""))?;
         let url = next.split('<').nth(1)?.split('>').next()?;
         url.starts_with(&format!("{}/", self.url))

@@ -1,1 +1,0 @@
-//! Keepers against servers that behave as providers do.
