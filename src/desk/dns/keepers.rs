@@ -24,6 +24,7 @@ use crate::dns::zone::file;
 use crate::model::{
     Command, State,
     domain::{DomainName, RrSet},
+    failover::Switchable,
     keeper::{
         Ending, Keeper, KeeperChange, KeeperFacts, Kept, Place, Seen, Standing,
         change::secret_context,
@@ -572,9 +573,22 @@ async fn look(desk: &Desk, keeper: &str) -> Result<(Label, u64, Looked), Problem
     let state = desk.cluster.state();
     let (name, known) = find(&state, keeper)?;
     let office = open(desk, &state, &name, known)?;
-    let looked = office.look(&state, known, For::Person).await;
+    let looked = bounded(office.look(&state, known, For::Person)).await;
     let looked = looked.map_err(|it| cannot(&name, &it))?;
     Ok((name, known.generation, looked))
+}
+
+/// A look of many names at a slow provider ends too.
+async fn bounded<T>(look: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
+    let late = |_| {
+        Err(Trouble::TryLater {
+            why: "it does not answer in time".to_owned(),
+            rest_ms: 0,
+        })
+    };
+    tokio::time::timeout(DONE_WITHIN, look)
+        .await
+        .unwrap_or_else(late)
 }
 
 fn planned(name: &Label, plan: &Plan, held: bool) -> Planned {
@@ -710,7 +724,7 @@ async fn check(
     let (name, known) = find(&state, &keeper)?;
     let office = open(&desk, &state, &name, known)?;
     let mut findings: Vec<Found> = office.look_over().await.into_iter().map(told).collect();
-    match office.look(&state, known, For::Person).await {
+    match bounded(office.look(&state, known, For::Person)).await {
         Err(trouble) => findings.push(bad(
             format!("what is there cannot be read: {trouble}"),
             "look at the rights to read",
@@ -800,6 +814,32 @@ fn looked_over(looked: &Looked) -> Vec<Found> {
         });
     }
     findings
+}
+
+/// What a switch of a service would not reach, or not at once.
+pub(super) fn warnings(state: &State, service: &Switchable) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for (name, keeper) in &state.keepers.all {
+        let mut own = 0;
+        for ((owner, rtype), standing) in keeper.standings(state) {
+            if !service.bound().any(|it| *it.0 == owner && it.1 == rtype) {
+                continue;
+            }
+            own += 1;
+            let foreign = matches!(standing, Standing::Drifted | Standing::NotOurs);
+            if foreign && !(standing == Standing::Drifted && keeper.facts.enforce) {
+                warnings.push(format!(
+                    "{owner} {rtype} will not be written at the keeper {name}, where it is somebody else's; 'lifeboat dns keeper plan {name}'"
+                ));
+            }
+        }
+        if own > 0
+            && let Some(trouble) = &keeper.trouble
+        {
+            warnings.push(format!("the keeper {name}: {}", trouble.why.as_str()));
+        }
+    }
+    warnings
 }
 
 /// What somebody should look at, for the node's status.

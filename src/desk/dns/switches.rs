@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    Done, lasting,
+    Done, keepers, lasting,
     services::{Against, Pinned, answer_of, condition, find, pinned, zones_of},
     zones::changed_lines,
 };
@@ -206,6 +206,7 @@ fn planned(state: &State, service: &Switchable, target: &Label) -> Plan {
             pin.reason.as_str()
         ));
     }
+    warnings.extend(keepers::warnings(state, service));
     let left_by = if changes.is_empty() {
         0
     } else {

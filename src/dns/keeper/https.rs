@@ -19,7 +19,7 @@ use tokio_rustls::TlsConnector;
 
 use super::Trouble;
 use crate::clock;
-use crate::model::limits::{KEEPER_ANSWER_BYTES_MAX, KEEPER_REQUEST_MS, KEEPER_RETRY_MS};
+use crate::model::limits::{KEEPER_ANSWER_BYTES_MAX, KEEPER_REQUEST_MS, KEEPER_REST_MS_MAX};
 
 /// Asks providers, trusting the authorities of its connector.
 #[derive(Clone)]
@@ -174,7 +174,7 @@ async fn exchange(
 /// How long to leave a provider alone: `Retry-After` in seconds (RFC 9110 section 10.2.3), or the time at which its limit
 /// begins anew. A date is taken for a minute.
 fn rest(retry_after: Option<&str>, reset: Option<&str>, status: u16) -> u64 {
-    let most = KEEPER_RETRY_MS.1;
+    let most = KEEPER_REST_MS_MAX;
     if let Some(text) = retry_after {
         let seconds = text.trim().parse::<u64>().unwrap_or(60);
         return seconds.saturating_mul(1_000).min(most);
@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn a_providers_wish_to_be_left_alone_is_followed_within_bounds() {
         assert_eq!(rest(Some("7"), None, 429), 7_000);
-        assert_eq!(rest(Some("999999"), None, 503), KEEPER_RETRY_MS.1);
+        assert_eq!(rest(Some("999999"), None, 503), KEEPER_REST_MS_MAX);
         assert_eq!(
             rest(Some("Wed, 21 Oct 2026 07:28:00 GMT"), None, 429),
             60_000
@@ -228,7 +228,7 @@ mod tests {
         assert_eq!(rest(None, Some("99999999999999999999"), 429), 0);
         assert_eq!(
             rest(None, Some("18446744073709551615"), 429),
-            KEEPER_RETRY_MS.1
+            KEEPER_REST_MS_MAX
         );
         assert_eq!(rest(None, Some("18446744073709551615"), 200), 0);
     }

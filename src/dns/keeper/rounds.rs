@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use imbl::OrdMap;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
@@ -16,13 +17,14 @@ use crate::clock;
 use crate::cluster::{Cluster, ProposeError};
 use crate::model::{
     Command, Proposal, Reply, State,
+    failover::Switchable,
     keeper::{
         Ending, Keeper, KeeperChange, Report, due, held,
         plan::{For, seen},
         wanted,
     },
     limits::{KEEPER_LEASE_MS, KEEPER_TURN_MS, KEEPER_VISIT_MS},
-    words::{ClientId, Label, NodeId, Note},
+    words::{ClientId, Label, NodeId, Note, Timestamp},
 };
 use crate::tasks::{Outcome, Stop};
 use crate::telemetry::{Counter, Metrics};
@@ -40,6 +42,45 @@ pub struct Rounds {
     cluster: Cluster,
     opener: Opener,
     counted: Arc<Counted>,
+}
+
+/// What the rounds have seen of the state. Most changes of it are none of theirs.
+struct Seen {
+    services: OrdMap<Label, Switchable>,
+    keepers: OrdMap<Label, Keeper>,
+    /// When these were looked at.
+    looked: Option<Instant>,
+    /// The cluster's time when it last moved, and when that was: it stands still between two entries, and our own clock
+    /// may be wrong.
+    stated: (Timestamp, Instant),
+}
+
+impl Seen {
+    fn nothing() -> Self {
+        Self {
+            services: OrdMap::new(),
+            keepers: OrdMap::new(),
+            looked: None,
+            stated: (Timestamp::default(), clock::monotonic()),
+        }
+    }
+
+    /// The cluster's time now, where there may be something to do: something changed, or a second has passed.
+    fn look(&mut self, state: &State) -> Option<Timestamp> {
+        if state.now > self.stated.0 {
+            self.stated = (state.now, clock::monotonic());
+        }
+        let same = self.services.ptr_eq(&state.failover.services)
+            && self.keepers.ptr_eq(&state.keepers.all);
+        if same && self.looked.is_some_and(|it| it.elapsed() < SEARCH_EVERY) {
+            return None;
+        }
+        self.services = state.failover.services.clone();
+        self.keepers = state.keepers.all.clone();
+        self.looked = Some(clock::monotonic());
+        let passed = u64::try_from(self.stated.1.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Some(self.stated.0.plus_ms(passed))
+    }
 }
 
 /// What this node did.
@@ -100,9 +141,14 @@ impl Rounds {
         let mut at_work: BTreeSet<Label> = BTreeSet::new();
         let mut waiting: BTreeMap<Label, Instant> = BTreeMap::new();
         let mut visits: JoinSet<Label> = JoinSet::new();
+        let mut seen = Seen::nothing();
         while !stop.is_cancelled() {
             changes.borrow_and_update();
-            for name in self.turn(&at_work, &mut waiting) {
+            let mine = match seen.look(&self.cluster.state()) {
+                Some(now) => self.turn(now, &at_work, &mut waiting),
+                None => Vec::new(),
+            };
+            for name in mine {
                 at_work.insert(name.clone());
                 let (rounds, stop) = (self.clone(), stop.clone());
                 // one visit, which ends with it
@@ -132,6 +178,7 @@ impl Rounds {
     /// The keepers that this node should go to now.
     fn turn(
         &self,
+        now: Timestamp,
         at_work: &BTreeSet<Label>,
         waiting: &mut BTreeMap<Label, Instant>,
     ) -> Vec<Label> {
@@ -141,7 +188,6 @@ impl Rounds {
             waiting.clear();
             return Vec::new();
         }
-        let now = clock::now().max(state.now);
         let me = self.cluster.id();
         let gone = |id: NodeId| health.peers.iter().any(|it| it.id == id && !it.reachable);
         let mut here: Vec<NodeId> = state.voters.iter().copied().collect();

@@ -443,8 +443,8 @@ fn settle(state: &mut State, name: &Label, epoch: u64, report: &Report) -> Resul
         }
         Ending::HandedBack => keeper.due = now,
         Ending::Refused | Ending::Unknown | Ending::TryLater => {
-            let pause = backoff_ms(keeper.attempts).max(report.rest_ms);
-            keeper.due = now.plus_ms(pause.min(limits::KEEPER_RETRY_MS.1));
+            let rest = report.rest_ms.min(limits::KEEPER_REST_MS_MAX);
+            keeper.due = now.plus_ms(backoff_ms(keeper.attempts).max(rest));
             keeper.attempts = keeper.attempts.saturating_add(1);
             keeper.trouble = Some(Trouble {
                 since: keeper.trouble.as_ref().map_or(now, |it| it.since),

@@ -220,7 +220,7 @@ pub enum Standing {
     InStep,
     /// It is ours and differs: to be written.
     Waiting,
-    /// Nobody looked yet.
+    /// Nobody looked yet, or not since something was written that was not read back.
     Unseen,
     /// It was never ours and differs from what is wanted: a person takes it over.
     NotOurs,
@@ -248,10 +248,12 @@ impl Kept {
             return Standing::Unseen;
         };
         if found.data == wanted {
-            return if self.anew {
-                Standing::Waiting
-            } else {
-                Standing::InStep
+            // What was there at the last look may have been written over since, by a write that nobody read back.
+            let doubtful = self.tried.iter().any(|it| it != wanted);
+            return match (self.anew, doubtful) {
+                (true, _) => Standing::Waiting,
+                (false, true) => Standing::Unseen,
+                (false, false) => Standing::InStep,
             };
         }
         match &self.known {

@@ -14,9 +14,10 @@ pub const KEEPER_SERVERS_MAX: usize = 16;
 pub const KEEPER_LOOK_MS: u64 = 300_000;
 /// How soon it is looked at again while a name server is behind.
 pub const KEEPER_BEHIND_MS: u64 = 15_000;
-/// The shortest and the longest pause after a visit that failed; the longest is also the most that a provider's own wish
-/// is followed, as an emergency does not wait longer.
-pub const KEEPER_RETRY_MS: (u64, u64) = (2_000, 300_000);
+/// The shortest and the longest pause after a visit that failed: an emergency does not wait longer for the next try.
+pub const KEEPER_RETRY_MS: (u64, u64) = (2_000, 60_000);
+/// The longest that a provider's own wish to be left alone is followed: past it, asking once more harms nobody.
+pub const KEEPER_REST_MS_MAX: u64 = 300_000;
 /// How long one visit may take in all.
 pub const KEEPER_VISIT_MS: u64 = 45_000;
 /// How long a lease lasts: longer than a visit, so that no write of an earlier lease comes after a later one's.

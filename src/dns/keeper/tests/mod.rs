@@ -6,6 +6,7 @@ mod desec;
 mod hetzner;
 mod route53;
 mod stand;
+mod update;
 
 use std::sync::Arc;
 
