@@ -37,7 +37,7 @@ async function looks(checks, browser, gateway, pictures) {
       firstLoad(browser, `${url}/${lang}/`));
     for (const name of Object.keys(PAGES)) {
       await checks.check(`${lang}, ${name}: axe finds nothing, 320 px suffice, targets are large, by day and by night`, () =>
-        looksRight(browser, url, lang, name, pictures));
+        looksRight(browser, { lang, name, pictures, arrive: (customer) => PAGES[name](customer, url) }));
     }
   }
   await checks.check('the keyboard reaches the content first, and shows where it is', () => keyboard(browser, url));
@@ -58,11 +58,12 @@ async function firstLoad(browser, address) {
   console.log(`     ${address}: ${sizes[0]} bytes`);
 }
 
-async function looksRight(browser, url, lang, name, pictures) {
+// Goes to a page with `arrive` and looks at it by day and by night, on a phone and on a desk.
+async function looksRight(browser, { lang, name, arrive, pictures }) {
   // axe is put into the page by us, which the pages' own policy rightly forbids.
   const context = await browser.newContext({ ignoreHTTPSErrors: true, bypassCSP: true, viewport: { width: 320, height: 640 } });
   const page = await context.newPage();
-  await PAGES[name](new Customer(page, lang), url);
+  await arrive(new Customer(page, lang));
   await page.addScriptTag({ content: AXE });
   for (const colorScheme of ['light', 'dark']) {
     for (const width of [320, 1280]) {
@@ -118,4 +119,4 @@ async function print(browser, url) {
   await context.close();
 }
 
-module.exports = { looks };
+module.exports = { firstLoad, looks, looksRight };

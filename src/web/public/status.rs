@@ -42,6 +42,8 @@ impl Happening<'_> {
 
 /// One incident in the reader's language.
 pub struct Case<'a> {
+    /// That it is the page's heading; a page has one.
+    pub heads: bool,
     /// Its page; nothing on that page itself.
     pub href: Option<String>,
     /// What it is called.
@@ -338,7 +340,12 @@ impl<'a> Asked<'a> {
         let said = &state.incidents;
         let case = |(id, it): (IncidentId, &Incident)| self.case(&state, id, it);
         Happening {
-            going: said.going().into_iter().map(case).collect(),
+            going: (said.going().into_iter().map(case).enumerate())
+                .map(|(place, it)| Case {
+                    heads: place == 0,
+                    ..it
+                })
+                .collect(),
             planned: said.planned().into_iter().map(case).collect(),
             past: said.past().take(FEED_INCIDENTS_MAX).map(case).collect(),
             parts: said
@@ -370,7 +377,7 @@ impl<'a> Asked<'a> {
         let say = self.say;
         let (title_lang, title) = it.title(say.lang);
         let when = match (it.ended, it.window) {
-            (Some(at), _) => say.with("over", [("time", self.moment(at).spoken(say).into())]),
+            (Some(at), _) => self.moment(at).spoken(say),
             (None, Some(window)) => say.with(
                 "window",
                 [
@@ -398,6 +405,7 @@ impl<'a> Asked<'a> {
             some => impact_shown(say, some).0,
         };
         Case {
+            heads: true,
             href: Some(format!("/incident/{id}?lang={}", say.lang.tag())),
             title: title.to_owned(),
             title_lang: (title_lang != say.lang).then_some(title_lang.tag()),

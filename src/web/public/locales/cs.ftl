@@ -158,7 +158,6 @@ since = od { $time }
 next-by = Další zpráva do { $time }.
 next-late = Další zpráva měla přijít do { $time } a má zpoždění.
 window = Od { $from } do { $until }
-over = Skončilo { $time }
 edited = upraveno { $time }
 withdrawn = Vzato zpět { $time }: { $reason }
 said-outdated = Od posledního překladu se tato zpráva změnila. Nejnovější znění je v jiném jazyce:

@@ -154,7 +154,6 @@ since = since { $time }
 next-by = Next update by { $time }.
 next-late = The next update was due by { $time } and is late.
 window = From { $from } to { $until }
-over = Over since { $time }
 edited = edited at { $time }
 withdrawn = Taken back at { $time }: { $reason }
 said-outdated = This update has changed since it was last translated. Its newest wording is in another language:
