@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::https::{Answer, Ask, Failed, Https};
-use super::{Finding, Trouble, Wrote, at_each, text};
+use super::{Finding, NAMES_ASKED_SINGLY, Trouble, Wrote, at_each, names, text};
 use crate::model::{
     domain::{DomainName, RrSet, RrType},
     keeper::{SetKey, plan::Change},
@@ -75,22 +75,32 @@ impl DeSec {
         }
     }
 
-    /// The sets at the names that are asked for.
+    /// The sets at the names that are asked for: one by one where they are few, else all of the domain, as they take few
+    /// requests a minute.
     pub async fn sets(&self, keys: &[SetKey]) -> Result<Vec<RrSet>, Trouble> {
-        at_each(keys, |name| self.sets_at(name)).await
+        let names = names(keys);
+        if names.len() > NAMES_ASKED_SINGLY {
+            let all = self.listed(format!("{}rrsets/", self.domain())).await?;
+            return Ok(all
+                .into_iter()
+                .filter(|it| names.contains(&it.name))
+                .collect());
+        }
+        let at = |name: DomainName| {
+            let below = text::encoded(&text::below(&name, &self.zone));
+            self.listed(format!("{}rrsets/?subname={below}", self.domain()))
+        };
+        at_each(keys, at).await
     }
 
-    async fn sets_at(&self, name: DomainName) -> Result<Vec<RrSet>, Trouble> {
+    async fn listed(&self, url: String) -> Result<Vec<RrSet>, Trouble> {
         let mut sets = Vec::new();
-        let below = text::encoded(&text::below(&name, &self.zone));
-        let mut next = Some(format!("{}rrsets/?subname={below}", self.domain()));
+        let mut next = Some(url);
         let mut pages = 0;
         while let Some(url) = next {
             pages += 1;
             if pages > KEEPER_PAGES_MAX {
-                return Err(Trouble::refused(format!(
-                    "there are too many sets at {name}"
-                )));
+                return Err(Trouble::refused("there are too many sets in the domain"));
             }
             let answer = self.get(url).await?;
             let found: Vec<Set> = serde_json::from_slice(&answer.body)

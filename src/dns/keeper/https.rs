@@ -113,7 +113,9 @@ impl Https {
             if clear && (!address.ip().is_loopback() || bare.parse::<std::net::IpAddr>().is_err()) {
                 return Err(io::Error::other("a token goes over TLS only"));
             }
-            match TcpStream::connect(address).await {
+            // An address that swallows packets leaves time for the next one.
+            let connected = timeout(self.patience / 3, TcpStream::connect(address)).await;
+            match connected.unwrap_or_else(|late| Err(late.into())) {
                 Ok(tcp) if clear => return Ok(Box::new(tcp)),
                 Ok(tcp) => {
                     tcp.set_nodelay(true)?;

@@ -46,6 +46,8 @@ use https::Https;
 
 /// Names that one provider is asked for at a time: soon done, and within what all of them allow.
 const NAMES_AT_ONCE: usize = 4;
+/// Past so many names a provider that takes few requests is asked for the whole zone.
+const NAMES_ASKED_SINGLY: usize = 5;
 
 /// Why nothing was learned or written. Never holds a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -148,7 +150,7 @@ pub struct Office {
 }
 
 enum Desk {
-    Update(update::Server),
+    Update(Box<update::Server>),
     Cloudflare(cloudflare::Cloudflare),
     DeSec(desec::DeSec),
     Hetzner(hetzner::Hetzner),
@@ -180,11 +182,11 @@ impl Opener {
         };
         let https = self.https.clone();
         let desk = match &keeper.facts.place {
-            Place::Update { server, key } => Desk::Update(update::Server {
+            Place::Update { server, key } => Desk::Update(Box::new(update::Server {
                 address: *server,
                 zone: zone.clone(),
                 key: Some(self.key(state, key)?),
-            }),
+            })),
             Place::Cloudflare { url, zone_id } => Desk::Cloudflare(cloudflare::Cloudflare {
                 https,
                 url: url.as_str().to_owned(),

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use super::https::{Answer, Ask, Failed, Https};
 use super::sigv4::{self, Signed};
 use super::xml::{Element, escaped};
-use super::{Finding, Trouble, Wrote, names, text};
+use super::{Finding, NAMES_ASKED_SINGLY, Trouble, Wrote, names, text};
 use crate::clock;
 use crate::model::{
     domain::{DomainName, RrSet, RrType},
@@ -20,6 +20,8 @@ use crate::model::{
 };
 
 const VERSION: &str = "/2013-04-01";
+/// Sets of one page, as many as they give.
+const PER_PAGE: usize = 300;
 const NAMESPACE: &str = "https://route53.amazonaws.com/doc/2013-04-01/";
 
 /// A hosted zone at Route 53.
@@ -76,40 +78,57 @@ impl Route53 {
         understood(&answer)
     }
 
-    /// The sets at the names that are asked for.
+    /// The sets at the names that are asked for: one name after the other where they are few, else all of the zone, as
+    /// they take five requests a second.
     pub async fn sets(&self, keys: &[SetKey]) -> Result<Vec<RrSet>, Trouble> {
+        let names = names(keys);
+        if names.len() > NAMES_ASKED_SINGLY {
+            return self
+                .listed(&self.zone, |it| names.contains(it), false)
+                .await;
+        }
+        let mut sets = Vec::new();
+        for name in &names {
+            sets.extend(self.listed(name, |it| it == name, true).await?);
+        }
+        Ok(sets)
+    }
+
+    /// The sets of some names, from one on. Sets come in the order of names, the zone's own first.
+    async fn listed(
+        &self,
+        first: &DomainName,
+        wanted: impl Fn(&DomainName) -> bool,
+        only_first: bool,
+    ) -> Result<Vec<RrSet>, Trouble> {
         let path = format!("/hostedzone/{}/rrset", self.zone_id);
         let mut sets = Vec::new();
-        for name in names(keys) {
-            let mut from = Some((name.to_string(), None::<String>));
-            let mut pages = 0;
-            while let Some((at, rtype)) = from.take() {
-                pages += 1;
-                if pages > KEEPER_PAGES_MAX {
-                    return Err(Trouble::refused(format!(
-                        "there are too many sets at {name}"
-                    )));
+        let mut from = Some((first.to_string(), None::<String>));
+        let mut pages = 0;
+        while let Some((at, rtype)) = from.take() {
+            pages += 1;
+            if pages > KEEPER_PAGES_MAX {
+                return Err(Trouble::refused("there are too many sets in the zone"));
+            }
+            // Their signature wants the parts of a query in order.
+            let mut query = format!("maxitems={PER_PAGE}&name={}", text::encoded(&at));
+            if let Some(rtype) = &rtype {
+                query.push_str(&format!("&type={}", text::encoded(rtype)));
+            }
+            let page = self.get(&path, &query).await?;
+            let list = page.at(&["ResourceRecordSets"]);
+            for it in list.iter().flat_map(|it| it.all("ResourceRecordSet")) {
+                if named(it).is_some_and(|it| wanted(&it)) {
+                    sets.extend(read(it)?);
                 }
-                // Their signature wants the parts of a query in order.
-                let mut query = format!("maxitems=100&name={}", text::encoded(&at));
-                if let Some(rtype) = &rtype {
-                    query.push_str(&format!("&type={}", text::encoded(rtype)));
-                }
-                let page = self.get(&path, &query).await?;
-                let list = page.at(&["ResourceRecordSets"]);
-                for it in list.iter().flat_map(|it| it.all("ResourceRecordSet")) {
-                    if named(it).as_ref() == Some(&name) {
-                        sets.extend(read(it)?);
-                    }
-                }
-                // Sets come in the order of names, so that the rest is of other names as soon as one is.
-                let next = page.text(&["NextRecordName"]);
-                let more = page.text(&["IsTruncated"]) == Some("true")
-                    && next.and_then(unescaped).as_ref() == Some(&name);
-                if more {
-                    let rtype = page.text(&["NextRecordType"]).map(str::to_owned);
-                    from = next.map(|it| (it.to_owned(), rtype));
-                }
+            }
+            let next = page.text(&["NextRecordName"]);
+            // The rest is of other names as soon as one is.
+            let more = page.text(&["IsTruncated"]) == Some("true")
+                && (!only_first || next.and_then(unescaped).as_ref() == Some(first));
+            if more {
+                let rtype = page.text(&["NextRecordType"]).map(str::to_owned);
+                from = next.map(|it| (it.to_owned(), rtype));
             }
         }
         Ok(sets)

@@ -23,14 +23,16 @@ impl DeSec {
     }
 
     fn listed(&self, asked: &Asked) -> Says {
-        let subname = asked.part("subname").unwrap();
+        let subname = asked.part("subname");
         let mut sets: Vec<Value> = Vec::new();
         for row in &self.rows {
             let below = below(&row.name);
-            if below != subname {
+            if subname.as_deref().is_some_and(|it| it != below) {
                 continue;
             }
-            let known = sets.iter_mut().find(|it| it["type"] == row.rtype.as_str());
+            let is_own =
+                |it: &&mut Value| it["type"] == row.rtype.as_str() && it["subname"] == below;
+            let known = sets.iter_mut().find(is_own);
             match known {
                 Some(set) => set["records"].as_array_mut().unwrap().push(json!(row.value)),
                 None => sets.push(json!({
@@ -46,7 +48,8 @@ impl DeSec {
         let mut says = Says::of(200, Value::Array(sets));
         if more {
             let path = format!("http://{}{}", asked.host, asked.path);
-            let next = format!("{path}?subname={subname}&cursor={}", from + self.page);
+            let subname = subname.map_or(String::new(), |it| format!("subname={it}&"));
+            let next = format!("{path}?{subname}cursor={}", from + self.page);
             says.link = Some(format!("<{path}>; rel=\"first\", <{next}>; rel=\"next\""));
         }
         says
@@ -152,6 +155,21 @@ async fn desecs_pages_are_followed_and_its_least_lifetime_is_told_before_the_eme
             .iter()
             .any(|it| !it.good && it.what.contains("3600 s")),
         "{findings:?}"
+    );
+    // Of many names the whole domain is read.
+    let many: Vec<String> = (0..8)
+        .map(|it| format!("n{it}.example.test 60 A 192.0.2.1"))
+        .collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).chain(PRIMARY).collect();
+    desk.wanted = super::sets(&many);
+    let there = desk.there().await;
+    desk.wanted = super::sets(&PRIMARY);
+    assert!(desk.is_done(&there), "{there:?}");
+    assert!(
+        !there
+            .iter()
+            .any(|it| it.name.to_string().starts_with("other")),
+        "{there:?}"
     );
     let written = desk.switch(&["www.example.test 60 A 198.51.100.1"]).await;
     assert_eq!(written.ending, Ending::Refused, "{}", written.why);

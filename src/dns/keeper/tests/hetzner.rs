@@ -86,6 +86,38 @@ impl Hetzner {
         )
     }
 
+    /// A set that is not there yet.
+    fn make(&mut self, body: &Value) -> Says {
+        let short = body["name"].as_str().unwrap();
+        let name = full(if short == "@" { "%40" } else { short });
+        let rtype = body["type"].as_str().unwrap().to_owned();
+        if self
+            .rows
+            .iter()
+            .any(|it| it.name == name && it.rtype == rtype)
+        {
+            return no(409, "uniqueness_error", "rrset already exists");
+        }
+        let ttl = u32::try_from(body["ttl"].as_u64().unwrap()).unwrap();
+        self.later.extend(rows_of(&name, &rtype, ttl, body));
+        self.begun()
+    }
+
+    /// An action on a set that is there.
+    fn act(&mut self, name: &str, rtype: &str, deed: &str, body: &Value) -> Says {
+        match deed {
+            "set_records" => self.set_records(name, rtype, body),
+            "change_ttl" => {
+                let ttl = u32::try_from(body["ttl"].as_u64().unwrap()).unwrap();
+                let own = self.rows.iter_mut();
+                own.filter(|it| it.name == name && it.rtype == rtype)
+                    .for_each(|it| it.ttl = ttl);
+                self.begun()
+            }
+            _ => no(404, "not_found", "no such action"),
+        }
+    }
+
     fn set_records(&mut self, name: &str, rtype: &str, body: &Value) -> Says {
         let is_own = |it: &Row| it.name == name && it.rtype == rtype;
         let Some(known) = self.rows.iter().find(|it| is_own(it)).cloned() else {
@@ -110,6 +142,13 @@ fn rows_of(name: &str, rtype: &str, ttl: u32, body: &Value) -> Vec<Row> {
             value: it["value"].as_str().unwrap().to_owned(),
         })
         .collect()
+}
+
+fn full(name: &str) -> String {
+    match name {
+        "%40" | "@" => "example.test".to_owned(),
+        below => format!("{below}.example.test"),
+    }
 }
 
 fn short(name: &str) -> &str {
@@ -140,10 +179,6 @@ impl Rules for Hetzner {
         if asked.method != "GET" && self.mode != "primary" {
             return no(422, "incorrect_zone_mode", "zone mode is not primary");
         }
-        let full = |name: &str| match name {
-            "%40" => "example.test".to_owned(),
-            below => format!("{below}.example.test"),
-        };
         match (asked.method.as_str(), parts.as_slice()) {
             ("GET", ["zones", "example.test"]) => {
                 let zone = json!({ "id": 1, "name": "example.test", "mode": self.mode, "ttl": 3600, "status": "ok" });
@@ -151,21 +186,7 @@ impl Rules for Hetzner {
             }
             ("GET", ["zones", "example.test", "rrsets"]) => self.listed(asked),
             ("GET", ["actions", id]) => self.asked_for(id.parse().unwrap()),
-            ("POST", ["zones", "example.test", "rrsets"]) => {
-                let short = body["name"].as_str().unwrap();
-                let name = full(if short == "@" { "%40" } else { short });
-                let rtype = body["type"].as_str().unwrap().to_owned();
-                if self
-                    .rows
-                    .iter()
-                    .any(|it| it.name == name && it.rtype == rtype)
-                {
-                    return no(409, "uniqueness_error", "rrset already exists");
-                }
-                let ttl = u32::try_from(body["ttl"].as_u64().unwrap()).unwrap();
-                self.later.extend(rows_of(&name, &rtype, ttl, &body));
-                self.begun()
-            }
+            ("POST", ["zones", "example.test", "rrsets"]) => self.make(&body),
             (
                 "POST",
                 [
@@ -175,30 +196,9 @@ impl Rules for Hetzner {
                     name,
                     rtype,
                     "actions",
-                    "set_records",
+                    deed,
                 ],
-            ) => self.set_records(&full(name), rtype, &body),
-            (
-                "POST",
-                [
-                    "zones",
-                    "example.test",
-                    "rrsets",
-                    name,
-                    rtype,
-                    "actions",
-                    "change_ttl",
-                ],
-            ) => {
-                let name = full(name);
-                let ttl = u32::try_from(body["ttl"].as_u64().unwrap()).unwrap();
-                let own = self
-                    .rows
-                    .iter_mut()
-                    .filter(|it| it.name == name && it.rtype == *rtype);
-                own.for_each(|it| it.ttl = ttl);
-                self.begun()
-            }
+            ) => self.act(&full(name), rtype, deed, &body),
             ("DELETE", ["zones", "example.test", "rrsets", name, rtype]) => {
                 let name = full(name);
                 self.rows.retain(|it| it.name != name || it.rtype != *rtype);

@@ -187,7 +187,13 @@ async fn every_provider(stand: &Stand, mut desk: Desk, wrong_token: Desk) {
         "it was taken all the same"
     );
 
-    // Too many requests, a fault of theirs, no answer at all.
+    trouble(stand, &mut desk).await;
+    somebody_else(stand, &mut desk).await;
+    tokens(&desk, &wrong_token).await;
+}
+
+/// Too many requests, a fault of theirs, no answer at all.
+async fn trouble(stand: &Stand, desk: &mut Desk) {
     stand.next_write(Fault::Status(429, Some(7)));
     let written = desk.switch(&PRIMARY).await;
     assert_eq!(written.ending, Ending::TryLater, "{}", written.why);
@@ -204,8 +210,10 @@ async fn every_provider(stand: &Stand, mut desk: Desk, wrong_token: Desk) {
     stand.next_write(Fault::Garbage);
     let written = desk.switch(&PRIMARY).await;
     assert_ne!(written.ending, Ending::Confirmed, "{}", written.why);
+}
 
-    // Somebody else is quicker.
+/// Somebody else is quicker.
+async fn somebody_else(stand: &Stand, desk: &mut Desk) {
     let written = desk.switch(&PRIMARY).await;
     assert_eq!(written.ending, Ending::Confirmed, "{}", written.why);
     desk.wanted = sets(&FALLBACK);
@@ -226,8 +234,10 @@ async fn every_provider(stand: &Stand, mut desk: Desk, wrong_token: Desk) {
             .find(|it| it.rtype == RrType::A && it.name.label_count() == 3);
         assert_eq!(now.unwrap(), &set("www.example.test 60 A 203.0.113.9"));
     }
+}
 
-    // The token is good, and a wrong one is told from it and never shown.
+/// The token is good, and a wrong one is told from it and never shown.
+async fn tokens(desk: &Desk, wrong_token: &Desk) {
     let findings = desk.office.look_over().await;
     assert!(findings.iter().all(|it| it.good), "{findings:?}");
     let proof = desk.office.prove(&desk.there().await[0]).await;

@@ -273,6 +273,15 @@ async fn route_53s_pages_are_read_to_the_end_and_a_pending_change_is_waited_for(
     desk.wanted = sets(&[&PRIMARY[..], &["*.example.test 60 A 192.0.2.80"]].concat());
     let there = desk.there().await;
     assert!(desk.is_done(&there), "{there:?}");
+    // Of many names the whole zone is read.
+    let many: Vec<String> = (0..8)
+        .map(|it| format!("n{it}.example.test 60 A 192.0.2.1"))
+        .collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).chain(PRIMARY).collect();
+    desk.wanted = sets(&many);
+    let there = desk.there().await;
+    desk.wanted = sets(&PRIMARY);
+    assert!(desk.is_done(&there), "{there:?}");
     let written = desk.switch(&["*.example.test 60 A 198.51.100.1"]).await;
     assert_eq!(written.ending, Ending::Confirmed, "{}", written.why);
 }
