@@ -84,6 +84,7 @@ impl SqliteDisk {
                 .any(|(mark, _)| *mark == Mark::Purged)
                 .then_some(loaded.purged),
             wal_bytes: 0,
+            roomy: false,
         };
         let reader = open_reader(&path)?;
         let reader_path = path.clone();

@@ -5,10 +5,14 @@
 //! frame *before* others that are whole is something else: each transaction is synced before the next
 //! begins, so what follows it was acknowledged. This finds that case and what can still be told of it.
 //! Nothing is changed, and a file that cannot be made sense of is no damage: it holds nothing then.
+//!
+//! It also gives that file its blocks before they are needed. A sync of blocks that are there already is a
+//! third of the price of one that makes the file grow, as the file system's own journal has no part in it.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Seek, SeekFrom, Write};
 use std::ops::RangeInclusive;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::disk::{Mark, checksum};
 use super::encoding::{VoteRecord, decode};
@@ -18,6 +22,8 @@ use crate::model::limits;
 
 const HEADER: usize = 32;
 const FRAME_HEADER: usize = 24;
+/// Bytes of zeros written at a time, so that nothing waits long for them.
+const PIECE: usize = 1024 * 1024;
 
 /// Acknowledged transactions that SQLite is going to ignore.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -45,13 +51,35 @@ struct Wal<'a> {
 /// # Errors
 /// When the file is there and cannot be read.
 pub(super) fn ignored(database: &Path) -> io::Result<Option<Ignored>> {
-    let mut name = database.to_owned().into_os_string();
-    name.push("-wal");
-    match durable::read_at_most(Path::new(&name), limits::WAL_BYTES_MAX) {
+    match durable::read_at_most(&beside(database), limits::WAL_BYTES_MAX) {
         Ok(bytes) => Ok(inspect(&bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Lengthens the write-ahead file of a database by one piece of zeros, up to `whole` bytes, and says whether it has
+/// them. Only for the thread that writes to the database, and between its transactions. SQLite goes on from where it
+/// was and takes zeros for the end: a frame of page 0 is none.
+///
+/// # Errors
+/// When the file cannot be lengthened, as on a full disk; it is as long as it was then, or a part longer.
+pub(super) fn make_room(database: &Path, whole: u64) -> io::Result<bool> {
+    let mut file = File::options().write(true).open(beside(database))?;
+    let length = file.seek(SeekFrom::End(0))?;
+    if length >= whole {
+        return Ok(true);
+    }
+    let piece = usize::try_from(whole - length).unwrap_or(PIECE).min(PIECE);
+    file.write_all(&vec![0; piece])?;
+    file.sync_all()?;
+    Ok(length + piece as u64 >= whole)
+}
+
+fn beside(database: &Path) -> PathBuf {
+    let mut name = database.to_owned().into_os_string();
+    name.push("-wal");
+    PathBuf::from(name)
 }
 
 fn word(bytes: &[u8], at: usize) -> u32 {
@@ -139,9 +167,12 @@ impl<'a> Wal<'a> {
         Sums(word(self.bytes, at), word(self.bytes, at + 4))
     }
 
-    /// Whether the frame's checksum follows from the one stored before it.
+    /// Whether the frame's checksum follows from the one stored before it. Page 0 is none, although zeros check.
     fn frame_is_whole(&self, frame: usize, salts: &[u8]) -> bool {
         let at = self.at(frame);
+        if word(self.bytes, at) == 0 {
+            return false;
+        }
         let before = if frame == 0 {
             24
         } else {

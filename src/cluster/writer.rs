@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use tracing::{error, warn};
 
 use super::disk::{DiskError, Done, Mark, Row, Write, checksum};
-use super::scan;
+use super::{scan, wal};
 use crate::clock;
 use crate::model::limits;
 
@@ -28,7 +28,7 @@ const BREATHS: u32 = 10;
 /// Bytes of log in one transaction: past it the next group starts, so that the first need not wait.
 const GROUP_BYTES: usize = 8 * 1024 * 1024;
 /// Bytes written to the WAL after which it is copied back even when the node is never idle.
-const WAL_BYTES: usize = 64 * 1024 * 1024;
+const WAL_BYTES: usize = 16 * 1024 * 1024;
 /// What one commit adds to the WAL beside its rows, roughly: the pages of the tree and of the marks.
 const COMMIT_BYTES: usize = 4 * 4096;
 
@@ -115,6 +115,8 @@ pub(super) struct Writer {
     pub(super) purge: Option<u64>,
     /// Bytes written since the last checkpoint, roughly.
     pub(super) wal_bytes: usize,
+    /// The WAL has all the blocks that it is going to use, or cannot have them.
+    pub(super) roomy: bool,
 }
 
 impl Writer {
@@ -129,6 +131,7 @@ impl Writer {
                 Err(RecvTimeoutError::Timeout) => {
                     quiet = quiet.saturating_add(1);
                     self.catch_up();
+                    self.make_room();
                     if quiet.is_multiple_of(BREATHS) {
                         self.rest();
                     }
@@ -234,6 +237,22 @@ impl Writer {
             }
             self.progress.busy_since.store(0, Ordering::Release);
         }
+    }
+
+    /// Nothing to do for a moment: gives the WAL the next piece of the blocks that it is going to use.
+    fn make_room(&mut self) {
+        if self.roomy || self.refuse_if_poisoned().is_err() {
+            return;
+        }
+        self.progress
+            .busy_since
+            .store(self.progress.now(), Ordering::Release);
+        self.roomy = wal::make_room(&self.path, WAL_BYTES as u64).unwrap_or_else(|error| {
+            // Nothing that was acknowledged depends on it; a disk that fails is met by the next write.
+            warn!(%error, "the log's write-ahead file cannot be given its room; writes take longer");
+            true
+        });
+        self.progress.busy_since.store(0, Ordering::Release);
     }
 
     fn checkpoint(&mut self) {

@@ -168,7 +168,7 @@ pub const LOG_TAIL_BYTES_MAX: usize = 32 * 1024 * 1024;
 pub const DISK_WRITES_WAITING_MAX: usize = 4_096;
 /// Rows deleted in one transaction when the log is shortened, so that an append waits for at most one such.
 pub const PURGE_ROWS_MAX: u64 = 1_000;
-/// Bytes of the log's write-ahead file that are looked through at the start: it is copied back at 64 MiB.
+/// Bytes of the log's write-ahead file that are looked through at the start: it is copied back at 16 MiB.
 pub const WAL_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// Bytes of a single value beside the log, such as the vote: three numbers and a frame's two bytes.
 pub const MARK_BYTES_MAX: usize = 64;

@@ -69,8 +69,14 @@ async fn p2_whoever_signs_in_on_one_node_is_known_on_all_until_it_is_revoked_on_
         let jana = Operator::made(&stage.nodes[0], "jana", "admin").await?;
         let petr = Operator::made(&stage.nodes[1], "petr", "viewer").await?;
         let mut browser = stage.browser()?;
+        let code = jana.code(0)?;
         let page = jana
-            .sign_in(&mut browser, stage.nodes[0].console(), 0)
+            .sign_in_with(
+                &mut browser,
+                stage.nodes[0].console(),
+                &jana.password,
+                &code,
+            )
             .await?;
         anyhow::ensure!(page.taken()? == "/", "{page:?}");
         for node in &stage.nodes {
@@ -82,7 +88,6 @@ async fn p2_whoever_signs_in_on_one_node_is_known_on_all_until_it_is_revoked_on_
         }
         // A code is good once, wherever it is shown.
         let mut thief = stage.browser()?;
-        let code = jana.code(0)?;
         let again = jana
             .sign_in_with(&mut thief, stage.nodes[2].console(), &jana.password, &code)
             .await?;

@@ -207,6 +207,14 @@ async fn no_flipped_bit_makes_a_wrong_entry_a_wrong_vote_or_a_silent_loss() {
     );
 }
 
+/// The write-ahead file as far as it was written to.
+fn wal_of(folder: &Folder) -> Vec<u8> {
+    let mut wal = fs::read(folder.0.join("raft.db-wal")).unwrap();
+    let used = wal.iter().rposition(|byte| *byte != 0).unwrap_or(0);
+    wal.truncate(32 + used.saturating_sub(31).next_multiple_of(24 + 4096));
+    wal
+}
+
 #[tokio::test]
 async fn a_torn_wal_opens_with_a_whole_prefix_that_has_everything_checkpointed() {
     let folder = stopped().await;
@@ -218,7 +226,7 @@ async fn a_torn_wal_opens_with_a_whole_prefix_that_has_everything_checkpointed()
     }
     save_vote(&mut journal, vote(4)).await.unwrap();
     let killed = folder.crashed();
-    let wal = fs::read(killed.0.join("raft.db-wal")).unwrap();
+    let wal = wal_of(&killed);
     assert!(
         wal.len() > 20 * 4096,
         "the entries are in the WAL: {} bytes",
@@ -227,7 +235,10 @@ async fn a_torn_wal_opens_with_a_whole_prefix_that_has_everything_checkpointed()
     for turn in 0..60 {
         let torn = killed.crashed();
         let length = wal.len() * turn / 60 + turn;
-        fs::write(torn.0.join("raft.db-wal"), &wal[..length.min(wal.len())]).unwrap();
+        let mut left = wal[..length.min(wal.len())].to_vec();
+        // The file may have been given its room before, and then ends in zeros.
+        left.resize(left.len() + turn % 3 * 8240, 0);
+        fs::write(torn.0.join("raft.db-wal"), left).unwrap();
         let mut journal = open(&torn).await;
         let found = entries(&mut journal).await;
         assert!(
@@ -262,7 +273,7 @@ async fn damage_inside_the_wal_is_told_from_a_torn_end() {
         .unwrap();
     let killed = folder.crashed();
     drop(journal);
-    let wal = fs::read(killed.0.join("raft.db-wal")).unwrap();
+    let wal = wal_of(&killed);
     let frames = (wal.len() - 32) / (4096 + 24);
     let (mut noticed, mut torn) = (0, 0);
     for turn in 0..100 {
@@ -302,6 +313,40 @@ async fn damage_inside_the_wal_is_told_from_a_torn_end() {
         noticed > 120 && torn < 30,
         "{frames} frames: {noticed} noticed, {torn} taken for torn"
     );
+}
+
+/// The blocks come in pieces while the disk has nothing else to do, and hold nothing that a start could mistake.
+#[tokio::test]
+async fn a_wal_that_was_given_its_room_is_read_up_to_where_it_was_written() {
+    let folder = stopped().await;
+    let mut journal = open(&folder).await;
+    let path = folder.0.join("raft.db-wal");
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
+    while fs::metadata(&path).unwrap().len() < 16 * 1024 * 1024 {
+        assert!(tokio::time::Instant::now() < deadline, "it gets no room");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let untouched = folder.crashed();
+    let mut later = Vec::new();
+    for index in COUNT..COUNT + 20 {
+        later.push(entry(3, index, 300));
+        append(&mut journal, later[later.len() - 1..].to_vec())
+            .await
+            .unwrap();
+    }
+    save_vote(&mut journal, vote(4)).await.unwrap();
+    let length = fs::metadata(&path).unwrap().len();
+    assert_eq!(length, 16 * 1024 * 1024, "the file grew all the same");
+    let killed = folder.crashed();
+    for (folder, more, last) in [(&untouched, 0, vote(3)), (&killed, 20, vote(4))] {
+        let mut journal = open(folder).await;
+        assert_eq!(*journal.damage().borrow(), None);
+        assert_eq!(
+            entries(&mut journal).await,
+            [&written(), &later[..more]].concat()
+        );
+        assert_eq!(read_vote(&mut journal).await, Some(last));
+    }
 }
 
 #[tokio::test]
