@@ -1,8 +1,7 @@
 //! As much XML as one provider's answers need: elements and their texts, no attributes, no entities but the five.
 //! What is no such XML gives nothing, never a panic.
 
-/// How deep elements may lie in each other.
-const DEPTH_MAX: usize = 32;
+use crate::model::limits::KEEPER_XML_DEPTH_MAX;
 
 /// An element with what is in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,7 +41,7 @@ impl Element {
                     };
                     if alone {
                         open.last_mut()?.inside.push(element);
-                    } else if open.len() <= DEPTH_MAX {
+                    } else if open.len() <= KEEPER_XML_DEPTH_MAX {
                         open.push(element);
                     } else {
                         return None;

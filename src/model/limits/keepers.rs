@@ -36,3 +36,5 @@ pub const KEEPER_PAGES_MAX: usize = 20;
 pub const KEEPER_SYNC_MS: u64 = 25_000;
 /// How often it is asked meanwhile.
 pub const KEEPER_SYNC_EVERY_MS: u64 = 1_000;
+/// How deep the elements of a provider's XML may lie in each other: theirs lie six deep.
+pub const KEEPER_XML_DEPTH_MAX: usize = 32;
