@@ -33,6 +33,9 @@ pub enum Dns {
         service: String,
         /// The target
         target: String,
+        /// On this node alone, while it has no majority
+        #[arg(long)]
+        local: bool,
     },
     /// Let a service answer another target at once, until the pin ends
     Switch {
@@ -42,21 +45,35 @@ pub enum Dns {
         target: String,
         #[command(flatten)]
         pin: PinArgs,
+        /// On this node alone, while it has no majority: no other node and no secondary is told
+        #[arg(long)]
+        local: bool,
         /// Only show what would happen
         #[arg(long)]
         dry_run: bool,
     },
-    /// Keep what a service answers now, whatever verdicts say, until the pin ends
+    /// Keep what a service answers now, or a target, whatever verdicts say, until the pin ends
     Pin {
         /// The service
         service: String,
+        /// The target [default: what it answers now]
+        target: Option<String>,
         #[command(flatten)]
         pin: PinArgs,
+        /// On this node alone, while it has no majority: no other node and no secondary is told
+        #[arg(long)]
+        local: bool,
+        /// Only show what would happen
+        #[arg(long)]
+        dry_run: bool,
     },
     /// End a person's choice; what is answered stays until a verdict says otherwise
     Unpin {
         /// The service
         service: String,
+        /// The one of this node alone: what was agreed on is answered again
+        #[arg(long)]
+        local: bool,
     },
     /// Take the last change of what a service answers back
     Undo {
@@ -148,6 +165,8 @@ struct Done {
 #[derive(Debug, Deserialize)]
 struct Plan {
     done: bool,
+    #[serde(default)]
+    local: bool,
     from: String,
     to: String,
     changes: Vec<String>,
@@ -173,32 +192,37 @@ struct Pinned {
 pub async fn dns(node: &Node, what: Dns, paper: Paper) -> Result<Said, Failure> {
     match what {
         Dns::Status => status(node, paper).await,
-        Dns::Plan { service, target } => {
-            let body = json!({ "target": target, "dry_run": true });
+        Dns::Plan {
+            service,
+            target,
+            local,
+        } => {
+            let body = json!({ "target": target, "dry_run": true, "local": local });
             switch(node, &service, body, paper).await
         }
         Dns::Switch {
             service,
             target,
             pin,
+            local,
             dry_run,
         } => {
-            let (reason, lasting) = (pin.reason, pin.lasting);
-            let body =
-                json!({ "target": target, "reason": reason, "for": lasting, "dry_run": dry_run });
+            let body = pinning(Some(target), &pin, local, dry_run);
             switch(node, &service, body, paper).await
         }
-        Dns::Pin { service, pin } => {
-            let body = json!({ "reason": pin.reason, "for": pin.lasting });
+        Dns::Pin {
+            service,
+            target,
+            pin,
+            local,
+            dry_run,
+        } => {
+            let body = pinning(target, &pin, local, dry_run);
             switch(node, &service, body, paper).await
         }
-        Dns::Unpin { service } => {
-            said(
-                node,
-                &format!("/dns/services/{}/unpin", part(&service)),
-                json!({}),
-            )
-            .await
+        Dns::Unpin { service, local } => {
+            let path = format!("/dns/services/{}/unpin", part(&service));
+            said(node, &path, json!({ "local": local })).await
         }
         Dns::Undo { service } => {
             said(
@@ -222,6 +246,12 @@ pub async fn dns(node: &Node, what: Dns, paper: Paper) -> Result<Said, Failure> 
         Dns::Keeper { what } => keepers::keeper(node, what, paper).await,
         Dns::Tsig { what } => keys::tsig(node, what, paper).await,
     }
+}
+
+/// What is asked for when a service is to be pinned.
+fn pinning(target: Option<String>, pin: &PinArgs, local: bool, dry_run: bool) -> serde_json::Value {
+    let (reason, lasting) = (&pin.reason, &pin.lasting);
+    json!({ "target": target, "reason": reason, "for": lasting, "local": local, "dry_run": dry_run })
 }
 
 /// Asks for something whose answer is a sentence.
@@ -279,7 +309,11 @@ async fn switch(
     }
     for zone in &plan.zones {
         let serial = zone.serial.map_or("not answered yet".to_owned(), |it| {
-            format!("serial was {it}")
+            if plan.local {
+                format!("serial stays {it}")
+            } else {
+                format!("serial was {it}")
+            }
         });
         text.push_str(&format!(
             "zone       {} ({serial})\n",
@@ -292,8 +326,16 @@ async fn switch(
         let until = plan.pin.as_ref().map_or(String::new(), |it| {
             format!(", pinned until {}", paper.time(&it.expires))
         });
-        text.push_str(&format!("{service} answers {to}{until}\n"));
-        if !plan.changes.is_empty() {
+        let here = if plan.local {
+            "on this node alone, "
+        } else {
+            ""
+        };
+        text.push_str(&format!("{here}{service} answers {to}{until}\n"));
+        if plan.local {
+            let line = format!("back in one step: lifeboat dns unpin {service} --local\n");
+            text.push_str(&line);
+        } else if !plan.changes.is_empty() {
             text.push_str(&format!(
                 "the last resolver that keeps to lifetimes has left {from} at {left}\nback in one step: lifeboat dns undo {service}\n"
             ));

@@ -57,6 +57,8 @@ pub enum IncidentVerb {
         #[command(flatten)]
         how: How,
     },
+    /// List the prepared texts for '--scenario', and what has to be filled in
+    Scenarios,
     /// List incidents and maintenance, the newest first
     List,
     /// Show one whole
@@ -113,20 +115,35 @@ pub enum MaintenanceVerb {
 /// What is opened.
 #[derive(Debug, Args)]
 pub struct Opening {
+    /// Begin with a prepared text, such as power; titles and texts given here go before its own
+    #[arg(long)]
+    scenario: Option<String>,
+    /// What stands in a place of the prepared text, such as where=Prague
+    #[arg(long, value_name = "PLACE=WHAT", requires = "scenario")]
+    with: Vec<String>,
     /// What it is called: LANG=TITLE, once for each language
-    #[arg(long = "title", value_name = "LANG=TITLE", required = true)]
+    #[arg(
+        long = "title",
+        value_name = "LANG=TITLE",
+        required_unless_present = "scenario"
+    )]
     titles: Vec<String>,
-    /// How bad it is: minor, major or critical
-    #[arg(long, default_value = "major")]
-    severity: String,
+    /// How bad it is: minor, major or critical [default: the scenario's, or major]
+    #[arg(long)]
+    severity: Option<String>,
     /// What is affected: COMPONENT=limited, COMPONENT=down or COMPONENT=maintenance
     #[arg(long, value_name = "COMPONENT=HOW")]
     affects: Vec<String>,
     /// In what time the next update is promised, such as 45m
     #[arg(long, value_name = "SPAN")]
     next: Option<String>,
-    #[command(flatten)]
-    texts: Texts,
+    /// What is said: LANG=TEXT, once for each language
+    #[arg(
+        long = "text",
+        value_name = "LANG=TEXT",
+        required_unless_present = "scenario"
+    )]
+    texts: Vec<String>,
     /// Only show what customers would read
     #[arg(long)]
     dry_run: bool,
@@ -223,6 +240,19 @@ struct Edit {
 }
 
 #[derive(Debug, Deserialize)]
+struct Scenarios {
+    scenarios: Vec<Scenario>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Scenario {
+    scenario: String,
+    severity: String,
+    places: Vec<String>,
+    titles: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Deserialize)]
 struct Incidents {
     incidents: Vec<Shown>,
 }
@@ -271,6 +301,7 @@ pub async fn incident(node: &Node, what: IncidentVerb, paper: Paper) -> Result<S
             let body = json!({ "update": update, "reason": reason });
             change(node, &incident, "withdraw", (&how, body), paper).await
         }
+        IncidentVerb::Scenarios => scenarios(node).await,
         IncidentVerb::List => list(node, paper).await,
         IncidentVerb::Show { incident } => {
             let answer = node.get::<Shown>(&path(&incident, "")).await?;
@@ -318,10 +349,12 @@ async fn open(
     mut body: Value,
     paper: Paper,
 ) -> Result<Said, Failure> {
+    body["scenario"] = json!(opening.scenario);
+    body["with"] = json!(pairs("--with", &opening.with)?);
     body["titles"] = json!(pairs("--title", &opening.titles)?);
     body["severity"] = json!(opening.severity);
     body["affected"] = json!(pairs("--affects", &opening.affects)?);
-    body["texts"] = json!(pairs("--text", &opening.texts.texts)?);
+    body["texts"] = json!(pairs("--text", &opening.texts)?);
     body["next"] = json!(opening.next);
     body["dry_run"] = json!(opening.dry_run);
     let answer = node.post::<Shown>("/incidents", &body).await?;
@@ -406,6 +439,22 @@ pub(super) fn pairs(option: &str, given: &[String]) -> Result<BTreeMap<String, S
         }
     }
     Ok(pairs)
+}
+
+async fn scenarios(node: &Node) -> Result<Said, Failure> {
+    let answer = node.get::<Scenarios>("/scenarios").await?;
+    let row = |it: &Scenario| {
+        let with = it.places.iter().map(|it| format!("--with {it}=..."));
+        vec![
+            it.scenario.clone(),
+            it.severity.clone(),
+            with.collect::<Vec<String>>().join(" "),
+            it.titles.get("en").cloned().unwrap_or_default(),
+        ]
+    };
+    let rows: Vec<Vec<String>> = answer.value.scenarios.iter().map(row).collect();
+    let text = table(&["SCENARIO", "SEVERITY", "FILL IN", "TITLE"], &rows);
+    Ok(Said::of(answer.json, text))
 }
 
 async fn list(node: &Node, paper: Paper) -> Result<Said, Failure> {

@@ -60,6 +60,7 @@ struct Answering {
     answering: String,
     since: String,
     pinned_until: Option<String>,
+    on_this_node: Option<String>,
     targets: std::collections::BTreeMap<String, String>,
 }
 
@@ -396,8 +397,11 @@ fn answering(service: &Answering, paper: Paper) -> String {
     let pinned = service.pinned_until.as_ref().map_or(String::new(), |at| {
         format!(", pinned until {}", paper.time(at))
     });
+    let here = service.on_this_node.as_ref().map_or(String::new(), |it| {
+        format!(", but this node alone answers {it}")
+    });
     format!(
-        "{} answers {} since {}{pinned}; {}",
+        "{} answers {} since {}{pinned}{here}; {}",
         service.service,
         service.answering,
         paper.time(&service.since),

@@ -44,6 +44,13 @@ pub(super) struct Asking {
 }
 
 impl Asking {
+    /// The same under the key that a page put into its form, so that a form that is sent twice is one write.
+    pub(super) fn once(mut self, key: &str, path: &str) -> Self {
+        let key = Some(key).filter(|it| fits(it));
+        self.key = key.map(|key| keyed(key, &self.actor, &Method::POST, path));
+        self
+    }
+
     /// The id of the write with this content: the same for a repeat under the same key.
     pub(super) fn id(&self, content: &[u8]) -> ClientId {
         let Some(hash) = &self.key else {

@@ -10,7 +10,6 @@ use axum::{
     extract::{Path, State as Shared},
     routing::{get, post},
 };
-use imbl::OrdMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -25,41 +24,55 @@ use crate::model::{
     audit::AuditLine,
     incident::{
         Impact, Incident, IncidentChange, IncidentId, Promise, Reading, Said, Severity, Stage,
-        Title, Update, Window, change::Opening,
+        Title, Update, Window, change::Opening, promises_due,
     },
     when::{of_rfc3339, rfc3339, span_ms},
     words::{Label, Lang, Note, Timestamp, Wrong},
 };
 
 mod export;
+mod fields;
+pub(super) mod scenarios;
 mod views;
 
-use views::{Components, Incidents, Shown, Timeline};
+use fields::{Fields, missed};
+pub(super) use scenarios::Scenario;
+use scenarios::Scenarios;
+use views::{Components, Incidents, Timeline};
 
-type Texts = BTreeMap<String, String>;
+pub(super) use views::Shown;
+
+pub(super) type Texts = BTreeMap<String, String>;
 
 /// What is opened.
-#[derive(Deserialize, ToSchema)]
+#[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Open {
+    /// A prepared text to begin with, such as `power`; whatever else is given here goes before its words.
+    pub(super) scenario: Option<String>,
+    /// What stands in the places of the scenario: `{"where": "Prague"}`.
+    #[serde(default)]
+    pub(super) with: Texts,
     /// What it is called, by language: `{"en": "...", "cs": "..."}`.
-    titles: Texts,
-    /// minor, major or critical.
-    severity: String,
+    #[serde(default)]
+    pub(super) titles: Texts,
+    /// minor, major or critical; left out, the scenario's, or major.
+    pub(super) severity: Option<String>,
     /// How badly which component is affected: maintenance, limited or down.
     #[serde(default)]
-    affected: Texts,
+    pub(super) affected: Texts,
     /// What is said first, by language.
-    texts: Texts,
+    #[serde(default)]
+    pub(super) texts: Texts,
     /// In what time the next update is promised, such as `45m`.
-    next: Option<String>,
+    pub(super) next: Option<String>,
     /// For a planned maintenance its beginning, such as `2026-11-23T17:40:00.000Z`.
-    from: Option<String>,
+    pub(super) from: Option<String>,
     /// And its end.
-    until: Option<String>,
+    pub(super) until: Option<String>,
     /// Only show what would be said.
     #[serde(default)]
-    dry_run: bool,
+    pub(super) dry_run: bool,
 }
 
 /// What is said next.
@@ -67,41 +80,41 @@ pub(super) struct Open {
 #[serde(deny_unknown_fields)]
 pub(super) struct Next {
     /// The generation of the incident that this was made against.
-    against: u64,
+    pub(super) against: u64,
     /// investigating, identified, monitoring, resolved; or scheduled, in-progress, completed.
-    stage: String,
-    severity: Option<String>,
+    pub(super) stage: String,
+    pub(super) severity: Option<String>,
     /// All that is affected now; left out, it stays.
-    affected: Option<Texts>,
-    texts: Texts,
-    next: Option<String>,
+    pub(super) affected: Option<Texts>,
+    pub(super) texts: Texts,
+    pub(super) next: Option<String>,
     #[serde(default)]
-    dry_run: bool,
+    pub(super) dry_run: bool,
 }
 
 /// Other words for an update.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Reword {
-    against: u64,
+    pub(super) against: u64,
     /// The update, from 1.
-    update: u32,
-    texts: Texts,
+    pub(super) update: u32,
+    pub(super) texts: Texts,
     #[serde(default)]
-    dry_run: bool,
+    pub(super) dry_run: bool,
 }
 
 /// What is taken back.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TakeBack {
-    against: u64,
+    pub(super) against: u64,
     /// The update, from 1; left out, the whole incident.
-    update: Option<u32>,
+    pub(super) update: Option<u32>,
     /// Why; the public reads it.
-    reason: String,
+    pub(super) reason: String,
     #[serde(default)]
-    dry_run: bool,
+    pub(super) dry_run: bool,
 }
 
 /// A component.
@@ -126,8 +139,19 @@ pub(super) struct Gone {
 }
 
 pub(super) fn routes() -> Vec<Route> {
+    let mut routes = of_components();
+    routes.extend(of_incidents());
+    routes
+}
+
+fn of_components() -> Vec<Route> {
     vec![
-        Route::new::<Components>("get", "/components", "What can be affected", get(components)),
+        Route::new::<Components>(
+            "get",
+            "/components",
+            "What can be affected",
+            get(components),
+        ),
         Route::new::<Components>(
             "post",
             "/components",
@@ -142,6 +166,17 @@ pub(super) fn routes() -> Vec<Route> {
             post(remove_component),
         )
         .takes::<Gone>(),
+    ]
+}
+
+fn of_incidents() -> Vec<Route> {
+    vec![
+        Route::new::<Scenarios>(
+            "get",
+            "/scenarios",
+            "Prepared texts to open an incident with",
+            get(scenarios),
+        ),
         Route::new::<Incidents>(
             "get",
             "/incidents",
@@ -237,6 +272,10 @@ async fn remove_component(
     Ok(Json(Components::of(&desk.cluster.state())))
 }
 
+async fn scenarios() -> Json<Scenarios> {
+    Json(Scenarios::all())
+}
+
 async fn list(Shared(desk): Shared<Desk>) -> Json<Incidents> {
     Json(Incidents::of(&desk.cluster.state()))
 }
@@ -255,34 +294,7 @@ async fn open(
     asking: Asking,
     body: Body<Open>,
 ) -> Result<Json<Shown>, Problem> {
-    let asked = &body.value;
-    let mut fields = Fields::default();
-    let titles = fields.titles("titles", &asked.titles);
-    let severity = fields.word("severity", &asked.severity);
-    let affected = fields.affected(&asked.affected);
-    let texts = fields.texts(&asked.texts);
-    let next_ms = fields.span(asked.next.as_ref());
-    let window = fields.window(asked.from.as_ref(), asked.until.as_ref());
-    let severity: Severity = fields.done()?.and(severity).ok_or_else(missed)?;
-    // Made from the request's key, so that a repeat means the same incident.
-    let [a, b, c, d, ..] = asking.id(&body.bytes).0;
-    let incident = IncidentId(u32::from_be_bytes([a, b, c, d]));
-    let stage = match window {
-        Some(_) => Stage::Scheduled,
-        None => Stage::Investigating,
-    };
-    let opening = Opening {
-        titles,
-        severity,
-        stage,
-        affected,
-        window,
-        texts,
-        next_ms,
-    };
-    let change = IncidentChange::Open { incident, opening };
-    desk.answered(&asking, &body.bytes, (incident, asked.dry_run), change)
-        .await
+    desk.open_incident(&asking, &body.bytes, &body.value).await
 }
 
 async fn update(
@@ -291,26 +303,7 @@ async fn update(
     asking: Asking,
     body: Body<Next>,
 ) -> Result<Json<Shown>, Problem> {
-    let asked = &body.value;
-    let incident = find(&desk.cluster.state(), &incident)?.0;
-    let mut fields = Fields::default();
-    let stage = fields.word("stage", &asked.stage);
-    let severity = asked.severity.as_ref();
-    let severity = severity.and_then(|it| fields.word("severity", it));
-    let affected = asked.affected.as_ref().map(|it| fields.affected(it));
-    let texts = fields.texts(&asked.texts);
-    let next_ms = fields.span(asked.next.as_ref());
-    let stage = fields.done()?.and(stage).ok_or_else(missed)?;
-    let change = IncidentChange::Update {
-        incident,
-        against: asked.against,
-        stage,
-        severity,
-        affected,
-        texts,
-        next_ms,
-    };
-    desk.answered(&asking, &body.bytes, (incident, asked.dry_run), change)
+    desk.update_incident(&asking, &body.bytes, &incident, &body.value)
         .await
 }
 
@@ -320,18 +313,7 @@ async fn edit(
     asking: Asking,
     body: Body<Reword>,
 ) -> Result<Json<Shown>, Problem> {
-    let asked = &body.value;
-    let incident = find(&desk.cluster.state(), &incident)?.0;
-    let mut fields = Fields::default();
-    let texts = fields.texts(&asked.texts);
-    fields.done()?;
-    let change = IncidentChange::Edit {
-        incident,
-        against: asked.against,
-        update: asked.update,
-        texts,
-    };
-    desk.answered(&asking, &body.bytes, (incident, asked.dry_run), change)
+    desk.edit_incident(&asking, &body.bytes, &incident, &body.value)
         .await
 }
 
@@ -341,17 +323,7 @@ async fn withdraw(
     asking: Asking,
     body: Body<TakeBack>,
 ) -> Result<Json<Shown>, Problem> {
-    let asked = &body.value;
-    let incident = find(&desk.cluster.state(), &incident)?.0;
-    let reason = Note::new(&asked.reason)
-        .map_err(|wrong| Problem::invalid("reason", &asked.reason, &wrong.wanted))?;
-    let change = IncidentChange::Withdraw {
-        incident,
-        against: asked.against,
-        update: asked.update,
-        reason,
-    };
-    desk.answered(&asking, &body.bytes, (incident, asked.dry_run), change)
+    desk.withdraw_incident(&asking, &body.bytes, &incident, &body.value)
         .await
 }
 
@@ -378,6 +350,123 @@ async fn export(
 }
 
 impl Desk {
+    /// Opens an incident, or announces a maintenance.
+    pub(super) async fn open_incident(
+        &self,
+        asking: &Asking,
+        content: &[u8],
+        asked: &Open,
+    ) -> Result<Json<Shown>, Problem> {
+        let mut fields = Fields::default();
+        let scenario = asked.scenario.as_ref();
+        let scenario = scenario.and_then(|it| fields.of("scenario", it, Scenario::find(it)));
+        let (mut titles, mut texts) = (asked.titles.clone(), asked.texts.clone());
+        if let Some(scenario) = scenario {
+            scenario.fill(&mut titles, &mut texts, &asked.with);
+        }
+        let usual = scenario.map_or(Severity::Major, |it| it.severity).name();
+        let titles = fields.titles("titles", &titles);
+        let severity = asked.severity.as_deref().unwrap_or(usual);
+        let severity = fields.word("severity", severity);
+        let affected = fields.affected(&asked.affected);
+        let texts = fields.texts(&texts);
+        let next_ms = fields.span(asked.next.as_ref());
+        let window = fields.window(asked.from.as_ref(), asked.until.as_ref());
+        let severity: Severity = fields.done()?.and(severity).ok_or_else(missed)?;
+        // Made from the request's key, so that a repeat means the same incident.
+        let [a, b, c, d, ..] = asking.id(content).0;
+        let incident = IncidentId(u32::from_be_bytes([a, b, c, d]));
+        let stage = match window {
+            Some(_) => Stage::Scheduled,
+            None => Stage::Investigating,
+        };
+        let opening = Opening {
+            titles,
+            severity,
+            stage,
+            affected,
+            window,
+            texts,
+            next_ms,
+        };
+        let change = IncidentChange::Open { incident, opening };
+        self.answered(asking, content, (incident, asked.dry_run), change)
+            .await
+    }
+
+    /// Says what is new.
+    pub(super) async fn update_incident(
+        &self,
+        asking: &Asking,
+        content: &[u8],
+        incident: &str,
+        asked: &Next,
+    ) -> Result<Json<Shown>, Problem> {
+        let incident = find(&self.cluster.state(), incident)?.0;
+        let mut fields = Fields::default();
+        let stage = fields.word("stage", &asked.stage);
+        let severity = asked.severity.as_ref();
+        let severity = severity.and_then(|it| fields.word("severity", it));
+        let affected = asked.affected.as_ref().map(|it| fields.affected(it));
+        let texts = fields.texts(&asked.texts);
+        let next_ms = fields.span(asked.next.as_ref());
+        let stage = fields.done()?.and(stage).ok_or_else(missed)?;
+        let change = IncidentChange::Update {
+            incident,
+            against: asked.against,
+            stage,
+            severity,
+            affected,
+            texts,
+            next_ms,
+        };
+        self.answered(asking, content, (incident, asked.dry_run), change)
+            .await
+    }
+
+    /// Says an update in other words.
+    pub(super) async fn edit_incident(
+        &self,
+        asking: &Asking,
+        content: &[u8],
+        incident: &str,
+        asked: &Reword,
+    ) -> Result<Json<Shown>, Problem> {
+        let incident = find(&self.cluster.state(), incident)?.0;
+        let mut fields = Fields::default();
+        let texts = fields.texts(&asked.texts);
+        fields.done()?;
+        let change = IncidentChange::Edit {
+            incident,
+            against: asked.against,
+            update: asked.update,
+            texts,
+        };
+        self.answered(asking, content, (incident, asked.dry_run), change)
+            .await
+    }
+
+    /// Takes an update or the whole back.
+    pub(super) async fn withdraw_incident(
+        &self,
+        asking: &Asking,
+        content: &[u8],
+        incident: &str,
+        asked: &TakeBack,
+    ) -> Result<Json<Shown>, Problem> {
+        let incident = find(&self.cluster.state(), incident)?.0;
+        let reason = Note::new(&asked.reason)
+            .map_err(|wrong| Problem::invalid("reason", &asked.reason, &wrong.wanted))?;
+        let change = IncidentChange::Withdraw {
+            incident,
+            against: asked.against,
+            update: asked.update,
+            reason,
+        };
+        self.answered(asking, content, (incident, asked.dry_run), change)
+            .await
+    }
+
     /// Asks the cluster for a change and waits until this node shows it.
     async fn agreed(
         &self,
@@ -426,7 +515,28 @@ impl Desk {
     }
 }
 
-fn find<'a>(state: &'a State, text: &str) -> Result<(IncidentId, &'a Incident), Problem> {
+/// Promises of a next update that are near or broken, for whoever looks at this node.
+pub(super) fn promises(state: &State) -> Vec<String> {
+    let told = |(id, promise): (IncidentId, Promise)| {
+        let (by, how) = match promise {
+            Promise::Near(by) => (by, "is due"),
+            Promise::Broken(by) => (by, "is late"),
+            Promise::None | Promise::Made(_) => return None,
+        };
+        Some(format!(
+            "the next update of incident {id}, promised by {}, {how}: say what is new, if only that you work on it \
+             ('lifeboat incident update {id}', or the console)",
+            rfc3339(by)
+        ))
+    };
+    let due = promises_due(state, crate::clock::now()).into_iter();
+    due.filter_map(told).collect()
+}
+
+pub(super) fn find<'a>(
+    state: &'a State,
+    text: &str,
+) -> Result<(IncidentId, &'a Incident), Problem> {
     let id: IncidentId = text
         .parse()
         .map_err(|wrong: Wrong| Problem::invalid("incident", text, &wrong.wanted))?;
@@ -437,91 +547,4 @@ fn find<'a>(state: &'a State, text: &str) -> Result<(IncidentId, &'a Incident), 
             "'lifeboat incident list' shows those there are",
         )
     })
-}
-
-/// What a field that was refused leaves behind; the mistakes are told before anybody comes here.
-fn missed() -> Problem {
-    Problem::invalid("the body", "something else", "what the path takes")
-}
-
-/// Reads fields and collects what is wrong with all of them, so that a person learns it at once.
-#[derive(Default)]
-struct Fields(Vec<Mistake>);
-
-impl Fields {
-    fn of<T>(&mut self, field: &str, found: &str, read: Result<T, Wrong>) -> Option<T> {
-        read.map_err(|wrong| self.0.push(Mistake::of(field, found, &wrong.wanted)))
-            .ok()
-    }
-
-    fn done(self) -> Result<Option<()>, Problem> {
-        if self.0.is_empty() {
-            return Ok(Some(()));
-        }
-        Err(Problem::mistaken("what is to be said", self.0))
-    }
-
-    fn label(&mut self, field: &str, text: &str) -> Option<Label> {
-        self.of(field, text, Label::new(text))
-    }
-
-    fn word<T: std::str::FromStr<Err = Wrong>>(&mut self, field: &str, text: &str) -> Option<T> {
-        self.of(field, text, text.parse())
-    }
-
-    fn lang(&mut self, field: &str, tag: &str) -> Option<Lang> {
-        let lang = Lang::ALL.into_iter().find(|it| it.tag() == tag);
-        let lang = lang.ok_or_else(|| Wrong::wanted("a language: cs or en"));
-        self.of(field, tag, lang)
-    }
-
-    fn titles(&mut self, field: &str, given: &Texts) -> OrdMap<Lang, Title> {
-        let read = given.iter().filter_map(|(tag, text)| {
-            let lang = self.lang(field, tag)?;
-            Some((lang, self.of(field, text, Title::new(text.trim()))?))
-        });
-        read.collect()
-    }
-
-    fn texts(&mut self, given: &Texts) -> OrdMap<Lang, Said> {
-        let read = given.iter().filter_map(|(tag, text)| {
-            let lang = self.lang("texts", tag)?;
-            Some((lang, self.of("texts", text, Said::new(text))?))
-        });
-        read.collect()
-    }
-
-    fn affected(&mut self, given: &Texts) -> OrdMap<Label, Impact> {
-        let read = given.iter().filter_map(|(component, impact)| {
-            let component = self.label("affected", component)?;
-            Some((component, self.word("affected", impact)?))
-        });
-        read.collect()
-    }
-
-    fn span(&mut self, given: Option<&String>) -> Option<u64> {
-        let text = given?;
-        let read = span_ms(text).ok_or_else(|| Wrong::wanted("a time span such as 45m"));
-        self.of("next", text, read)
-    }
-
-    fn time(&mut self, field: &str, text: &str) -> Option<Timestamp> {
-        let wanted = || Wrong::wanted("a time in UTC such as 2026-11-23T17:40:00.000Z");
-        self.of(field, text, of_rfc3339(text).ok_or_else(wanted))
-    }
-
-    fn window(&mut self, from: Option<&String>, until: Option<&String>) -> Option<Window> {
-        match (from, until) {
-            (None, None) => None,
-            (Some(from), Some(until)) => Some(Window {
-                from: self.time("from", from)?,
-                until: self.time("until", until)?,
-            }),
-            (_, until) => {
-                let field = if until.is_some() { "from" } else { "until" };
-                let wanted = Wrong::wanted("a time, as the other one is given");
-                self.of::<Window>(field, "nothing", Err(wanted))
-            }
-        }
-    }
 }

@@ -36,7 +36,7 @@ use crate::{
     blobs::Blobs,
     cluster::{Cluster, Committed},
     config,
-    dns::Answers,
+    dns::{Answers, own::Own},
     letterbox::Letterbox,
     model::{
         Command, Proposal, Reply,
@@ -120,6 +120,11 @@ impl Desk {
             parts: Arc::new(parts),
             packing: Arc::new(Semaphore::new(1)),
         }
+    }
+
+    /// What this node answers by itself while it has no majority, where it answers names.
+    fn own(&self) -> Option<&Own> {
+        self.names.as_ref().map(|it| &it.own)
     }
 
     fn proposal(&self, asking: &Asking, id: ClientId, command: Command) -> Proposal {

@@ -197,10 +197,17 @@ impl Problem {
         StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
-    /// What, why, and what to do, a line each.
+    /// What, why, and what to do, a line each; of several mistakes each has its own.
     pub(super) fn lines(&self) -> Vec<String> {
-        let words = [&self.0.title, &self.0.detail, &self.0.advice];
-        words.into_iter().cloned().collect()
+        let told = |it: &Mistake| format!("{}: found {}; wanted {}", it.field, it.found, it.wanted);
+        let why = match self.0.mistakes.as_slice() {
+            [] | [_] => vec![self.0.detail.clone()],
+            several => several.iter().map(told).collect(),
+        };
+        let mut lines = vec![self.0.title.clone()];
+        lines.extend(why);
+        lines.push(self.0.advice.clone());
+        lines
     }
 
     /// Nobody is known to ask.
@@ -349,6 +356,14 @@ impl Problem {
                 "look at 'lifeboat status'; try again, here or on another node",
             ),
         }
+    }
+
+    /// Where it needs a majority that is not there, says what can be done without one as well.
+    pub(super) fn without_majority(mut self, advice: &str) -> Self {
+        if matches!(self.0.kind, Kind::NoMajority | Kind::Unknown) {
+            self.0.advice = format!("{}; {advice}", self.0.advice);
+        }
+        self
     }
 
     /// The membership was not changed.

@@ -60,6 +60,7 @@ const API: &[(&str, &str, Asks)] = &[
     ("get", "/components", LOOK),
     ("post", "/components", SPEAK),
     ("post", "/components/remove", SPEAK),
+    ("get", "/scenarios", LOOK),
     ("get", "/incidents", LOOK),
     ("post", "/incidents", SPEAK),
     ("get", "/incidents/{incident}", LOOK),
@@ -128,6 +129,12 @@ const API: &[(&str, &str, Asks)] = &[
 /// Every page of the console that is not for everybody.
 const PAGES: &[(&str, &str, Asks)] = &[
     ("get", "/", LOOK),
+    ("get", "/incidents", LOOK),
+    ("post", "/incidents", SPEAK),
+    ("get", "/incidents/{incident}", LOOK),
+    ("post", "/incidents/{incident}/update", SPEAK),
+    ("post", "/incidents/{incident}/edit", SPEAK),
+    ("post", "/incidents/{incident}/withdraw", SPEAK),
     ("get", "/nodes", LOOK),
     ("get", "/record", LOOK),
     ("get", "/record.csv", LOOK),

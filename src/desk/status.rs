@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::{
     Desk,
     api::Route,
-    conversations, dns as names,
+    conversations, dns as names, incidents,
     members::{self, Member},
     people,
 };
@@ -263,7 +263,7 @@ async fn status(Shared(desk): Shared<Desk>) -> Json<Status> {
             poisoned: health.disk.poisoned.clone(),
         },
         conversations: count(&state),
-        names: names::brief(&state),
+        names: names::brief(&state, desk.own()),
         late_visitors: late_visitors(&desk),
         people: people::brief(&desk),
         alarms: alarms_of(&desk),
@@ -275,8 +275,10 @@ pub(super) fn alarms_of(desk: &Desk) -> Vec<String> {
     let (state, health) = (desk.cluster.state(), desk.cluster.health());
     [
         people::alarms(desk),
+        incidents::promises(&state),
         alarms(&state, &health, &desk.letterbox.health()),
         names::cut_off(desk),
+        names::answered_alone(desk),
     ]
     .concat()
 }

@@ -11,8 +11,9 @@ use tokio::sync::{mpsc, watch};
 
 use super::cookie::Secrets;
 use super::counters::Counters;
+use super::own::Own;
 use super::rate::Pace;
-use super::tables::Tables;
+use super::tables::{Prepared, Tables};
 use super::transfer::Ledger;
 use super::udp::ReturnPath;
 use super::zone::Zone;
@@ -115,6 +116,8 @@ pub struct Answers {
     pub settings: Settings,
     /// What was seen of transfers.
     pub ledger: Ledger,
+    /// What this node answers by itself while it has no majority.
+    pub own: Own,
     unusual: mpsc::Sender<Unusual>,
     changed: watch::Sender<()>,
 }
@@ -130,6 +133,7 @@ impl Answers {
             counters: Counters::default(),
             settings,
             ledger: Ledger::default(),
+            own: Own::default(),
             unusual,
             changed: watch::Sender::new(()),
         };
@@ -139,7 +143,18 @@ impl Answers {
     /// Answers from this zone from now on. Prepares its answers, which for a large one takes a while: not for async
     /// threads.
     pub fn put(&self, zone: &Arc<Zone>) {
-        self.tables.rcu(|tables| tables.with_zone(zone.clone()));
+        self.put_prepared(&self.prepare(zone));
+    }
+
+    /// Prepares a zone's answers, without giving them yet. The part of [`put`](Self::put) that takes a while.
+    pub fn prepare(&self, zone: &Arc<Zone>) -> Prepared {
+        self.tables.load().prepare(zone)
+    }
+
+    /// Answers from prepared answers from now on.
+    pub fn put_prepared(&self, prepared: &Prepared) {
+        let one = std::slice::from_ref(prepared);
+        self.tables.rcu(|tables| tables.with_prepared(one));
         self.changed.send_replace(());
     }
 
@@ -154,10 +169,12 @@ impl Answers {
         self.changed.subscribe()
     }
 
-    /// The same for many zones at once.
+    /// The same as [`put`](Self::put) for many zones at once.
     pub fn put_all(&self, zones: &[Arc<Zone>]) {
-        self.tables
-            .rcu(|tables| tables.with_zones(zones.iter().cloned()));
+        let tables = self.tables.load();
+        let prepared: Vec<Prepared> = zones.iter().map(|it| tables.prepare(it)).collect();
+        self.tables.rcu(|tables| tables.with_prepared(&prepared));
+        self.changed.send_replace(());
     }
 
     /// Answers from the zone of this apex no more.

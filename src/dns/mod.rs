@@ -10,6 +10,7 @@ pub mod live;
 pub mod message;
 pub mod name;
 mod name_key;
+pub mod own;
 mod question;
 pub mod quic;
 pub mod rate;
@@ -28,7 +29,7 @@ pub mod udp;
 pub mod zone;
 
 pub use answers::{Answers, Rate, Settings, Transport, Unusual, Way};
-pub use tables::Tables;
+pub use tables::{Prepared, Tables};
 
 #[cfg(test)]
 mod tests;

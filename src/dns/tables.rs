@@ -28,6 +28,13 @@ struct Shard {
 /// Shards: with ten thousand zones each has forty.
 const SHARDS: usize = 256;
 
+/// A zone's answers, ready to be put among others.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    table: Arc<Table>,
+    seed: u64,
+}
+
 /// Every zone that is answered from. Never changed: see [`Tables::with_zones`].
 #[derive(Clone, Debug)]
 pub struct Tables {
@@ -61,10 +68,31 @@ impl Tables {
     /// The same with these zones, each in the place of one with the same apex.
     #[must_use]
     pub fn with_zones(&self, zones: impl Iterator<Item = Arc<Zone>>) -> Tables {
+        let prepared: Vec<Prepared> = zones.map(|it| self.prepare(&it)).collect();
+        self.with_prepared(&prepared)
+    }
+
+    /// Prepares a zone's answers for these tables, and all that are made from them.
+    pub fn prepare(&self, zone: &Arc<Zone>) -> Prepared {
+        Prepared {
+            table: Arc::new(Table::compile(zone.clone(), self.seed)),
+            seed: self.seed,
+        }
+    }
+
+    /// The same with these zones' answers, each in the place of one with the same apex. What was prepared for other
+    /// tables is prepared anew.
+    #[must_use]
+    pub fn with_prepared(&self, prepared: &[Prepared]) -> Tables {
         let mut tables = self.clone();
         let mut new = Vec::new();
-        for zone in zones {
-            if tables.insert(Arc::new(Table::compile(zone.clone(), self.seed))) {
+        for it in prepared {
+            let zone = it.table.zone.clone();
+            let table = match it.seed == self.seed {
+                true => it.table.clone(),
+                false => self.prepare(&zone).table,
+            };
+            if tables.insert(table) {
                 new.push(zone);
             }
         }

@@ -97,10 +97,10 @@ pub struct AuditLine {
     pub refused: Option<String>,
 }
 
-/// Writes a line when a person, or a machine on a person's behalf, acted.
+/// Writes a line when a person, or a machine on a person's behalf, acted, or a node did so alone.
 pub(super) fn record(state: &mut State, entry: &Entry<'_>, refusal: Option<&Refusal>) {
     let proposal = &entry.stamped.proposal;
-    if !proposal.actor.is_operator() {
+    if !proposal.is_on_record() {
         return;
     }
     let line = AuditLine {

@@ -6,6 +6,7 @@ use imbl::OrdMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    alone::AloneReport,
     audit::Segment,
     dns::{TsigAlgorithm, ZoneSettings, publish::ZonePart, signing::SigningChange},
     domain::DomainName,
@@ -334,6 +335,8 @@ pub enum Command {
     People(PeopleChange),
     /// Says what happens, or changes what was said.
     Incident(IncidentChange),
+    /// A node says what it answered by itself while it had no majority.
+    Alone(AloneReport),
     /// Changes who keeps names outside, or says what is there.
     Keeper(KeeperChange),
 }
@@ -388,6 +391,7 @@ impl Command {
             Self::Keeper(change) => change.kind(),
             Self::ArchiveAudit(_) => "archive-audit",
             Self::People(change) => change.kind(),
+            Self::Alone(_) => "alone",
         }
     }
 
@@ -434,6 +438,7 @@ impl Command {
             | Self::ArchiveAudit(_)
             | Self::People(_)
             | Self::Incident(_)
+            | Self::Alone(_)
             | Self::Keeper(_) => None,
         }
     }
@@ -487,6 +492,7 @@ impl Command {
             Self::Keeper(change) => change.about(),
             Self::ArchiveAudit(segment) => segment.blob.to_string(),
             Self::People(change) => change.about(),
+            Self::Alone(report) => report.about(),
         }
     }
 }

@@ -6,6 +6,7 @@
 //! Applying an entry never asks for work to be done. Work is *due* because of what the state says (see
 //! [`outbox::due`]); whoever does it reports back with another command.
 
+pub mod alone;
 pub mod audit;
 pub mod boxes;
 pub mod check;
@@ -323,6 +324,7 @@ impl State {
             Command::Incident(it) => {
                 incident::change::change(self, index, proposal.actor.spoken(), it)
             }
+            Command::Alone(report) => alone::report(entry, report),
             Command::Keeper(it) => keeper::change::change(self, index, &proposal.actor, it),
         }
     }

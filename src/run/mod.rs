@@ -4,10 +4,13 @@
 //! another. What can fail without ending the node is logged and shown in its status; only a node whose letterbox or
 //! public sockets cannot be opened does not start.
 
+mod alone;
+mod apart;
 mod descriptors;
 mod dns;
 mod founding;
 mod keepers;
+mod last_good;
 mod names_over_https;
 mod operators;
 mod part;
@@ -17,6 +20,7 @@ mod record;
 mod report;
 mod signing;
 mod site;
+mod zones;
 
 use std::{
     io,

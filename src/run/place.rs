@@ -292,6 +292,11 @@ impl Place {
         self.folder.join("last-good-zones")
     }
 
+    /// What this node answers for services by itself while it has no majority.
+    pub fn own_answers(&self) -> PathBuf {
+        self.folder.join("own-answers")
+    }
+
     /// Held messages that were mailed while alone.
     pub fn held_told(&self) -> PathBuf {
         self.folder.join("held-told")

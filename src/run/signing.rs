@@ -7,6 +7,7 @@ use crate::{
     cluster::{Cluster, health::Health},
     model::{
         Command, Proposal,
+        alone::Choices,
         dns::{
             Published, Signed, Signing, Zone,
             signing::{SigningChange, due},
@@ -34,10 +35,17 @@ pub(super) struct Due {
     pub signing: Option<(Signing, Signed)>,
     /// By how many weeks its signatures are stretched.
     pub weeks: u32,
+    /// What of it is this node's own choice, and not agreed on.
+    pub own: Choices,
 }
 
 impl Due {
-    pub(super) fn of(name: &DomainName, zone: &Zone, live: &Published, now: Timestamp) -> Self {
+    pub(super) fn of(
+        name: &DomainName,
+        zone: &Zone,
+        (live, own): (Published, Choices),
+        now: Timestamp,
+    ) -> Self {
         let stretched = live.signed.as_ref().map(|it| it.stretched(now));
         let weeks = stretched.as_ref().map_or(0, |it| it.1);
         if weeks > 0 {
@@ -46,11 +54,24 @@ impl Due {
         let keys = zone.signing.clone();
         Self {
             name: name.clone(),
-            live: live.clone(),
+            live,
             // A state that says how to sign and has no keys is refused when the pen is opened, and the zone answers what it did.
             signing: stretched.map(|it| (keys.unwrap_or_default(), it.0)),
             weeks,
+            own,
         }
+    }
+
+    /// Whether next to no signature can be taken over from an answer that was signed with `before`.
+    pub(super) fn is_signed_anew(&self, before: Option<&Signed>) -> bool {
+        let Some((_, signed)) = &self.signing else {
+            return false;
+        };
+        before.is_none_or(|it| {
+            let had = |key| it.keys.contains(key);
+            (it.inception, it.expiration) != (signed.inception, signed.expiration)
+                || !signed.keys.iter().all(had)
+        })
     }
 }
 

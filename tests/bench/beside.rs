@@ -7,7 +7,10 @@ mod client;
 mod commits;
 mod etcd;
 mod failover;
+mod gun;
 mod machine;
+mod name_peers;
+mod names;
 mod pages;
 mod peers;
 mod stage;
@@ -21,7 +24,16 @@ use anyhow::{Context, Result};
 use stage::Stage;
 use table::Table;
 
-const STAGES: [&str; 6] = ["h1", "h2", "handshakes", "idle", "commits", "failover"];
+const STAGES: [&str; 8] = [
+    "h1",
+    "h2",
+    "handshakes",
+    "idle",
+    "dns",
+    "zones",
+    "commits",
+    "failover",
+];
 const HELP: &str = "Started by tests/bench/run, which says how.";
 
 /// One whole run: what is measured and how much of it.
@@ -104,6 +116,12 @@ async fn measure() -> Result<()> {
     }
     if wanted.contains(&"idle") {
         pages::idle(&mut run).await?;
+    }
+    if wanted.contains(&"dns") {
+        names::questions(&mut run).await?;
+    }
+    if wanted.contains(&"zones") {
+        names::zones(&mut run).await?;
     }
     if wanted.contains(&"commits") {
         commits::commits(&mut run).await?;

@@ -41,13 +41,27 @@ impl Boat {
     /// # Errors
     /// When they do not come to that.
     pub async fn launch(stage: &Stage, port: u16, count: u16) -> Result<Boat> {
-        let folder = stage.fresh_folder("lifeboat")?;
+        Self::launch_with(stage, "lifeboat", port, count, "").await
+    }
+
+    /// The same in a folder of its own, and with another section in every configuration.
+    ///
+    /// # Errors
+    /// When they do not come to that.
+    pub async fn launch_with(
+        stage: &Stage,
+        name: &str,
+        port: u16,
+        count: u16,
+        section: &str,
+    ) -> Result<Boat> {
+        let folder = stage.fresh_folder(name)?;
         let mut boat = Boat {
             nodes: Vec::new(),
             program: stage.program.clone(),
         };
         for place in 0..count {
-            let node = Node::prepare(stage, &folder, place, port + 10 * place)?;
+            let node = Node::prepare(stage, &folder, place, (port + 10 * place, section))?;
             match boat.nodes.first() {
                 None => drop(boat.ask(&node, &["init"])?),
                 Some(founder) => {
@@ -153,7 +167,12 @@ impl Boat {
 }
 
 impl Node {
-    fn prepare(stage: &Stage, folder: &Path, place: u16, port: u16) -> Result<Node> {
+    fn prepare(
+        stage: &Stage,
+        folder: &Path,
+        place: u16,
+        (port, section): (u16, &str),
+    ) -> Result<Node> {
         let at = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let file = |ending: &str| folder.join(format!("node-{place}{ending}"));
         let node = Node {
@@ -192,7 +211,7 @@ unhurried = ["127.0.0.0/8"]
 listen = []
 [telemetry]
 metrics-listen = "{metrics}"
-"#,
+{section}"#,
             data = file(""),
             socket = node.socket,
             tls = stage.certificates(),

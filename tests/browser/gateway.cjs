@@ -46,8 +46,9 @@ class Gateway {
     const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'lifeboat-browser-'));
     const program = process.env.LIFEBOAT || path.resolve('target/debug/lifeboat');
     const log = fs.openSync(path.join(folder, 'demo.log'), 'w');
-    // A range of ports of its own, so that a demo that somebody looks at meanwhile is not in the way.
-    const ports = String(20_000 + (process.pid % 300) * 100);
+    // A range of ports of its own, so that a demo that somebody looks at meanwhile is not in the way; below those from
+    // which the system takes ports for connections.
+    const ports = String(20_000 + (process.pid % 120) * 100);
     const demoFolder = path.join(folder, 'demo');
     const child = spawn(program, ['demo', '--dir', demoFolder, '--port-base', ports], { stdio: ['ignore', log, log] });
     const file = path.join(demoFolder, 'demo.json');

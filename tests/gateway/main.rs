@@ -12,6 +12,7 @@
 //! | `syncs` | syncing, by `LIFEBOAT_UNDER=eatmydata` | no sync before the first acknowledgement, of log and of letterbox |
 //! | `disk`, a disk that hangs | a write that does not finish is noticed | nobody else leads |
 //! | `attack`, bounds | connections are counted, by address; in all | 21 of 20 are let in; 11 of 10 |
+//! | `large` | zones of more than 2,000 sets are put together apart | the switch waits until the large zone is signed |
 //! | `pages`, `p2_every_page...` | links that every node computes alike | 404 at another node |
 //!
 //! Not seen yet: `partitions`, `cold_start`, `members`, and in `attack` the crowd and the lack of descriptors.
@@ -38,7 +39,9 @@ mod harness;
 mod incidents;
 mod interop;
 mod kills;
+mod large;
 mod members;
+mod names_alone;
 mod odd_one;
 mod pages;
 mod partitions;

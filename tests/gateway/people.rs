@@ -68,15 +68,10 @@ async fn p2_whoever_signs_in_on_one_node_is_known_on_all_until_it_is_revoked_on_
     play(3, async |stage| {
         let jana = Operator::made(&stage.nodes[0], "jana", "admin").await?;
         let petr = Operator::made(&stage.nodes[1], "petr", "viewer").await?;
-        let mut browser = stage.browser()?;
-        let code = jana.code(0)?;
+        let (mut browser, code) = (stage.browser()?, jana.code(0)?);
+        let at = stage.nodes[0].console();
         let page = jana
-            .sign_in_with(
-                &mut browser,
-                stage.nodes[0].console(),
-                &jana.password,
-                &code,
-            )
+            .sign_in_with(&mut browser, at, &jana.password, &code)
             .await?;
         anyhow::ensure!(page.taken()? == "/", "{page:?}");
         for node in &stage.nodes {

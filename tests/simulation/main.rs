@@ -50,6 +50,7 @@
 
 mod cluster;
 mod dice;
+mod flapping;
 mod invariants;
 mod life;
 mod planted;

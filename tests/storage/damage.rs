@@ -324,6 +324,7 @@ async fn a_wal_that_was_given_its_room_is_read_up_to_where_it_was_written() {
     let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
     while fs::metadata(&path).unwrap().len() < 16 * 1024 * 1024 {
         assert!(tokio::time::Instant::now() < deadline, "it gets no room");
+        // waits because the disk's own thread lengthens the file when nothing else is to be done, and tells nobody
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
     let untouched = folder.crashed();

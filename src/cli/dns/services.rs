@@ -58,6 +58,7 @@ pub struct Switchable {
     to: Option<String>,
     why: String,
     pin: Option<Pin>,
+    on_this_node: Option<OnThisNode>,
     undo: Option<String>,
     targets: Vec<Target>,
     history: Vec<Change>,
@@ -68,6 +69,16 @@ struct Pin {
     by: String,
     reason: String,
     expires: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct OnThisNode {
+    target: String,
+    agreed: String,
+    by: String,
+    reason: String,
+    expires: String,
+    answered: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -214,6 +225,17 @@ pub fn shown(service: &Switchable, paper: Paper) -> String {
             printable(&pin.reason)
         )
     });
+    let here = service.on_this_node.as_ref().map_or(String::new(), |it| {
+        let how = if it.answered { "answers" } else { "is to answer" };
+        let (target, agreed) = (printable(&it.target), printable(&it.agreed));
+        let line = format!(
+            "THIS NODE ALONE {how} {target}, by {} until {}: {}\n  other nodes and outside secondaries go on with {agreed}; it ends when this node has rejoined",
+            printable(&it.by),
+            paper.time(&it.expires),
+            printable(&it.reason)
+        );
+        format!("\n  {}", paper.tone(Tone::Warn, &line))
+    });
     let verdict = match (service.verdict.as_str(), &service.to) {
         ("switch" | "advise", Some(to)) => {
             let line = format!("{} to {to}: {}", service.verdict, service.why);
@@ -222,7 +244,7 @@ pub fn shown(service: &Switchable, paper: Paper) -> String {
         _ => printable(&service.why),
     };
     let mut text = format!(
-        "service {} answers {} since {}{pinned}\n  verdict: {verdict}\n",
+        "service {} answers {} since {}{pinned}{here}\n  verdict: {verdict}\n",
         service.service,
         printable(&service.answering),
         paper.time(&service.since)

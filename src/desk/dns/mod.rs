@@ -1,6 +1,7 @@
 //! Names: zones, services that switch, keys of transfers. Everything is read from this node; every change shows what it
 //! does before it is done, and is made against what was looked at.
 
+mod alone;
 mod document;
 mod import;
 mod keepers;
@@ -19,8 +20,10 @@ use utoipa::ToSchema;
 use super::{Desk, api::Route, problem::Problem};
 pub(super) use traffic::cut_off;
 
+use crate::dns::own::Own;
 use crate::model::{
     State,
+    alone::Choices,
     domain::DomainName,
     limits,
     when::{rfc3339, span_ms},
@@ -88,7 +91,7 @@ async fn names(Shared(desk): Shared<Desk>) -> Json<Names> {
     let state = desk.cluster.state();
     Json(Names {
         zones: zones::listed(&state),
-        services: services::listed(&state),
+        services: services::listed(&state, desk.own()),
         freeze: freeze(&state),
         held: held(&state),
         keys: state.dns.keys.keys().map(ToString::to_string).collect(),
@@ -147,17 +150,21 @@ struct Answering {
     since: String,
     /// Until when a person pinned it.
     pinned_until: Option<String>,
+    /// What this node alone answers instead, while it has no majority.
+    on_this_node: Option<String>,
     /// How each target stands: up, down or unsure.
     targets: std::collections::BTreeMap<String, &'static str>,
 }
 
 /// Names for the node's status.
-pub(super) fn brief(state: &State) -> Brief {
+pub(super) fn brief(state: &State, own: Option<&Own>) -> Brief {
+    let choices = own.map_or_else(Choices::new, |it| it.choices(crate::clock::now()));
     let services = state.failover.services.values().map(|it| Answering {
         service: it.name.to_string(),
         answering: it.answering.to_string(),
         since: rfc3339(it.since),
         pinned_until: it.pin_at(state.now).map(|it| rfc3339(it.expires)),
+        on_this_node: choices.get(&it.name).map(ToString::to_string),
         targets: it
             .targets
             .keys()
@@ -173,6 +180,12 @@ pub(super) fn brief(state: &State) -> Brief {
         waiting: state.dns.waiting.len() as u64,
         services: services.collect(),
     }
+}
+
+/// What this node answers by itself, for its status: everybody who looks should know.
+pub(super) fn answered_alone(desk: &Desk) -> Vec<String> {
+    let own = desk.own();
+    own.map_or_else(Vec::new, |it| alone::alarms(it, &desk.cluster.state()))
 }
 
 /// What about names somebody should look at, for the node's status.

@@ -9,15 +9,17 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{Done, service_name, spec, zones};
+use super::{Done, alone, service_name, spec, zones};
 use crate::desk::{
     Desk,
     api::Route,
     asking::{Asking, Body},
     problem::Problem,
 };
+use crate::dns::own::Own;
 use crate::model::{
     Command, State,
+    alone::OwnChoice,
     domain::DomainName,
     failover::{Answering, Condition, Pin, Rank, Switchable, Switched, Verdict, tally, verdict},
     health::Opinion,
@@ -45,6 +47,8 @@ pub(super) struct Described {
     /// Why, in words.
     why: String,
     pin: Option<Pinned>,
+    /// What this node alone answers instead, while it has no majority.
+    on_this_node: Option<alone::Shown>,
     /// What one step back leads to.
     undo: Option<String>,
     /// Its records have their short lifetime.
@@ -182,13 +186,13 @@ pub(super) fn routes() -> Vec<Route> {
 async fn list(Shared(desk): Shared<Desk>) -> Json<Services> {
     let state = desk.cluster.state();
     Json(Services {
-        services: listed(&state),
+        services: listed(&state, desk.own()),
     })
 }
 
-pub(super) fn listed(state: &State) -> Vec<Described> {
+pub(super) fn listed(state: &State, own: Option<&Own>) -> Vec<Described> {
     let services = state.failover.services.values();
-    services.map(|it| described(state, it)).collect()
+    services.map(|it| described(state, it, own)).collect()
 }
 
 async fn one(
@@ -196,7 +200,8 @@ async fn one(
     Path(service): Path<String>,
 ) -> Result<Json<Described>, Problem> {
     let state = desk.cluster.state();
-    Ok(Json(described(&state, find(&state, &service)?)))
+    let found = find(&state, &service)?;
+    Ok(Json(described(&state, found, desk.own())))
 }
 
 async fn apply(
@@ -327,6 +332,19 @@ pub(super) fn zones_of(state: &State, service: &Switchable) -> Vec<DomainName> {
     zones
 }
 
+impl Pinned {
+    /// A choice of this node alone.
+    pub(super) fn own(choice: &OwnChoice) -> Self {
+        Self {
+            target: choice.target.to_string(),
+            by: choice.actor.spoken(),
+            reason: choice.reason.as_str().to_owned(),
+            since: rfc3339(choice.since),
+            expires: rfc3339(choice.expires),
+        }
+    }
+}
+
 pub(super) fn pinned(pin: &Pin) -> Pinned {
     Pinned {
         target: pin.to.to_string(),
@@ -337,7 +355,7 @@ pub(super) fn pinned(pin: &Pin) -> Pinned {
     }
 }
 
-fn described(state: &State, service: &Switchable) -> Described {
+fn described(state: &State, service: &Switchable, own: Option<&Own>) -> Described {
     let now = state.now;
     let verdict = verdict(state, &service.name, now);
     let (word, to, why) = match &verdict {
@@ -361,6 +379,7 @@ fn described(state: &State, service: &Switchable) -> Described {
         to: to.map(ToString::to_string),
         why,
         pin: service.pin_at(now).map(pinned),
+        on_this_node: own.and_then(|it| alone::shown(it, service)),
         undo: service.before.as_ref().map(|it| it.answering.to_string()),
         restless: service.restless,
         targets: standings(state, service),

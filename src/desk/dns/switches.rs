@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    Done, keepers, lasting,
+    Done, alone, keepers, lasting,
     services::{Against, Pinned, answer_of, condition, find, pinned, zones_of},
     zones::changed_lines,
 };
@@ -19,6 +19,7 @@ use crate::desk::{
     asking::{Asking, Body},
     problem::Problem,
 };
+use crate::dns::own::Own;
 use crate::model::{
     Command, State,
     failover::{Answering, Condition, Switchable, tally},
@@ -44,6 +45,19 @@ pub(super) struct Choice {
     /// Only show what would happen.
     #[serde(default)]
     dry_run: bool,
+    /// On this node alone, which must be without a majority.
+    #[serde(default)]
+    local: bool,
+}
+
+/// Which choice to end.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+struct Ending {
+    /// The generation that was looked at; without it, the one that is there now.
+    against: Option<u64>,
+    /// The one of this node alone.
+    local: bool,
 }
 
 /// What a switch does, before or after it was made.
@@ -52,6 +66,8 @@ pub(super) struct Plan {
     service: String,
     /// It is done; else it was only looked at.
     done: bool,
+    /// On this node alone.
+    local: bool,
     /// What it was made against.
     generation: u64,
     from: String,
@@ -103,7 +119,7 @@ pub(super) fn routes() -> Vec<Route> {
             "End a person's choice; what is answered stays until a verdict says otherwise",
             post(unpin),
         )
-        .takes::<Against>(),
+        .takes::<Ending>(),
         done(
             "/dns/services/{service}/undo",
             "Take the last change of what a service answers back",
@@ -136,7 +152,14 @@ async fn switch(
     let state = desk.cluster.state();
     let known = find(&state, &service)?;
     let target = target(known, choice.target.as_deref())?;
-    let mut plan = planned(&state, known, &target);
+    let names = match choice.local {
+        true => Some(desk.alone(&format!("switching {}", known.name))?),
+        false => None,
+    };
+    let mut plan = planned(&state, known, &target, names.as_ref().map(|it| &it.own));
+    if names.is_some() {
+        alone::can_be_laid(&state, known, &target)?;
+    }
     if choice.dry_run {
         return Ok(Json(plan));
     }
@@ -147,6 +170,14 @@ async fn switch(
     let reason = Note::new(&choice.reason)
         .map_err(|wrong| Problem::invalid("reason", &choice.reason, &wrong.wanted))?;
     let name = known.name.clone();
+    if let Some(names) = names {
+        drop(state);
+        let (to, why) = ((&name, &target), (reason, ttl_ms));
+        let chosen = alone::choose(&names, &asking, &body.bytes, to, why).await?;
+        plan.done = true;
+        plan.pin = Some(Pinned::own(&chosen));
+        return Ok(Json(plan));
+    }
     let what = format!("switching {name} to {target}");
     let command = Command::PinService {
         service: name.clone(),
@@ -158,7 +189,10 @@ async fn switch(
     drop(state);
     let committed = desk
         .propose(&asking, asking.id(&body.bytes), &what, command)
-        .await?;
+        .await
+        .map_err(|it| {
+            it.without_majority("while this node is alone, --local answers it on this node only")
+        })?;
     desk.applied(committed.index).await;
     let state = desk.cluster.state();
     plan.done = true;
@@ -186,13 +220,18 @@ fn target(service: &Switchable, wanted: Option<&str>) -> Result<Label, Problem> 
     }
 }
 
-fn planned(state: &State, service: &Switchable, target: &Label) -> Plan {
+fn planned(state: &State, service: &Switchable, target: &Label, own: Option<&Own>) -> Plan {
     let to = answer_of(target);
-    let (old, new) = (service.records(&service.answering), service.records(&to));
+    let now = crate::clock::now();
+    let from = own.map_or_else(
+        || service.answering.clone(),
+        |it| alone::answering(it, service, now),
+    );
+    let (old, new) = (service.records(&from), service.records(&to));
     let changes = changed_lines(&old, &new);
     let longest = old.iter().map(|it| u64::from(it.ttl)).max().unwrap_or(0);
     let stands = tally(state, &service.name, target, state.now).condition(&service.policy);
-    let mut warnings = Vec::new();
+    let mut warnings = own.map_or_else(Vec::new, |it| alone::warnings(service, target, it, now));
     if stands != Condition::Up {
         let how = condition(stands);
         warnings.push(format!("{target} is {how}: no majority says that it works"));
@@ -222,11 +261,12 @@ fn planned(state: &State, service: &Switchable, target: &Label) -> Plan {
     Plan {
         service: service.name.to_string(),
         done: false,
+        local: own.is_some(),
         generation: service.generation,
-        from: service.answering.to_string(),
+        from: from.to_string(),
         to: to.to_string(),
         changes,
-        left_by: rfc3339(crate::clock::now().plus_ms(left_by)),
+        left_by: rfc3339(now.plus_ms(left_by)),
         zones: zones.collect(),
         condition: condition(stands),
         warnings,
@@ -238,9 +278,17 @@ async fn unpin(
     Shared(desk): Shared<Desk>,
     asking: Asking,
     Path(service): Path<String>,
-    body: Body<Against>,
+    body: Body<Ending>,
 ) -> Result<Json<Done>, Problem> {
     let (name, generation) = name_and_generation(&desk, &service)?;
+    if body.value.local {
+        let names = desk.alone(&format!("unpinning {name}"))?;
+        let ended = alone::end(&names, &asking, &name).await?;
+        let (target, agreed) = (ended.target, answering_of(&desk, &name));
+        return Ok(Done::says(format!(
+            "this node alone answers {target} for {name} no more, but {agreed}, as was agreed on"
+        )));
+    }
     let what = format!("unpinning {name}");
     let says = format!("{name} is not pinned any more; verdicts count again");
     let command = Command::UnpinService {
@@ -349,6 +397,12 @@ async fn done(
         .await?;
     desk.applied(committed.index).await;
     Ok(Done::says(says))
+}
+
+fn answering_of(desk: &Desk, service: &Label) -> String {
+    let state = desk.cluster.state();
+    let known = state.failover.services.get(service);
+    known.map_or_else(String::new, |it| it.answering.to_string())
 }
 
 fn name_and_generation(desk: &Desk, service: &str) -> Result<(Label, u64), Problem> {

@@ -111,6 +111,13 @@ pub(super) struct Line {
     pub(super) refused: Option<String>,
 }
 
+impl Shown {
+    /// Its id, as it stands in addresses.
+    pub(in crate::desk) fn id(&self) -> &str {
+        &self.incident
+    }
+}
+
 impl Components {
     pub(super) fn of(state: &State) -> Self {
         let components = state.incidents.components.iter().map(|(name, it)| {

@@ -4,6 +4,7 @@
 //! A page without a line in `roles` is nobody's. A form without this session's token is refused.
 
 mod door;
+mod says;
 mod staff;
 mod texts;
 mod views;
@@ -86,6 +87,16 @@ pub(super) fn router(desk: Desk) -> Router {
 fn table() -> Vec<(&'static str, &'static str, MethodRouter<Pages>)> {
     vec![
         ("get", "/", get(views::overview)),
+        ("get", "/incidents", get(says::list)),
+        ("post", "/incidents", post(says::open)),
+        ("get", "/incidents/{incident}", get(says::show)),
+        ("post", "/incidents/{incident}/update", post(says::update)),
+        ("post", "/incidents/{incident}/edit", post(says::edit)),
+        (
+            "post",
+            "/incidents/{incident}/withdraw",
+            post(says::withdraw),
+        ),
         ("get", "/nodes", get(views::nodes)),
         ("get", "/record", get(views::record)),
         ("get", "/record.csv", get(views::export)),
@@ -206,8 +217,9 @@ struct Entry {
 }
 
 /// The menu; each name is the end of its text's key.
-const MENU: [(&str, &str); 6] = [
+const MENU: [(&str, &str); 7] = [
     ("overview", "/"),
+    ("incidents", "/incidents"),
     ("nodes", "/nodes"),
     ("people", "/people"),
     ("sessions", "/sessions"),

@@ -4,6 +4,7 @@ pub(crate) mod boat;
 mod console;
 mod dns;
 mod door;
+mod incidents;
 mod people;
 mod record;
 mod site;

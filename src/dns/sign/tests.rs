@@ -279,6 +279,43 @@ fn p4_whatever_is_changed_in_a_signed_zone_it_is_not_let_through() {
     assert!(checked(&more).is_err());
 }
 
+/// What a pen makes of these sets, when what it made is looked at.
+fn flaw(pen: &Pen, sets: Vec<RrSet>) -> Flaw {
+    match pen.sign(sets, &[]) {
+        Err(SignError::Flawed { source, .. }) => source,
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("it was let through"),
+    }
+}
+
+#[test]
+fn p4_what_was_signed_is_looked_at_before_it_is_given() {
+    let one = pen(1, true);
+    // A set that comes in two halves gets a signature of each, and a validator sees the whole.
+    let mut halves = sets(ZONE);
+    let www = at(&halves, "www.example.test", RrType::A).unwrap().clone();
+    halves.push(RrSet {
+        rdata: vec![Rdata::new(&[192, 0, 2, 81]).unwrap()],
+        ..www.clone()
+    });
+    let unsigned = Flaw::Unsigned(name("www.example.test"), RrType::A);
+    assert_eq!(flaw(&one, halves), unsigned);
+    // A name of another zone.
+    let mut foreign = sets(ZONE);
+    foreign.push(RrSet {
+        name: name("www.other.test"),
+        ..www
+    });
+    assert!(
+        matches!(flaw(&one, foreign), Flaw::Foreign(place, _) if place == name("www.other.test"))
+    );
+    // A state that says that a zone is signed, and with no key: to whoever knows a key from the parent all of it is forged.
+    assert_eq!(
+        flaw(&pen(0, false), sets(ZONE)),
+        Flaw::Unpublished(name("example.test"))
+    );
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 

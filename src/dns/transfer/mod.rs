@@ -44,6 +44,8 @@ use crate::model::{
 use crate::seal::Keyring;
 use crate::tasks::{Outcome, Stop};
 
+/// Not now (RFC 8914 section 4.15).
+const EDE_NOT_READY: u16 = 14;
 /// Nobody here may have this (RFC 8914 section 4.19).
 const EDE_PROHIBITED: u16 = 18;
 /// We are not the zone's server (RFC 8914 section 4.21).
@@ -186,6 +188,12 @@ impl Transfers {
         if !may_have(agreed, unusual.from.ip(), signer.as_ref()) {
             tracing::debug!(zone = %apex, "a transfer was refused: neither its key nor its address is among those of the zone");
             let why = Some(EDE_PROHIBITED);
+            return say(unusual, query, signer, Rcode::REFUSED, why).await;
+        }
+        if self.answers.own.is_answered(apex) {
+            // The same serial with other records would stay at a secondary until the next change.
+            tracing::debug!(zone = %apex, "a transfer was refused: this node answers the zone by itself until it has rejoined");
+            let why = Some(EDE_NOT_READY);
             return say(unusual, query, signer, Rcode::REFUSED, why).await;
         }
         if unusual.transport == Transport::Udp && query.question.rtype == RrType::AXFR {

@@ -140,7 +140,8 @@ impl Transfers {
         for (name, agreed) in &state.dns.zones {
             let servers = &agreed.settings.notify;
             self.answers.ledger.keep_told(name, servers);
-            let Some(zone) = tables.zone(name).filter(|_| !servers.is_empty()) else {
+            let is_told = !servers.is_empty() && !self.answers.own.is_answered(name);
+            let Some(zone) = tables.zone(name).filter(|_| is_told) else {
                 continue;
             };
             let serial = zone.serial();

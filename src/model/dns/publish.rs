@@ -282,27 +282,36 @@ pub(in crate::model) fn lay(state: &mut State, index: u64, service: &Label) {
         let Some(live) = zone.live.clone() else {
             continue;
         };
-        let mut over = live.over.clone();
+        let mut laid = live.clone();
         for set in sets {
-            // An alias stands alone at its name, also among what an earlier form of the service left there.
-            let clashes: Vec<(DomainName, RrType)> = over
-                .keys()
-                .filter(|(name, rtype)| {
-                    *name == set.name
-                        && *rtype != set.rtype
-                        && (set.rtype == RrType::CNAME || *rtype == RrType::CNAME)
-                })
-                .cloned()
-                .collect();
-            for key in clashes {
-                over.remove(&key);
-            }
-            over.insert((set.name.clone(), set.rtype), set);
+            laid.lay(set);
         }
+        let over = laid.over;
         let choices = live.choices.update(service.clone(), answering.clone());
         if over != live.over || choices != live.choices {
             answer(zone, index, now, live.edition, over, choices);
         }
+    }
+}
+
+impl Published {
+    /// Lays a set over the content, in the place of what was laid there. An alias stands alone at its name, also among
+    /// what an earlier form of the service left there.
+    pub(in crate::model) fn lay(&mut self, set: RrSet) {
+        let clashes: Vec<(DomainName, RrType)> = self
+            .over
+            .keys()
+            .filter(|(name, rtype)| {
+                *name == set.name
+                    && *rtype != set.rtype
+                    && (set.rtype == RrType::CNAME || *rtype == RrType::CNAME)
+            })
+            .cloned()
+            .collect();
+        for key in clashes {
+            self.over.remove(&key);
+        }
+        self.over.insert((set.name.clone(), set.rtype), set);
     }
 }
 

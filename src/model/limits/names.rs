@@ -88,6 +88,11 @@ pub const PIN_MS: (u64, u64) = (10_000, 7 * 24 * HOUR_MS);
 pub const PIN_MS_DEFAULT: u64 = 4 * HOUR_MS;
 /// How long before its end a pin is an alarm, in milliseconds: time to make another one.
 pub const PIN_WARNED_MS: u64 = 1_800_000;
+/// Choices of its own that one node keeps until the cluster was told of them: more than people make in one outage, and
+/// a file that is written anew each time stays small.
+pub const OWN_CHOICES_MAX: usize = 64;
+/// Bytes of the file they are in: the longest reasons and names, many times over.
+pub const OWN_CHOICES_BYTES_MAX: u64 = 1 << 20;
 /// The longest that switching may be frozen at once, in milliseconds.
 pub const FREEZE_MS_MAX: u64 = 7 * 24 * HOUR_MS;
 /// Zones: ten times a company's, and a list of all still fits the state.
@@ -96,6 +101,8 @@ pub const ZONES_MAX: usize = 20_000;
 pub const ZONES_PER_COMMAND_MAX: usize = 256;
 /// Zones whose new answers are put in one by one, each at once; more are put in together, as each costs a copy of the list.
 pub const ZONES_SWAPPED_SINGLY: usize = 64;
+/// Sets of a zone that is put together apart from others: signing them takes half a second, and a switch takes no longer.
+pub const ZONE_SETS_APART: usize = 2_000;
 /// Bytes of the outlines in one command, so that it fits a proposal.
 pub const ZONE_OUTLINES_BYTES_MAX: usize = 128 * 1024;
 /// Bytes of zone files in one import.

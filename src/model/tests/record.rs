@@ -186,3 +186,64 @@ fn p9_what_fell_out_before_a_majority_held_it_is_in_the_segment_all_the_same() {
     );
     assert_eq!(story.state.check(), Vec::<String>::new());
 }
+
+#[test]
+fn p9_what_a_node_answered_alone_is_on_the_record_with_who_chose_it_and_only_that_node_tells() {
+    use crate::model::alone::AloneReport;
+    use crate::model::words::{Label, Timestamp};
+    let mut story = Story::founded();
+    let report = AloneReport {
+        node: NodeId(1),
+        service: Label::new("www").unwrap(),
+        target: Label::new("fallback").unwrap(),
+        reason: Note::cut("the datacentre is dark"),
+        since: Timestamp(1_000_000),
+        until: Timestamp(1_090_000),
+        ended_by: None,
+    };
+    let before = story.state.clone();
+    let person = Actor::Local { uid: 7 };
+    let told = Command::Alone(report.clone());
+    assert_eq!(story.quickly(person.clone(), told.clone()), Reply::Done);
+    let line = story.state.audit.lines.last().unwrap();
+    assert_eq!(
+        (line.who.as_str(), line.what.as_str()),
+        ("local user 7", "alone")
+    );
+    assert!(
+        line.about.contains("www to fallback on n1 alone") && line.about.contains("(90 s)"),
+        "{}",
+        line.about
+    );
+    assert!(line.about.ends_with("the datacentre is dark"));
+    assert_eq!(story.state.failover, before.failover);
+    assert_eq!(story.state.dns, before.dns);
+
+    // The node's own choice, without a person, is on the record too.
+    let lines = story.state.audit.count;
+    assert_eq!(
+        story.quickly(Actor::Node(NodeId(1)), told.clone()),
+        Reply::Done
+    );
+    assert_eq!(story.state.audit.count, lines + 1);
+
+    let refused = |reply| matches!(reply, Reply::Refused(_));
+    let other = AloneReport {
+        node: NodeId(9),
+        ..report.clone()
+    };
+    assert!(refused(
+        story.quickly(person.clone(), Command::Alone(other))
+    ));
+    assert!(refused(story.quickly(Actor::Node(NodeId(9)), told.clone())));
+    assert!(refused(story.quickly(Actor::System, told)));
+    for until in [Timestamp(999_999), Timestamp(1_000_001 + limits::PIN_MS.1)] {
+        let wrong = AloneReport {
+            until,
+            ..report.clone()
+        };
+        assert!(refused(
+            story.quickly(person.clone(), Command::Alone(wrong))
+        ));
+    }
+}

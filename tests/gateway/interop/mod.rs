@@ -2,7 +2,7 @@
 //! Lifeboat fetches from BIND and Knot. They are configured with the very lines that `lifeboat dns tsig` prints.
 
 mod keepers;
-mod peers;
+pub mod peers;
 
 use std::net::{Ipv4Addr, SocketAddr};
 

@@ -26,7 +26,7 @@ impl Invariant for AuditIsComplete {
             _ => return Ok(()),
         };
         let proposal = &stamped.proposal;
-        let acted = proposal.actor.is_operator() && !before.answers.contains_key(&proposal.id);
+        let acted = proposal.is_on_record() && !before.answers.contains_key(&proposal.id);
         let what = format!("{} {}", proposal.command.kind(), short(&proposal.id.0));
         if !acted {
             return match before.audit == after.audit {

@@ -1,0 +1,507 @@
+//! What the company says happens: opening an incident, saying what is new, putting it in other words, taking it back.
+//!
+//! A form that was not taken comes back with everything that was typed. Each form has a key of its own, so that one
+//! that is sent twice is one write.
+
+use std::collections::BTreeMap;
+
+use askama::Template;
+use axum::{
+    extract::{Path, Query},
+    http::StatusCode,
+    response::Response,
+};
+use serde::Deserialize;
+
+use super::{Frame, Posted, Visit, encoded, see};
+use crate::clock;
+use crate::desk::{
+    asking::Asking,
+    incidents::{Next, Open, Reword, Scenario, TakeBack, Texts, find, scenarios},
+    problem::Problem,
+};
+use crate::model::{
+    incident::{Impact, Incident, IncidentId, Promise, Reading, Severity, Stage, Update},
+    people::Role,
+    words::{Lang, Timestamp},
+};
+
+/// In what time a next update can be promised.
+const SPANS: [&str; 6] = ["", "15m", "30m", "45m", "1h", "2h"];
+/// What is promised unless somebody says otherwise.
+const SPAN: &str = "30m";
+/// Incidents that are over, on the page.
+const PAST: usize = 20;
+
+/// Which prepared text the form begins with.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(super) struct Begun {
+    scenario: String,
+}
+
+#[derive(Template)]
+#[template(path = "incidents.html", config = "src/desk/pages/askama.toml")]
+struct Incidents<'a> {
+    frame: Frame<'a>,
+    going: Vec<Row>,
+    past: Vec<Row>,
+    form: Option<Form>,
+    scenarios: Vec<Choice>,
+    place: Option<String>,
+    severities: Vec<Choice>,
+}
+
+#[derive(Template)]
+#[template(path = "incident.html", config = "src/desk/pages/askama.toml")]
+struct One<'a> {
+    frame: Frame<'a>,
+    row: Row,
+    generation: u64,
+    updates: Vec<Told>,
+    form: Option<Form>,
+    stages: Vec<Choice>,
+    reason: String,
+}
+
+/// What two forms have alike: what went wrong, what customers would read, and fields by language and component.
+struct Form {
+    once: String,
+    mistakes: Vec<String>,
+    seen: Vec<Seen>,
+    words: Vec<Words>,
+    parts: Vec<Part>,
+    spans: Vec<Choice>,
+}
+
+/// An incident in a list.
+struct Row {
+    id: String,
+    title: String,
+    stage: String,
+    when: String,
+    next: Option<String>,
+    late: bool,
+    withdrawn: bool,
+}
+
+/// Something to choose.
+struct Choice {
+    value: &'static str,
+    says: String,
+    chosen: bool,
+}
+
+/// The fields of one language.
+struct Words {
+    tag: &'static str,
+    name: String,
+    title: String,
+    text: String,
+}
+
+/// The field of one component.
+struct Part {
+    name: String,
+    says: String,
+    impacts: Vec<Choice>,
+}
+
+/// What readers of one language would get.
+struct Seen {
+    tag: &'static str,
+    name: String,
+    title: String,
+    text: Option<String>,
+}
+
+/// An update that was said.
+struct Told {
+    number: usize,
+    stage: String,
+    when: String,
+    edited: bool,
+    gone: bool,
+    words: Vec<Words>,
+}
+
+pub(super) async fn list(visit: Visit, Query(begun): Query<Begun>) -> Response {
+    let scenario = Scenario::find(&begun.scenario).ok();
+    let (mut titles, mut texts) = (Texts::new(), Texts::new());
+    if let Some(scenario) = scenario {
+        scenario.fill(&mut titles, &mut texts, &Texts::new());
+    }
+    let mut typed = vec![
+        ("scenario".to_owned(), begun.scenario),
+        ("next".to_owned(), SPAN.to_owned()),
+    ];
+    let severity = scenario.map_or(Severity::Major, |it| it.severity);
+    typed.push(("severity".to_owned(), severity.name().to_owned()));
+    for (field, words) in [("title", titles), ("text", texts)] {
+        typed.extend(
+            words
+                .into_iter()
+                .map(|(tag, it)| (format!("{field}-{tag}"), it)),
+        );
+    }
+    visit.incidents(StatusCode::OK, &Posted(typed), Vec::new(), false)
+}
+
+pub(super) async fn open(visit: Visit, asking: Asking, posted: Posted) -> Response {
+    let previews = posted.text("do") == "preview";
+    let with = match posted.text("where").trim() {
+        "" => Texts::new(),
+        place => Texts::from([("where".to_owned(), place.to_owned())]),
+    };
+    let posted = posted.placed(&with);
+    let asked = Open {
+        titles: posted.by_lang("title"),
+        texts: posted.by_lang("text"),
+        severity: Some(posted.text("severity").to_owned()),
+        affected: posted.affected(),
+        next: posted.span(),
+        dry_run: previews,
+        ..Open::default()
+    };
+    let asking = asking.once(posted.text("once"), "/incidents");
+    let content = posted.content();
+    match visit.desk().open_incident(&asking, &content, &asked).await {
+        Ok(_) if previews => visit.incidents(StatusCode::OK, &posted, Vec::new(), true),
+        Ok(shown) => see(&format!("/incidents/{}", shown.0.id())),
+        Err(problem) => visit.incidents(problem.status(), &posted, problem.lines(), false),
+    }
+}
+
+pub(super) async fn show(visit: Visit, Path(id): Path<String>) -> Response {
+    let next = vec![("next".to_owned(), SPAN.to_owned())];
+    visit.incident(StatusCode::OK, &id, &Posted(next), Vec::new(), false)
+}
+
+pub(super) async fn update(
+    visit: Visit,
+    asking: Asking,
+    Path(id): Path<String>,
+    posted: Posted,
+) -> Response {
+    let previews = posted.text("do") == "preview";
+    let asked = Next {
+        against: posted.against(),
+        stage: posted.text("stage").to_owned(),
+        severity: None,
+        affected: Some(posted.affected()),
+        texts: posted.by_lang("text"),
+        next: posted.span(),
+        dry_run: previews,
+    };
+    let path = format!("/incidents/{}/update", encoded(&id));
+    let asking = asking.once(posted.text("once"), &path);
+    let content = posted.content();
+    let desk = visit.desk();
+    let done = desk.update_incident(&asking, &content, &id, &asked).await;
+    match done {
+        Ok(_) if previews => visit.incident(StatusCode::OK, &id, &posted, Vec::new(), true),
+        other => visit.said(&id, &posted, other.err()),
+    }
+}
+
+pub(super) async fn edit(
+    visit: Visit,
+    asking: Asking,
+    Path(id): Path<String>,
+    posted: Posted,
+) -> Response {
+    let update = posted.text("update").parse().unwrap_or_default();
+    let asked = Reword {
+        against: posted.against(),
+        update,
+        texts: posted.by_lang("edit"),
+        dry_run: false,
+    };
+    let content = posted.content();
+    let desk = visit.desk();
+    let done = desk.edit_incident(&asking, &content, &id, &asked).await;
+    visit.said(&id, &posted, done.err())
+}
+
+pub(super) async fn withdraw(
+    visit: Visit,
+    asking: Asking,
+    Path(id): Path<String>,
+    posted: Posted,
+) -> Response {
+    let asked = TakeBack {
+        against: posted.against(),
+        update: posted.text("update").parse().ok(),
+        reason: posted.text("reason").trim().to_owned(),
+        dry_run: false,
+    };
+    let content = posted.content();
+    let desk = visit.desk();
+    let done = desk.withdraw_incident(&asking, &content, &id, &asked).await;
+    visit.said(&id, &posted, done.err())
+}
+
+impl Posted {
+    /// The fields `NAME-LANG` that are not empty.
+    fn by_lang(&self, name: &str) -> Texts {
+        let field = |lang: &Lang| self.text(&format!("{name}-{}", lang.tag())).trim();
+        let given = Lang::ALL.iter().map(|lang| (lang.tag(), field(lang)));
+        given
+            .filter(|it| !it.1.is_empty())
+            .map(|(tag, text)| (tag.to_owned(), text.replace("\r\n", "\n")))
+            .collect()
+    }
+
+    /// What was chosen for each component, as far as it is affected.
+    fn affected(&self) -> Texts {
+        let parts = self.0.iter().filter_map(|(name, how)| {
+            let part = name.strip_prefix("part-")?;
+            (!how.is_empty()).then(|| (part.to_owned(), how.clone()))
+        });
+        parts.collect()
+    }
+
+    fn span(&self) -> Option<String> {
+        Some(self.text("next").to_owned()).filter(|it| !it.is_empty())
+    }
+
+    fn against(&self) -> u64 {
+        self.text("against").parse().unwrap_or_default()
+    }
+
+    /// The same with the places of a prepared text filled in.
+    fn placed(mut self, with: &Texts) -> Self {
+        for (name, text) in &mut self.0 {
+            if name.starts_with("title-") || name.starts_with("text-") {
+                for (place, what) in with {
+                    *text = text.replace(&format!("{{{place}}}"), what);
+                }
+            }
+        }
+        self
+    }
+
+    /// Everything that was typed, for the write's id.
+    fn content(&self) -> Vec<u8> {
+        let mut all = form_urlencoded::Serializer::new(String::new());
+        all.extend_pairs(self.0.iter().filter(|it| it.0 != "form" && it.0 != "do"));
+        all.finish().into_bytes()
+    }
+}
+
+impl Visit {
+    fn incidents(
+        &self,
+        status: StatusCode,
+        typed: &Posted,
+        mistakes: Vec<String>,
+        previews: bool,
+    ) -> Response {
+        let said = &self.state.incidents;
+        let row = |(id, it): (IncidentId, &Incident)| self.row(id, it);
+        let scenario = typed.text("scenario");
+        let scenarios = scenarios::ALL.iter().map(|it| Choice {
+            value: it.name,
+            says: self.say.it(&format!("scenario-{}", it.name)),
+            chosen: it.name == scenario,
+        });
+        let open = ["title", "text"].map(|it| typed.by_lang(it));
+        let has_place = open.iter().flat_map(BTreeMap::values);
+        let has_place = has_place.into_iter().any(|it| it.contains("{where}"));
+        let page = Incidents {
+            going: said
+                .going()
+                .into_iter()
+                .chain(said.planned())
+                .map(row)
+                .collect(),
+            past: said.past().take(PAST).map(row).collect(),
+            form: self
+                .may(Role::Leader)
+                .then(|| self.form(typed, mistakes, &BTreeMap::new(), previews)),
+            scenarios: scenarios.collect(),
+            place: (has_place || !typed.text("where").is_empty())
+                .then(|| typed.text("where").to_owned()),
+            severities: self.choices(
+                "severity",
+                Severity::ALL.iter().map(|it| it.name()),
+                typed.text("severity"),
+            ),
+            frame: self.frame(),
+        };
+        self.shown(status, &page)
+    }
+
+    fn incident(
+        &self,
+        status: StatusCode,
+        id: &str,
+        typed: &Posted,
+        mistakes: Vec<String>,
+        previews: bool,
+    ) -> Response {
+        let (id, it) = match find(&self.state, id) {
+            Ok(found) => found,
+            Err(problem) => return self.failed(&problem),
+        };
+        let affected = it.affected.iter();
+        let affected = affected
+            .map(|(name, how)| (name.to_string(), how.name()))
+            .collect();
+        let may = self.may(Role::Leader) && it.withdrawn.is_none();
+        let stage = match typed.text("stage") {
+            "" => it.stage.name(),
+            stage => stage,
+        };
+        let of_maintenance = it.window.is_some();
+        let stages = Stage::ALL
+            .iter()
+            .filter(|it| it.is_of_maintenance() == of_maintenance);
+        let updates = it.updates.iter().enumerate().rev();
+        let page = One {
+            row: self.row(id, it),
+            generation: it.generation,
+            updates: updates
+                .map(|(place, update)| self.told(place + 1, update))
+                .collect(),
+            form: may.then(|| self.form(typed, mistakes, &affected, previews)),
+            stages: self.choices("stage", stages.map(|it| it.name()), stage),
+            reason: typed.text("reason").to_owned(),
+            frame: self.frame(),
+        };
+        self.shown(status, &page)
+    }
+
+    /// After a form of an incident: its page, or the form again with what is wrong.
+    fn said(&self, id: &str, posted: &Posted, problem: Option<Problem>) -> Response {
+        match problem {
+            None => see(&format!("/incidents/{}", encoded(id))),
+            Some(it) => self.incident(it.status(), id, posted, it.lines(), false),
+        }
+    }
+
+    fn form(
+        &self,
+        typed: &Posted,
+        mistakes: Vec<String>,
+        affected: &BTreeMap<String, &'static str>,
+        previews: bool,
+    ) -> Form {
+        let languages = &self.desk().console.company.languages;
+        let words: Vec<Words> = languages
+            .iter()
+            .map(|lang| self.words(*lang, typed))
+            .collect();
+        let seen = words.iter().filter(|_| previews).map(|it| Seen {
+            tag: it.tag,
+            name: it.name.clone(),
+            title: it.title.clone(),
+            text: Some(it.text.clone()).filter(|it| !it.is_empty()),
+        });
+        let chosen = typed.affected();
+        let was_typed = !typed.text("once").is_empty();
+        let parts = self.state.incidents.components.iter().map(|(name, it)| {
+            let name = name.to_string();
+            let own = it
+                .names
+                .get(&self.say.lang)
+                .or_else(|| it.names.values().next());
+            let how = match was_typed {
+                true => chosen.get(&name).map_or("", String::as_str),
+                false => affected.get(&name).copied().unwrap_or_default(),
+            };
+            let impacts = Impact::ALL.iter().map(|it| it.name());
+            Part {
+                says: own.map_or_else(|| name.clone(), |it| it.as_str().to_owned()),
+                impacts: self.choices("impact", std::iter::once("").chain(impacts), how),
+                name,
+            }
+        });
+        Form {
+            once: hex(&clock::random_bytes::<16>()),
+            mistakes,
+            seen: seen.collect(),
+            parts: parts.collect(),
+            spans: self.choices("span", SPANS.into_iter(), typed.text("next")),
+            words,
+        }
+    }
+
+    fn words(&self, lang: Lang, typed: &Posted) -> Words {
+        let field = |name: &str| typed.text(&format!("{name}-{}", lang.tag())).to_owned();
+        Words {
+            tag: lang.tag(),
+            name: self.say.it(&format!("in-{}", lang.tag())),
+            title: field("title"),
+            text: field("text"),
+        }
+    }
+
+    /// What can be chosen under texts `KEY-VALUE`.
+    fn choices(
+        &self,
+        key: &str,
+        values: impl Iterator<Item = &'static str>,
+        chosen: &str,
+    ) -> Vec<Choice> {
+        let choice = |value: &'static str| Choice {
+            value,
+            says: match value {
+                "" => self.say.it(&format!("{key}-none")),
+                value => self.say.it(&format!("{key}-{value}")),
+            },
+            chosen: value == chosen,
+        };
+        values.map(choice).collect()
+    }
+
+    fn row(&self, id: IncidentId, it: &Incident) -> Row {
+        let late = matches!(it.promise(self.now), Promise::Broken(_));
+        let key = if late {
+            "incident-late"
+        } else {
+            "incident-next"
+        };
+        let when = it
+            .ended
+            .or(it.window.map(|it| it.from))
+            .unwrap_or(it.opened);
+        Row {
+            id: id.to_string(),
+            title: it.title(self.say.lang).1.to_owned(),
+            stage: self.say.it(&format!("stage-{}", it.stage.name())),
+            when: self.time(when),
+            next: it
+                .next_by
+                .filter(|_| it.goes_on())
+                .map(|by: Timestamp| self.say.with(key, [("time", self.time(by).into())])),
+            late,
+            withdrawn: it.withdrawn.is_some(),
+        }
+    }
+
+    fn told(&self, number: usize, update: &Update) -> Told {
+        let languages = &self.desk().console.company.languages;
+        let words = languages.iter().map(|lang| Words {
+            tag: lang.tag(),
+            name: self.say.it(&format!("in-{}", lang.tag())),
+            title: String::new(),
+            text: match update.reading(*lang) {
+                Reading::Current(text) => text.as_str().to_owned(),
+                _ => String::new(),
+            },
+        });
+        Told {
+            number,
+            stage: self.say.it(&format!("stage-{}", update.stage.name())),
+            when: self.time(update.at),
+            edited: update.edited().is_some(),
+            gone: update.withdrawn.is_some(),
+            words: words.collect(),
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|it| format!("{it:02x}")).collect()
+}
