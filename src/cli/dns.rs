@@ -3,6 +3,7 @@
 //! A switch happens at once, because it is for emergencies; a zone's content changes only when the size of the
 //! difference is given back with `--confirm`.
 
+mod keepers;
 mod keys;
 mod services;
 mod signing;
@@ -116,6 +117,11 @@ pub enum Dns {
         #[command(subcommand)]
         what: signing::KeyVerb,
     },
+    /// Keepers: names that live at a DNS provider, or at a name server that takes updates
+    Keeper {
+        #[command(subcommand)]
+        what: keepers::KeeperVerb,
+    },
     /// Keys of transfers
     Tsig {
         #[command(subcommand)]
@@ -140,6 +146,8 @@ struct Names {
     services: Vec<services::Switchable>,
     freeze: Option<Freeze>,
     held: bool,
+    #[serde(default)]
+    keepers: Vec<keepers::Keeper>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -235,6 +243,7 @@ pub async fn dns(node: &Node, what: Dns, paper: Paper) -> Result<Said, Failure> 
         Dns::Sign { zone } => signing::sign(node, &zone, false).await,
         Dns::Unsign { zone, force } => signing::unsign(node, &zone, force).await,
         Dns::Key { what } => signing::key(node, what, paper).await,
+        Dns::Keeper { what } => keepers::keeper(node, what, paper).await,
         Dns::Tsig { what } => keys::tsig(node, what, paper).await,
     }
 }
@@ -270,6 +279,10 @@ async fn status(node: &Node, paper: Paper) -> Result<Said, Failure> {
     for service in &names.services {
         text.push('\n');
         text.push_str(&services::shown(service, paper));
+    }
+    for keeper in &names.keepers {
+        text.push('\n');
+        text.push_str(&keepers::shown(keeper, paper));
     }
     if names.services.is_empty() {
         text.push_str("no services: make one with 'lifeboat dns service apply FILE'\n");

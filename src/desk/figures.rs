@@ -16,7 +16,7 @@ use crate::{
     cluster::{Cluster, health::RaftRole},
     dns::Answers,
     letterbox::Letterbox,
-    model::{failover::Answering, limits, outbox},
+    model::{failover::Answering, keeper::Standing, limits, outbox},
     tasks::{Outcome, Stop},
     telemetry::Metrics,
     web::counters::Counters,
@@ -110,6 +110,7 @@ impl Seen {
             .chain(self.messages())
             .chain(self.counters.figures())
             .chain(self.names())
+            .chain(self.keepers())
         {
             self.metrics.gauge(name, help).set(signed(value));
         }
@@ -208,6 +209,42 @@ impl Seen {
             away.count() as u64,
         ));
         figures
+    }
+
+    /// How names at other people's name services stand.
+    fn keepers(&self) -> Vec<Figure> {
+        let state = self.cluster.state();
+        let all = || state.keepers.all.values();
+        let standings: Vec<Standing> = all()
+            .flat_map(|it| it.standings(&state))
+            .map(|it| it.1)
+            .collect();
+        let count = |wanted: &[Standing]| {
+            let those = standings.iter().filter(|it| wanted.contains(it));
+            those.count() as u64
+        };
+        vec![
+            (
+                "lifeboat_keepers",
+                "Zones at other people's name services.",
+                all().count() as u64,
+            ),
+            (
+                "lifeboat_keepers_in_trouble",
+                "Of those, that could not be looked at or written last.",
+                all().filter(|it| it.trouble.is_some()).count() as u64,
+            ),
+            (
+                "lifeboat_keeper_sets_waiting",
+                "Sets of records there that are to be written.",
+                count(&[Standing::Waiting]),
+            ),
+            (
+                "lifeboat_keeper_sets_foreign",
+                "Sets there that somebody else wrote, and that wait for a person.",
+                count(&[Standing::Drifted, Standing::NotOurs]),
+            ),
+        ]
     }
 
     /// How messages and mail stand.

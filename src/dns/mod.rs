@@ -5,6 +5,7 @@ pub mod answers;
 mod compile;
 pub mod cookie;
 pub mod counters;
+pub mod keeper;
 pub mod live;
 pub mod message;
 pub mod name;

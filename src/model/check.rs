@@ -7,6 +7,7 @@ use super::{
     domain::DomainName,
     failover::Switchable,
     incident::Wording,
+    keeper::Place,
     limits,
     words::Label,
 };
@@ -25,6 +26,7 @@ impl State {
         self.check_services(&mut wrong);
         self.people.check(&mut wrong);
         self.check_incidents(&mut wrong);
+        self.check_keepers(&mut wrong);
         self.check_record(&mut wrong);
         for voter in self
             .voters
@@ -79,6 +81,34 @@ impl State {
             let known = |it: &&Label| self.incidents.components.contains_key(*it);
             if incident.goes_on() && !incident.affected.keys().all(|it| known(&it)) {
                 say("affects a component that is not there");
+            }
+        }
+    }
+
+    fn check_keepers(&self, wrong: &mut Vec<String>) {
+        for (name, keeper) in &self.keepers.all {
+            let mut say = |what: &str| wrong.push(format!("keeper {name}: {what}"));
+            let by_update = matches!(keeper.facts.place, Place::Update { .. });
+            if by_update == keeper.secret.is_some() {
+                say("has a secret that it does not need, or lacks one");
+            }
+            if let Place::Update { key, .. } = &keeper.facts.place
+                && !self.dns.keys.contains_key(key)
+            {
+                say("signs with a key that is not there");
+            }
+            if keeper.generation > self.index {
+                say("was changed in the future");
+            }
+            for ((owner, rtype), kept) in &keeper.sets {
+                let data = kept.known.iter().chain(&kept.tried);
+                let found = kept.found.iter().map(|it| &it.data);
+                if data.chain(found).any(|it| !it.is_sorted()) {
+                    say(&format!("what is known of {owner} {rtype} is out of order"));
+                }
+                if kept.tried.iter().any(Vec::is_empty) {
+                    say(&format!("was to empty {owner} {rtype}"));
+                }
             }
         }
     }
@@ -288,6 +318,9 @@ impl State {
         }
         for set in records {
             let Some((apex, zone)) = self.dns.zone_of(&set.name) else {
+                if self.keepers.zone_of(&set.name).is_some() {
+                    continue;
+                }
                 wrong.push(format!(
                     "service {}: {} is in no zone",
                     service.name, set.name

@@ -13,6 +13,7 @@ use super::{
     failover::{Policy, Target},
     health::Ballot,
     incident::IncidentChange,
+    keeper::KeeperChange,
     nodes::{CaRecord, NodeFacts, Profile, Role},
     outbox::{ItemId, Outcome},
     people::PeopleChange,
@@ -336,6 +337,8 @@ pub enum Command {
     Incident(IncidentChange),
     /// A node says what it answered by itself while it had no majority.
     Alone(AloneReport),
+    /// Changes who keeps names outside, or says what is there.
+    Keeper(KeeperChange),
 }
 
 impl Command {
@@ -385,6 +388,7 @@ impl Command {
             Self::RemoveTsigKey { .. } => "remove-tsig-key",
             Self::ChangeSigning { change, .. } => change.kind(),
             Self::Incident(change) => change.kind(),
+            Self::Keeper(change) => change.kind(),
             Self::ArchiveAudit(_) => "archive-audit",
             Self::People(change) => change.kind(),
             Self::Alone(_) => "alone",
@@ -434,7 +438,8 @@ impl Command {
             | Self::ArchiveAudit(_)
             | Self::People(_)
             | Self::Incident(_)
-            | Self::Alone(_) => None,
+            | Self::Alone(_)
+            | Self::Keeper(_) => None,
         }
     }
 
@@ -484,6 +489,7 @@ impl Command {
             | Self::ChangeSigning { zone, .. } => zone.to_string(),
             Self::SetTsigKey { key, .. } | Self::RemoveTsigKey { key } => key.to_string(),
             Self::Incident(change) => change.about(),
+            Self::Keeper(change) => change.about(),
             Self::ArchiveAudit(segment) => segment.blob.to_string(),
             Self::People(change) => change.about(),
             Self::Alone(report) => report.about(),

@@ -4,6 +4,7 @@
 //! files.
 
 mod incidents;
+mod keepers;
 mod names;
 mod people;
 
@@ -12,6 +13,7 @@ pub use incidents::{
     MAINTENANCE_MS_MAX, PROMISE_MS, PROMISE_NUDGE_MS, TITLE_BYTES_MAX, UPDATE_CHARS_MAX,
     UPDATE_EDITS_MAX,
 };
+pub use keepers::*;
 pub use names::*;
 pub use people::*;
 

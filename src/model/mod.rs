@@ -17,6 +17,7 @@ pub mod domain;
 pub mod failover;
 pub mod health;
 pub mod incident;
+pub mod keeper;
 pub mod limits;
 pub mod nodes;
 pub mod outbox;
@@ -42,6 +43,7 @@ use dns::publish::Giver;
 use failover::{Failover, change, change::Deed};
 use health::Health;
 use incident::Incidents;
+use keeper::Keepers;
 use nodes::{ClusterFacts, JoinToken, Node};
 use outbox::{Item, ItemId};
 use people::People;
@@ -101,6 +103,8 @@ pub struct State {
     pub people: People,
     /// What the company says happens.
     pub incidents: Incidents,
+    /// Who keeps names outside.
+    pub keepers: Keepers,
 }
 
 impl State {
@@ -321,6 +325,7 @@ impl State {
                 incident::change::change(self, index, proposal.actor.spoken(), it)
             }
             Command::Alone(report) => alone::report(entry, report),
+            Command::Keeper(it) => keeper::change::change(self, index, &proposal.actor, it),
         }
     }
 
@@ -416,6 +421,7 @@ impl State {
         let is_frequent = match &proposal.command {
             Command::Vote { .. } => true,
             Command::People(change) => change.is_frequent(),
+            Command::Keeper(change) => change.is_frequent(),
             _ => false,
         };
         if is_frequent {

@@ -9,6 +9,7 @@ mod apart;
 mod descriptors;
 mod dns;
 mod founding;
+mod keepers;
 mod last_good;
 mod names_over_https;
 mod operators;
@@ -185,6 +186,7 @@ pub fn run(config: &Config, metrics: Metrics, until: UntilStopped) -> Result<(),
     node.start_background(&mut tasks, &runtimes, incarnation, &open)?;
     let names = node.start_names(&mut tasks, &runtimes, &open)?;
     node.start_watching(&mut tasks, &runtimes, incarnation, &metrics);
+    node.start_keepers(&mut tasks, &runtimes, &metrics);
     let (counters, front) = (open.counters.clone(), open.front.clone());
     let certificates = open.certificates.clone();
     let late: LateVisitors = Arc::new(move || front.passing.late());

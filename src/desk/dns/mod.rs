@@ -4,6 +4,7 @@
 mod alone;
 mod document;
 mod import;
+mod keepers;
 mod keys;
 mod services;
 mod signing;
@@ -40,6 +41,8 @@ pub(super) struct Names {
     held: bool,
     /// The names of the keys of transfers.
     keys: Vec<String>,
+    /// Names at other people's name services.
+    keepers: Vec<keepers::Described>,
 }
 
 /// A time without switches by verdict.
@@ -77,6 +80,7 @@ pub(super) fn routes() -> Vec<Route> {
         services::routes(),
         switches::routes(),
         keys::routes(),
+        keepers::routes(),
     ]
     .into_iter()
     .flatten()
@@ -91,6 +95,7 @@ async fn names(Shared(desk): Shared<Desk>) -> Json<Names> {
         freeze: freeze(&state),
         held: held(&state),
         keys: state.dns.keys.keys().map(ToString::to_string).collect(),
+        keepers: keepers::listed(&state),
     })
 }
 
@@ -193,6 +198,7 @@ pub(super) fn alarms(state: &State) -> Vec<String> {
         );
     }
     alarms.extend(signing::alarms(state, state.now));
+    alarms.extend(keepers::alarms(state));
     for (name, service) in &state.failover.services {
         if let Some(pin) = service.pin_at(state.now) {
             let ends = pin.expires.ms_since(state.now);

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    Done, alone, lasting,
+    Done, alone, keepers, lasting,
     services::{Against, Pinned, answer_of, condition, find, pinned, zones_of},
     zones::changed_lines,
 };
@@ -245,6 +245,7 @@ fn planned(state: &State, service: &Switchable, target: &Label, own: Option<&Own
             pin.reason.as_str()
         ));
     }
+    warnings.extend(keepers::warnings(state, service));
     let left_by = if changes.is_empty() {
         0
     } else {

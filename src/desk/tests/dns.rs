@@ -202,3 +202,54 @@ async fn a_repeat_of_making_a_key_shows_the_same_secret_and_the_list_shows_none(
     let listed = boat.get("/dns/keys").await.json().to_string();
     assert!(listed.contains("transfer.test.") && !listed.contains("secret"));
 }
+
+#[tokio::test]
+async fn a_keeper_is_made_and_shown_and_its_token_is_seen_by_nobody() {
+    let boat = Boat::afloat().await;
+    let path = "/dns/keepers/cf";
+    let bad = json!({ "kind": "cloudflare", "zone": "", "server": "here", "servers": ["x"], "secret": "t" });
+    let said = boat.post(path, "a", &bad).await;
+    assert_eq!(said.status, StatusCode::UNPROCESSABLE_ENTITY);
+    let said = said.json()["mistakes"].to_string();
+    for field in ["\"zone\"", "\"server\"", "\"servers\""] {
+        assert!(said.contains(field), "{field} is not in {said}");
+    }
+    let unknown = json!({ "kind": "elsewhere", "zone": "outside.test" });
+    let said = boat.post(path, "b", &unknown).await.json();
+    assert_eq!(said["found"], "elsewhere", "{said}");
+    let without = json!({ "kind": "cloudflare", "zone": "outside.test" });
+    let said = boat.post(path, "c", &without).await.json();
+    assert_eq!(said["field"], "secret", "{said}");
+    let clear = json!({ "kind": "desec", "zone": "outside.test", "url": "http://desec.test", "secret": "t" });
+    let said = boat.post(path, "d", &clear).await.json();
+    assert_eq!(said["field"], "url", "{said}");
+
+    let token = "a-token-that-nobody-may-see";
+    let good = json!({ "kind": "cloudflare", "zone": "outside.test", "secret": token });
+    let said = boat.post(path, "e", &good).await;
+    assert_eq!(said.status, StatusCode::OK, "{}", said.json());
+    let outside = json!({
+        "zone": "outside.test",
+        "targets": {
+            "primary": { "role": "primary", "records": ["www 60 A 192.0.2.80"] },
+            "fallback": { "role": "fallback", "records": ["www 60 A 198.51.100.1"] },
+        },
+    });
+    let made = boat.post("/dns/services/www", "f", &outside).await.json();
+    assert_eq!(made["done"], true, "{made}");
+    let shown = boat.get(path).await.json();
+    assert_eq!(shown["sets"][0]["standing"], "unseen", "{shown}");
+    assert_eq!(shown["place"], "https://api.cloudflare.com/client/v4");
+    let everything = [
+        shown.to_string(),
+        boat.get("/dns").await.json().to_string(),
+        boat.get("/audit").await.json().to_string(),
+        format!("{:?}", boat.cluster.state()),
+    ];
+    for text in everything {
+        assert!(!text.contains(token), "the token is in {text}");
+    }
+    // Its name would be answered nowhere.
+    let said = boat.post(&format!("{path}/remove"), "g", &json!({})).await;
+    assert_eq!(said.status, StatusCode::CONFLICT, "{}", said.json());
+}

@@ -10,7 +10,7 @@ mod ledger;
 mod notice;
 mod out;
 mod secondary;
-mod wire;
+pub(super) mod wire;
 
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ use crate::model::limits::{DOMAIN_LABEL_BYTES_MAX, DOMAIN_NAME_BYTES_MAX};
 
 /// One record.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Rr {
+pub(in crate::dns) struct Rr {
     pub name: DomainName,
     pub rtype: RrType,
     pub ttl: u32,
@@ -56,7 +56,7 @@ impl Rr {
 
 /// The answer of a name server, as far as transfers need it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Reply {
+pub(in crate::dns) struct Reply {
     pub id: u16,
     pub opcode: u8,
     pub rcode: u16,
@@ -66,7 +66,7 @@ pub(super) struct Reply {
 }
 
 /// Reads a whole answer; nothing when it is none or is broken.
-pub(super) fn read(message: &[u8]) -> Option<Reply> {
+pub(in crate::dns) fn read(message: &[u8]) -> Option<Reply> {
     let flags = u16_at(message, 2).filter(|it| it & 0x8000 != 0)?;
     let (questions, answers) = (u16_at(message, 4)?, u16_at(message, 6)?);
     let mut at = HEADER;
@@ -180,7 +180,7 @@ fn data(message: &[u8], rtype: RrType, mut at: usize, end: usize) -> Option<Rdat
 }
 
 /// A request about a zone: a question, with SOA records in the answer (NOTIFY) or authority section (IXFR).
-pub(super) fn request(
+pub(in crate::dns) fn request(
     id: u16,
     flags: u16,
     (zone, rtype): (&DomainName, RrType),

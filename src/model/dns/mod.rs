@@ -308,6 +308,12 @@ pub(super) fn remove_key(state: &mut State, name: &DomainName) -> Result<Reply, 
             by: format!("the zone {zone}"),
         });
     }
+    if let Some(keeper) = state.keepers.user_of_key(name) {
+        return Err(Refusal::InUse {
+            what: format!("the key {name}"),
+            by: format!("the keeper {keeper}"),
+        });
+    }
     match state.dns.keys.remove(name) {
         Some(_) => Ok(Reply::Done),
         None => Err(Refusal::unknown("TSIG key")),

@@ -10,7 +10,7 @@ use super::{
 use crate::model::{
     Refusal, Reply, State, dns, health,
     health::Opinion,
-    limits,
+    keeper, limits,
     words::{Label, Note, Timestamp},
 };
 
@@ -66,6 +66,7 @@ pub(in crate::model) fn apply_service(
         .take()
         .filter(|it| service.can_answer(&it.answering));
     state.failover.services.insert(name.clone(), service);
+    keeper::room(state)?;
     health::forget_targets(state, name);
     dns::lay(state, deed.index, name);
     Ok(Reply::Done)

@@ -234,24 +234,29 @@ fn sound_policy(policy: &Policy) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// A switchable name lies in a zone of ours, at or below none of its cuts, and is no name server's.
+/// A switchable name lies in a zone of ours or a keeper's, at or below none of our cuts, and is no name server's.
 fn in_its_place(state: &State, field: &str, set: &RrSet) -> Result<(), Refusal> {
-    let Some((apex, zone)) = state.dns.zone_of(&set.name) else {
+    let here = state.dns.zone_of(&set.name);
+    let outside = state.keepers.zone_of(&set.name);
+    let Some(apex) = here.map(|it| it.0).or(outside) else {
         return Err(Refusal::unsound(
             field,
             set.name.to_string(),
-            "a name in a zone that is served here",
+            "a name in a zone that is served here, or at a keeper ('lifeboat dns keeper add')",
         ));
     };
-    if set.rtype == RrType::CNAME && set.name == *apex {
-        let found = format!("a CNAME at {apex}");
+    let is_apex = set.name == *apex || outside == Some(&set.name);
+    if set.rtype == RrType::CNAME && is_apex {
+        let found = format!("a CNAME at {}", set.name);
         return Err(Refusal::unsound(
             field,
             found,
             "addresses: a zone's own name has no CNAME",
         ));
     }
-    apart_from_cuts(field, &set.name, zone)?;
+    if let Some((_, zone)) = here {
+        apart_from_cuts(field, &set.name, zone)?;
+    }
     for zone in state.dns.zones.values() {
         let serves = zone
             .outlines()

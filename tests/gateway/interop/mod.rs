@@ -1,6 +1,7 @@
 //! Zones between Lifeboat and other name servers, each as a real process: BIND, NSD and Knot fetch and are told, and
 //! Lifeboat fetches from BIND and Knot. They are configured with the very lines that `lifeboat dns tsig` prints.
 
+mod keepers;
 pub mod peers;
 
 use std::net::{Ipv4Addr, SocketAddr};

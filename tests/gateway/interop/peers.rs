@@ -146,26 +146,41 @@ impl Peer {
         Peer::start(kind, &place, &place.as_primary(kind))
     }
 
+    /// A primary that takes updates signed with the key.
+    pub fn updated(
+        kind: Kind,
+        folder: &Path,
+        own: SocketAddr,
+        key: &Key,
+        (zone, text): (&str, &str),
+    ) -> Result<Peer> {
+        let place = Place {
+            folder,
+            own,
+            other: own,
+            key,
+            zone,
+        };
+        std::fs::create_dir_all(folder)?;
+        std::fs::write(folder.join("zone"), text)?;
+        Peer::start(kind, &place, &place.as_updated(kind))
+    }
+
+    /// Starts it again after it was killed, as it was.
+    pub fn again(&mut self) -> Result<()> {
+        let folder = self.zone_file.parent().context("a folder")?;
+        let output = std::fs::File::options().append(true).open(&self.log)?;
+        self.process = spawned(self.kind, &folder.join("config"), &output)?;
+        Ok(())
+    }
+
     fn start(kind: Kind, place: &Place<'_>, config: &str) -> Result<Peer> {
         let folder = place.folder;
         std::fs::create_dir_all(folder)?;
         let (path, log) = (folder.join("config"), folder.join("log"));
         std::fs::write(&path, config)?;
         let output = std::fs::File::create(&log)?;
-        let words: &[&str] = match kind {
-            Kind::Bind => &["-g", "-c"],
-            Kind::Knot => &["-c"],
-            Kind::Nsd => &["-d", "-c"],
-        };
-        let process = Command::new(kind.program())
-            .args(words)
-            .arg(&path)
-            .stdin(Stdio::null())
-            .stdout(output.try_clone()?)
-            .stderr(output)
-            .kill_on_drop(true)
-            .spawn()
-            .with_context(|| format!("cannot start {}", kind.name()))?;
+        let process = spawned(kind, &path, &output)?;
         Ok(Peer {
             kind,
             process,
@@ -185,6 +200,23 @@ impl Peer {
     pub async fn kill(&mut self) -> Result<()> {
         Ok(self.process.kill().await?)
     }
+}
+
+fn spawned(kind: Kind, config: &Path, output: &std::fs::File) -> Result<Child> {
+    let words: &[&str] = match kind {
+        Kind::Bind => &["-g", "-c"],
+        Kind::Knot => &["-c"],
+        Kind::Nsd => &["-d", "-c"],
+    };
+    Command::new(kind.program())
+        .args(words)
+        .arg(config)
+        .stdin(Stdio::null())
+        .stdout(output.try_clone()?)
+        .stderr(output.try_clone()?)
+        .kill_on_drop(true)
+        .spawn()
+        .with_context(|| format!("cannot start {}", kind.name()))
 }
 
 /// Prints what the servers said when a story failed.
@@ -275,6 +307,29 @@ zone:
         format!("{}{role}", self.common(kind))
     }
 
+    fn as_updated(&self, kind: Kind) -> String {
+        let (zone, folder) = (self.zone, self.folder.display());
+        let key = &self.key.name;
+        let role = match kind {
+            Kind::Bind => format!(
+                "zone \"{zone}\" {{ type primary; file \"{folder}/zone\"; allow-update {{ key \"{key}\"; }}; }};\n"
+            ),
+            Kind::Knot => format!(
+                "acl:
+  - id: updated
+    key: {key}
+    action: [update, transfer]
+zone:
+  - domain: {zone}
+    file: {folder}/zone
+    acl: updated
+"
+            ),
+            Kind::Nsd => String::new(),
+        };
+        format!("{}{role}", self.common(kind))
+    }
+
     /// What both roles have: where it listens, where its files are, and the key as it was printed.
     fn common(&self, kind: Kind) -> String {
         let (own, at) = (self.own.ip(), self.own.port());
@@ -340,6 +395,25 @@ pub async fn dig(server: SocketAddr, key: Option<&Key>, words: &[&str]) -> Resul
         .output();
     let output = timeout(PATIENCE, output).await.context("dig hangs")??;
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Changes a zone by hand, as somebody else would.
+pub async fn by_hand(server: SocketAddr, key: &Key, lines: &str) -> Result<()> {
+    let file = tempfile::NamedTempFile::new()?;
+    let text = format!("server {} {}\n{lines}\nsend\n", server.ip(), server.port());
+    std::fs::write(file.path(), text)?;
+    let key = format!("hmac-sha256:{}:{}", key.name, key.secret);
+    let output = Command::new("nsupdate")
+        .args(["-v", "-y", &key])
+        .arg(file.path())
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let output = timeout(PATIENCE, output)
+        .await
+        .context("nsupdate hangs")??;
+    anyhow::ensure!(output.status.success(), "nsupdate: {output:?}");
+    Ok(())
 }
 
 /// The zone's serial at a server.

@@ -2,7 +2,7 @@
 
 mod chance;
 mod signed;
-mod town;
+pub(crate) mod town;
 
 use super::{AllDown, Answering, Failback, Mode, Stay, Verdict, verdict};
 use crate::model::{
