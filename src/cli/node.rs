@@ -272,10 +272,10 @@ fn refused(problem: Value, key: &str) -> Failure {
         "unknown-outcome" => Exit::Unknown,
         _ => Exit::Failed,
     };
-    let advice = if exit == Exit::Unknown && text("advice").contains("--repeat") {
-        repeat(key)
-    } else {
-        text("advice")
+    // The node does not know the words of this command line; what it advises besides stays.
+    let advice = match text("advice").split_once("(--repeat): it then happens once") {
+        Some((_, besides)) if exit == Exit::Unknown => repeat(key) + besides,
+        _ => text("advice"),
     };
     let mut why = text("detail");
     let several = problem["mistakes"].as_array().filter(|it| it.len() > 1);

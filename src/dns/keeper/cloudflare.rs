@@ -143,18 +143,8 @@ fn written(rtype: RrType, data: &Rdata) -> Value {
 
 impl Cloudflare {
     fn ask_for(&self, method: Method, path: &str, body: Option<&Value>) -> Ask {
-        let mut headers = vec![("authorization", format!("Bearer {}", self.token))];
-        if body.is_some() {
-            headers.push(("content-type", "application/json".to_owned()));
-        }
-        Ask {
-            method,
-            url: format!("{}{path}", self.url),
-            headers,
-            body: body
-                .map(|it| it.to_string().into_bytes())
-                .unwrap_or_default(),
-        }
+        let said = format!("Bearer {}", self.token);
+        Ask::with_json(method, format!("{}{path}", self.url), said, body)
     }
 
     async fn get(&self, path: &str) -> Result<Envelope, Trouble> {

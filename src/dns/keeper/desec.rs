@@ -42,18 +42,7 @@ struct Domain {
 
 impl DeSec {
     fn ask_for(&self, method: Method, url: String, body: Option<&Value>) -> Ask {
-        let mut headers = vec![("authorization", format!("Token {}", self.token))];
-        if body.is_some() {
-            headers.push(("content-type", "application/json".to_owned()));
-        }
-        Ask {
-            method,
-            url,
-            headers,
-            body: body
-                .map(|it| it.to_string().into_bytes())
-                .unwrap_or_default(),
-        }
+        Ask::with_json(method, url, format!("Token {}", self.token), body)
     }
 
     fn domain(&self) -> String {

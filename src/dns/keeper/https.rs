@@ -12,6 +12,7 @@ use hyper::client::conn::http1;
 use hyper::{Method, Request, Uri};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
+use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
@@ -35,6 +36,28 @@ pub(super) struct Ask {
     pub url: String,
     pub headers: Vec<(&'static str, String)>,
     pub body: Vec<u8>,
+}
+
+impl Ask {
+    /// A request with JSON or without, `said` being the value of its Authorization header.
+    pub(super) fn with_json(
+        method: Method,
+        url: String,
+        said: String,
+        body: Option<&Value>,
+    ) -> Self {
+        let mut headers = vec![("authorization", said)];
+        if body.is_some() {
+            headers.push(("content-type", "application/json".to_owned()));
+        }
+        let body = body.map(|it| it.to_string().into_bytes());
+        Self {
+            method,
+            url,
+            headers,
+            body: body.unwrap_or_default(),
+        }
+    }
 }
 
 /// What came back.
