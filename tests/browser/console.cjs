@@ -115,6 +115,10 @@ async function speaks(browser, nodes, operator) {
   await page.locator('section[aria-labelledby=new] [value=say]').click();
   await publicly(where.replace('/incidents', '/incident') + '?lang=en', 'The generator is being started.');
   await page.locator('details').first().locator('summary').click();
+  await page.locator('#edit-2-cs').fill('Startujeme: {where}');
+  await page.getByRole('button', { name: 'Say it so' }).first().click();
+  assert.ok((await page.getByRole('alert').innerText()).includes('{where}'));
+  assert.equal(await page.locator('#edit-2-cs').inputValue(), 'Startujeme: {where}', 'what was typed is lost');
   await page.locator('#edit-2-cs').fill('Startujeme generátor.');
   await page.getByRole('button', { name: 'Say it so' }).first().click();
   await publicly('/cs/', 'Startujeme generátor.');

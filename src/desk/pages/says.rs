@@ -98,6 +98,8 @@ struct Words {
     name: String,
     title: String,
     text: String,
+    /// Other words for it that were not taken.
+    typed: Option<String>,
 }
 
 /// The field of one component.
@@ -122,6 +124,9 @@ struct Told {
     when: String,
     edited: bool,
     gone: bool,
+    /// A form of it was not taken.
+    open: bool,
+    reason: String,
     words: Vec<Words>,
 }
 
@@ -217,6 +222,8 @@ pub(super) async fn edit(
         texts: posted.by_lang("edit"),
         dry_run: false,
     };
+    let path = format!("/incidents/{}/edit", encoded(&id));
+    let asking = asking.once(posted.text("once"), &path);
     let content = posted.content();
     let desk = visit.desk();
     let done = desk.edit_incident(&asking, &content, &id, &asked).await;
@@ -235,6 +242,8 @@ pub(super) async fn withdraw(
         reason: posted.text("reason").trim().to_owned(),
         dry_run: false,
     };
+    let path = format!("/incidents/{}/withdraw", encoded(&id));
+    let asking = asking.once(posted.text("once"), &path);
     let content = posted.content();
     let desk = visit.desk();
     let done = desk.withdraw_incident(&asking, &content, &id, &asked).await;
@@ -362,11 +371,14 @@ impl Visit {
             row: self.row(id, it),
             generation: it.generation,
             updates: updates
-                .map(|(place, update)| self.told(place + 1, update))
+                .map(|(place, update)| self.told(place + 1, update, typed))
                 .collect(),
             form: may.then(|| self.form(typed, mistakes, &affected, previews)),
             stages: self.choices("stage", stages.map(|it| it.name()), stage),
-            reason: typed.text("reason").to_owned(),
+            reason: match typed.text("update") {
+                "" => typed.text("reason").to_owned(),
+                _ => String::new(),
+            },
             frame: self.frame(),
         };
         self.shown(status, &page)
@@ -399,7 +411,7 @@ impl Visit {
             text: Some(it.text.clone()).filter(|it| !it.is_empty()),
         });
         let chosen = typed.affected();
-        let was_typed = !typed.text("once").is_empty();
+        let was_typed = !typed.text("do").is_empty();
         let parts = self.state.incidents.components.iter().map(|(name, it)| {
             let name = name.to_string();
             let own = it
@@ -434,6 +446,7 @@ impl Visit {
             name: self.say.it(&format!("in-{}", lang.tag())),
             title: field("title"),
             text: field("text"),
+            typed: None,
         }
     }
 
@@ -456,6 +469,8 @@ impl Visit {
     }
 
     fn row(&self, id: IncidentId, it: &Incident) -> Row {
+        let zone = &self.desk().console.company.zone;
+        let clock = |by: Timestamp| self.say.clock(zone, by, self.now);
         let late = matches!(it.promise(self.now), Promise::Broken(_));
         let key = if late {
             "incident-late"
@@ -474,13 +489,14 @@ impl Visit {
             next: it
                 .next_by
                 .filter(|_| it.goes_on())
-                .map(|by: Timestamp| self.say.with(key, [("time", self.time(by).into())])),
+                .map(|by| self.say.with(key, [("time", clock(by).into())])),
             late,
             withdrawn: it.withdrawn.is_some(),
         }
     }
 
-    fn told(&self, number: usize, update: &Update) -> Told {
+    fn told(&self, number: usize, update: &Update, typed: &Posted) -> Told {
+        let open = typed.text("update") == number.to_string();
         let languages = &self.desk().console.company.languages;
         let words = languages.iter().map(|lang| Words {
             tag: lang.tag(),
@@ -490,6 +506,9 @@ impl Visit {
                 Reading::Current(text) => text.as_str().to_owned(),
                 _ => String::new(),
             },
+            typed: Some(typed.text(&format!("edit-{}", lang.tag())))
+                .filter(|it| open && !it.is_empty())
+                .map(str::to_owned),
         });
         Told {
             number,
@@ -497,6 +516,8 @@ impl Visit {
             when: self.time(update.at),
             edited: update.edited().is_some(),
             gone: update.withdrawn.is_some(),
+            reason: typed.text("reason").to_owned(),
+            open,
             words: words.collect(),
         }
     }

@@ -55,12 +55,12 @@ impl Say {
         LOCALES.lookup_with_args(&self.id, key, &parts)
     }
 
-    /// "22:40 CET, 12 min ago"; with the date where it is not today's.
-    pub(super) fn time(&self, zone: &Zone, at: Timestamp, now: Timestamp) -> String {
+    /// "22:40 CET"; with the date where it is not today's.
+    pub(super) fn clock(&self, zone: &Zone, at: Timestamp, now: Timestamp) -> String {
         let (wall, today) = (zone.wall(at), zone.wall(now));
         let time = format!("{}:{:02}", wall.hour, wall.minute);
         let same_day = (wall.year, wall.month, wall.day) == (today.year, today.month, today.day);
-        let absolute = if same_day {
+        if same_day {
             let parts = [("time", time.into()), ("zone", wall.zone.into())];
             self.with("clock-time", parts)
         } else {
@@ -72,7 +72,12 @@ impl Say {
                 ("zone", wall.zone.into()),
             ];
             self.with("clock-dated", parts)
-        };
+        }
+    }
+
+    /// "22:40 CET, 12 min ago"; with the date where it is not today's.
+    pub(super) fn time(&self, zone: &Zone, at: Timestamp, now: Timestamp) -> String {
+        let absolute = self.clock(zone, at, now);
         let minutes = now.ms_since(at) / 60_000;
         let ago = match minutes {
             _ if at.ms_since(now) > 60_000 => self.it("ahead"),
