@@ -5,6 +5,7 @@ pub mod model;
 pub mod cluster;
 
 pub mod blobs;
+pub mod errands;
 pub mod letterbox;
 
 pub mod desk;
@@ -16,6 +17,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod durable;
+pub mod https;
 pub mod seal;
 pub mod tasks;
 pub mod telemetry;
@@ -23,6 +25,7 @@ pub mod tls;
 
 pub mod mail;
 pub mod probe;
+pub mod relay;
 
 pub mod demo;
 pub mod run;

@@ -30,6 +30,8 @@ pub struct WallTime {
     pub hour: i8,
     /// The minute.
     pub minute: i8,
+    /// The second.
+    pub second: i8,
     /// What people call the zone at that time, such as CET.
     pub zone: String,
 }
@@ -52,6 +54,7 @@ impl Zone {
             day: civil.day(),
             hour: civil.hour(),
             minute: civil.minute(),
+            second: civil.second(),
             zone: offset.abbreviation().to_owned(),
         }
     }

@@ -15,6 +15,7 @@ use super::{
     incident::IncidentChange,
     keeper::KeeperChange,
     nodes::{CaRecord, NodeFacts, Profile, Role},
+    notice::NoticeChange,
     outbox::{ItemId, Outcome},
     people::PeopleChange,
     site::SiteVersion,
@@ -339,6 +340,8 @@ pub enum Command {
     Alone(AloneReport),
     /// Changes who keeps names outside, or says what is there.
     Keeper(KeeperChange),
+    /// Changes channels, or what goes through them.
+    Notice(NoticeChange),
 }
 
 impl Command {
@@ -389,6 +392,7 @@ impl Command {
             Self::ChangeSigning { change, .. } => change.kind(),
             Self::Incident(change) => change.kind(),
             Self::Keeper(change) => change.kind(),
+            Self::Notice(change) => change.kind(),
             Self::ArchiveAudit(_) => "archive-audit",
             Self::People(change) => change.kind(),
             Self::Alone(_) => "alone",
@@ -439,7 +443,8 @@ impl Command {
             | Self::People(_)
             | Self::Incident(_)
             | Self::Alone(_)
-            | Self::Keeper(_) => None,
+            | Self::Keeper(_)
+            | Self::Notice(_) => None,
         }
     }
 
@@ -490,6 +495,7 @@ impl Command {
             Self::SetTsigKey { key, .. } | Self::RemoveTsigKey { key } => key.to_string(),
             Self::Incident(change) => change.about(),
             Self::Keeper(change) => change.about(),
+            Self::Notice(change) => change.about(),
             Self::ArchiveAudit(segment) => segment.blob.to_string(),
             Self::People(change) => change.about(),
             Self::Alone(report) => report.about(),

@@ -14,6 +14,8 @@ fn may_import(room: &str) -> Option<Vec<&'static str>> {
         "cluster",
         "letterbox",
         "blobs",
+        "errands",
+        "https",
         "config",
         "tasks",
         "tls",
@@ -28,6 +30,8 @@ fn may_import(room: &str) -> Option<Vec<&'static str>> {
         "seal" => &["durable"],
         "cluster" => &["config", "tls", "tasks", "durable", "seal"],
         "letterbox" | "blobs" => &["cluster", "tasks", "durable"],
+        "errands" => &["cluster", "tasks"],
+        "https" => &[],
         "desk" => &[&door[..], &DOORS[..]].concat(),
         "cli" => &["cluster", "config", "durable", "seal", "tls", "demo", "run"],
         "demo" => &["cluster", "config", "durable", "seal", "tls"],
@@ -48,7 +52,7 @@ fn may_import(room: &str) -> Option<Vec<&'static str>> {
 
 /// Names every room once, so that the lists above can be put together freely.
 fn static_name(name: &str) -> &'static &'static str {
-    const ROOMS: [&str; 20] = [
+    const ROOMS: [&str; 22] = [
         "model",
         "clock",
         "tasks",
@@ -60,6 +64,8 @@ fn static_name(name: &str) -> &'static &'static str {
         "cluster",
         "letterbox",
         "blobs",
+        "errands",
+        "https",
         "desk",
         "cli",
         "demo",

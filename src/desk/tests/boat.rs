@@ -101,6 +101,7 @@ impl Boat {
             version: "0.1.0",
             names: None,
             late: Arc::new(Vec::new),
+            relay: None,
             console: desk::ConsoleParts {
                 company: Arc::new(config::Company::check(
                     Default::default(),

@@ -5,6 +5,7 @@ mod console;
 mod dns;
 mod door;
 mod incidents;
+mod notices;
 mod people;
 mod record;
 mod site;
