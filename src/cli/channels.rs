@@ -55,8 +55,8 @@ pub struct AddArgs {
     #[arg(long, value_enum)]
     kind: Kind,
     /// webhook: where to; matrix, mastodon: the server
-    #[arg(long)]
-    url: Option<String>,
+    #[arg(long, value_name = "URL")]
+    to: Option<String>,
     /// matrix: the room's id, such as !abc:example.org
     #[arg(long)]
     room: Option<String>,
@@ -209,7 +209,7 @@ async fn add(node: &Node, args: &AddArgs) -> Result<Said, Failure> {
     body.insert("kind".to_owned(), json!(kind));
     body.insert("usual".to_owned(), json!(args.usual));
     let given = [
-        ("url", &args.url),
+        ("url", &args.to),
         ("room", &args.room),
         ("address", &args.address),
         ("lang", &args.lang),

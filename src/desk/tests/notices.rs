@@ -9,7 +9,8 @@ async fn channels(boat: &Boat) {
     let hook = json!({ "kind": "webhook", "url": "https://hooks.example.net/in", "usual": true, "secret": "a-secret-that-nobody-sees" });
     let made = boat.post("/channels/hook", "h", &hook).await;
     assert_eq!(made.status, StatusCode::OK, "{}", made.json());
-    let wall = json!({ "kind": "by-hand", "chars": 280, "lang": "cs", "usual": true, "reach": 12000 });
+    let wall =
+        json!({ "kind": "by-hand", "chars": 280, "lang": "cs", "usual": true, "reach": 12000 });
     let made = boat.post("/channels/wall", "w", &wall).await;
     assert_eq!(made.status, StatusCode::OK, "{}", made.json());
 }
@@ -27,7 +28,11 @@ async fn every_mistake_in_a_channel_is_told_at_once_and_no_secret_comes_back() {
         .iter()
         .map(|it| it["field"].as_str().unwrap())
         .collect();
-    assert_eq!(fields, ["chars", "url", "room", "lang", "secret"], "{refused}");
+    assert_eq!(
+        fields,
+        ["chars", "url", "room", "lang", "secret"],
+        "{refused}"
+    );
     let bare = json!({ "kind": "webhook", "url": "https://hooks.example.net/in" });
     let bare = boat.post("/channels/hook", "b", &bare).await.json();
     assert!(bare.to_string().contains("secret"), "{bare}");
@@ -50,7 +55,10 @@ async fn p7_what_would_leave_is_shown_first_waits_and_can_be_stopped() {
     let would = seen["notices"].as_array().unwrap();
     assert_eq!(would.len(), 2, "{seen}");
     let wall = would.iter().find(|it| it["channel"] == "wall").unwrap();
-    assert_eq!((&wall["other_language"], &wall["reach"]), (&json!("en"), &json!(12000)));
+    assert_eq!(
+        (&wall["other_language"], &wall["reach"]),
+        (&json!("en"), &json!(12000))
+    );
     assert!(wall["text"].as_str().unwrap().contains("Prague is dark."));
     let none = boat.get("/notices").await.json();
     assert_eq!(none["notices"], json!([]), "a look told somebody");
@@ -59,7 +67,6 @@ async fn p7_what_would_leave_is_shown_first_waits_and_can_be_stopped() {
     let said = boat.post("/incidents", "b", &asked).await.json();
     let again = boat.post("/incidents", "b", &asked).await.json();
     assert_eq!(said["incident"], again["incident"]);
-    let id = said["incident"].as_str().unwrap();
     let listed = boat.get("/notices").await.json();
     let all = listed["notices"].as_array().unwrap();
     assert_eq!(all.len(), 2, "told twice: {listed}");
@@ -78,25 +85,56 @@ async fn p7_what_would_leave_is_shown_first_waits_and_can_be_stopped() {
         .collect();
     assert_eq!(states, ["by-hand", "stopped"]);
     let late = boat.post("/notices/stop", "d", &stop).await;
-    assert_eq!(late.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", late.json());
+    assert_eq!(
+        late.status,
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "{}",
+        late.json()
+    );
+    by_hand(
+        &boat,
+        &said,
+        stopped["notices"][0]["notice"].as_str().unwrap(),
+    )
+    .await;
+    named(&boat).await;
+}
 
-    // By hand, and then in other words: the place that was told so is offered the correction.
-    let wall = stopped["notices"][0]["notice"].as_str().unwrap();
+/// By hand, and then in other words: the place that was told so is offered the correction.
+async fn by_hand(boat: &Boat, said: &serde_json::Value, wall: &str) {
+    let id = said["incident"].as_str().unwrap();
     let done = json!({ "place": "https://social.example.net/1" });
-    let done = boat.post(&format!("/notices/{wall}/done"), "e", &done).await.json();
+    let done = boat
+        .post(&format!("/notices/{wall}/done"), "e", &done)
+        .await
+        .json();
     assert_eq!(done["state"], "sent", "{done}");
     let words = json!({ "against": said["generation"], "update": 1, "texts": { "en": "Half of Prague is dark." } });
-    let edited = boat.post(&format!("/incidents/{id}/edit"), "f", &words).await.json();
-    assert_eq!(edited["corrections"], json!([{ "update": 1, "channels": ["wall"] }]));
+    let edited = boat
+        .post(&format!("/incidents/{id}/edit"), "f", &words)
+        .await
+        .json();
+    assert_eq!(
+        edited["corrections"],
+        json!([{ "update": 1, "channels": ["wall"] }])
+    );
     let alarms = boat.get("/status").await.json()["alarms"].to_string();
     assert!(alarms.contains("holds no more"), "{alarms}");
     let tell = json!({ "update": 1, "channels": ["wall", "hook"] });
-    let told = boat.post(&format!("/incidents/{id}/tell"), "g", &tell).await;
+    let told = boat
+        .post(&format!("/incidents/{id}/tell"), "g", &tell)
+        .await;
     assert_eq!(told.status, StatusCode::OK, "{}", told.json());
     let told = told.json();
     let first = &told["notices"][1];
-    assert_eq!((&first["channel"], &first["corrects"]), (&json!("wall"), &json!(wall)), "{told}");
+    assert_eq!(
+        (&first["channel"], &first["corrects"]),
+        (&json!("wall"), &json!(wall)),
+        "{told}"
+    );
+}
 
+async fn named(boat: &Boat) {
     let nowhere = json!({ "titles": { "en": "x" }, "texts": { "en": "y" }, "tell": ["fax"] });
     let nowhere = boat.post("/incidents", "h", &nowhere).await.json();
     assert!(nowhere.to_string().contains("hook, wall"), "{nowhere}");

@@ -46,9 +46,7 @@ fn asked(state: &mut State, it: Asked) -> Result<Reply, Refusal> {
 }
 
 fn channel(state: &mut State, name: &str, means: Means) {
-    let secret = means
-        .needs_secret()
-        .then(|| Sealed {
+    let secret = means.needs_secret().then(|| Sealed {
         key: 0,
         bytes: vec![1],
     });
