@@ -146,7 +146,7 @@ fn worth_telling(
 ) -> Result<(), Refusal> {
     let say = |found: &str, wanted: &str| {
         Err(Refusal::unsound(
-            &format!("channels: {channel}"),
+            format!("channels: {channel}"),
             found,
             wanted,
         ))
@@ -181,7 +181,7 @@ fn set_channel(
         && !(least as usize..=most as usize).contains(&chars)
     {
         let wanted = format!("{least} to {most}");
-        return Err(Refusal::unsound("chars", &chars.to_string(), &wanted));
+        return Err(Refusal::unsound("chars", chars.to_string(), &wanted));
     }
     if let Some(secret) = secret
         && secret.bytes.len() > limits::SEALED_BYTES_MAX
