@@ -400,10 +400,11 @@ proptest! {
                 Deed::Lease(it) => if let Some(item) = queued(pick(it)) {
                     state.index += 1;
                     let index = state.index;
-                    let leaves = state.notices.all[&pick(it)].leaves;
+                    let made = state.notices.all[&pick(it)].made;
                     let leased = outbox::lease(&mut state, index, item, NodeId(1), 15_000);
                     if let Ok(Reply::Leased { .. }) = leased {
-                        prop_assert!(state.now >= leaves, "left early");
+                        let waited = state.now.ms_since(made);
+                        prop_assert!(waited >= limits::NOTICE_HOLD_MS, "left early");
                     }
                 },
                 Deed::Settle(it, how) => if let Some(item) = queued(pick(it)) {
