@@ -27,6 +27,7 @@ impl State {
         self.people.check(&mut wrong);
         self.check_incidents(&mut wrong);
         self.check_keepers(&mut wrong);
+        self.check_directory(&mut wrong);
         self.check_record(&mut wrong);
         for voter in self
             .voters
@@ -82,6 +83,24 @@ impl State {
             if incident.goes_on() && !incident.affected.keys().all(|it| known(&it)) {
                 say("affects a component that is not there");
             }
+        }
+    }
+
+    fn check_directory(&self, wrong: &mut Vec<String>) {
+        let directory = &self.directory;
+        for version in directory.wanted.iter().chain(&directory.live) {
+            if !directory.versions.contains_key(version) {
+                wrong.push(format!("directory: {version} is wanted or live but not there"));
+            }
+        }
+        for hash in directory.blobs() {
+            if self.blobs.get(&hash).is_none_or(|it| it.released.is_some()) {
+                wrong.push(format!("directory: the blob {hash} is not kept"));
+            }
+        }
+        let newest = directory.erased.values().max().copied();
+        if newest.unwrap_or_default() > directory.erased_last {
+            wrong.push("directory: an erasure is not known as the last".to_owned());
         }
     }
 

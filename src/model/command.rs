@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     alone::AloneReport,
     audit::Segment,
+    directory::{DirectoryChange, DirectoryVersion},
     dns::{TsigAlgorithm, ZoneSettings, publish::ZonePart, signing::SigningChange},
     domain::DomainName,
     failover::{Policy, Target},
@@ -339,6 +340,8 @@ pub enum Command {
     Alone(AloneReport),
     /// Changes who keeps names outside, or says what is there.
     Keeper(KeeperChange),
+    /// Changes who the customers are, or whom an incident touches.
+    Directory(DirectoryChange),
 }
 
 impl Command {
@@ -392,6 +395,7 @@ impl Command {
             Self::ArchiveAudit(_) => "archive-audit",
             Self::People(change) => change.kind(),
             Self::Alone(_) => "alone",
+            Self::Directory(change) => change.kind(),
         }
     }
 
@@ -439,7 +443,8 @@ impl Command {
             | Self::People(_)
             | Self::Incident(_)
             | Self::Alone(_)
-            | Self::Keeper(_) => None,
+            | Self::Keeper(_)
+            | Self::Directory(_) => None,
         }
     }
 
@@ -493,6 +498,7 @@ impl Command {
             Self::ArchiveAudit(segment) => segment.blob.to_string(),
             Self::People(change) => change.about(),
             Self::Alone(report) => report.about(),
+            Self::Directory(change) => change.about(),
         }
     }
 }
@@ -520,4 +526,6 @@ pub enum Reply {
     },
     /// Nothing was changed, and why.
     Refused(super::Refusal),
+    /// A version of the directory was made the wanted one.
+    Directory(DirectoryVersion),
 }

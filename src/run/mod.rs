@@ -7,6 +7,7 @@
 mod alone;
 mod apart;
 mod descriptors;
+mod directory;
 mod dns;
 mod founding;
 mod keepers;
@@ -42,6 +43,7 @@ use crate::{
     cluster::{Cluster, MemberChange, health::RaftRole},
     config::Config,
     desk::{self, Desk, DeskParts, LateVisitors, figures},
+    directory::Live,
     dns::Answers,
     letterbox::{self, Letterbox},
     mail::out::{self as mail_out},
@@ -180,6 +182,7 @@ pub fn run(config: &Config, metrics: Metrics, until: UntilStopped) -> Result<(),
         letterbox: &letterbox,
         blobs: &blobs,
         keyring: &keyring,
+        directory: &Live::default(),
     };
 
     let open = runtimes.people.block_on(node.open_to_the_public())?;
@@ -187,6 +190,7 @@ pub fn run(config: &Config, metrics: Metrics, until: UntilStopped) -> Result<(),
     let names = node.start_names(&mut tasks, &runtimes, &open)?;
     node.start_watching(&mut tasks, &runtimes, incarnation, &metrics);
     node.start_keepers(&mut tasks, &runtimes, &metrics);
+    node.start_directory(&mut tasks, &runtimes, node.directory);
     let (counters, front) = (open.counters.clone(), open.front.clone());
     let certificates = open.certificates.clone();
     let late: LateVisitors = Arc::new(move || front.passing.late());
@@ -260,6 +264,7 @@ struct Node<'a> {
     letterbox: &'a Letterbox,
     blobs: &'a Blobs,
     keyring: &'a Arc<Keyring>,
+    directory: &'a Live,
 }
 
 /// The public's door, ready to be served.
@@ -303,6 +308,7 @@ impl Node<'_> {
             keyring: self.keyring.clone(),
             company: Arc::new(self.config.company.clone()),
             node: self.config.node.region.to_string(),
+            directory: self.directory.clone(),
         })?;
         let front = Arc::new(web::Front {
             names: web::host::Names::new(
@@ -376,6 +382,7 @@ impl Node<'_> {
             started,
             version: env!("CARGO_PKG_VERSION"),
             names: names.clone(),
+            directory: self.directory.clone(),
             late,
             console: desk::ConsoleParts {
                 company: Arc::new(self.config.company.clone()),

@@ -1,0 +1,1 @@
+//! Versions of the directory, as everybody agrees on them.
