@@ -62,7 +62,7 @@ impl Imported {
         text.push_str(&format!(
             "{}, {}, {}\ncompared with what there is: {} added, {} changed, {} gone\n",
             customers(self.customers),
-            count(self.contacts, "address").replace("addresss", "addresses"),
+            addresses(self.contacts),
             count(self.services, "service"),
             self.added,
             self.changed,
@@ -127,7 +127,7 @@ impl Whole {
             live.version,
             paper.time(&live.published),
             customers(live.customers),
-            count(live.contacts, "address").replace("addresss", "addresses"),
+            addresses(live.contacts),
             count(live.services, "service")
         );
         match &self.open {
@@ -240,7 +240,7 @@ impl Erased {
         let what = match self.known {
             true => format!(
                 "{} and {}",
-                count(self.contacts, "address").replace("addresss", "addresses"),
+                addresses(self.contacts),
                 count(self.services, "service")
             ),
             false => "a customer that the directory does not know".to_owned(),
@@ -364,5 +364,12 @@ impl Meant {
             text.push_str(&table(&["CUSTOMER", "ADDRESS", "LANGUAGE", "SERVICES"], &rows));
         }
         text
+    }
+}
+
+fn addresses(number: u64) -> String {
+    match number {
+        1 => "1 address".to_owned(),
+        many => format!("{many} addresses"),
     }
 }
