@@ -158,7 +158,10 @@ mod tests {
         let files = std::fs::read_dir(folder.path()).unwrap().count();
         assert_eq!(files, 2, "the blob and the folder of what was put aside");
         std::fs::write(folder.path().join(hash.to_string()), b"a pagf").unwrap();
-        assert!(matches!(blobs.examine(&hash), Err(BlobError::Damaged { .. })));
+        assert!(matches!(
+            blobs.examine(&hash),
+            Err(BlobError::Damaged { .. })
+        ));
         assert!(!blobs.has(&hash));
     }
 }

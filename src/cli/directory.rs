@@ -165,7 +165,10 @@ pub async fn directory(
             let answer = node.post::<Value>("/directory/rollback", &body).await?;
             let text = match answer.value["live"] == true {
                 true => format!("{} is live again\n", printable(&version)),
-                false => format!("{} is wanted; a majority makes it live\n", printable(&version)),
+                false => format!(
+                    "{} is wanted; a majority makes it live\n",
+                    printable(&version)
+                ),
             };
             Ok(Said::of(answer.json, text))
         }
@@ -234,21 +237,29 @@ async fn take_in(
     };
     let began = clock::monotonic();
     let path = format!("{path}?{query}");
-    let mut answer = node.upload_file::<Imported>(&path, (file, whole), sent).await?;
+    let mut answer = node
+        .upload_file::<Imported>(&path, (file, whole), sent)
+        .await?;
     let text = answer.value.text();
     let Some(version) = answer.value.version.clone() else {
         let confirm = match answer.value.confirm {
             Some(lost) => format!(" with --confirm {lost}"),
             None => String::new(),
         };
-        let text = format!("{text}Nothing was changed. To do it, repeat it without --dry-run{confirm}.\n");
+        let text =
+            format!("{text}Nothing was changed. To do it, repeat it without --dry-run{confirm}.\n");
         return Ok(Said::of(answer.json, text));
     };
     if answer.value.changes() == 0 && answer.value.live {
-        return Ok(Said::of(answer.json, format!("{text}Nothing changes; {version} stays live.\n")));
+        return Ok(Said::of(
+            answer.json,
+            format!("{text}Nothing changes; {version} stays live.\n"),
+        ));
     }
     let took = format!("{:.1} s", began.elapsed().as_secs_f32());
-    say(&format!("{version} is agreed on after {took}; waiting until a majority has copied it"));
+    say(&format!(
+        "{version} is agreed on after {took}; waiting until a majority has copied it"
+    ));
     let wait = Duration::from_secs(upload.wait);
     let (live, held, voters) = until_live(node, &version, wait).await?;
     answer.json["live"] = json!(live);
@@ -259,7 +270,10 @@ async fn take_in(
     let mut failure = Failure::new(
         Exit::Failed,
         format!("{version} is agreed on but not live yet"),
-        format!("{held} of {voters} voters have copied it within {} s", upload.wait),
+        format!(
+            "{held} of {voters} voters have copied it within {} s",
+            upload.wait
+        ),
         "it goes live by itself; look with 'lifeboat directory versions'",
     );
     failure.problem = Some(answer.json);
@@ -276,7 +290,10 @@ async fn until_live(
     let number = |text: &str| text.trim_start_matches('d').parse::<u64>().unwrap_or(0);
     loop {
         let whole = node.get::<Whole>("/directory").await?.value;
-        let live = whole.live.as_deref().is_some_and(|it| number(it) >= number(version));
+        let live = whole
+            .live
+            .as_deref()
+            .is_some_and(|it| number(it) >= number(version));
         let (held, voters) = whole.holding(version);
         if live || clock::monotonic() >= end {
             return Ok((live, held, voters));
@@ -290,12 +307,21 @@ async fn audience(node: &Node, asked: Asked) -> Result<Said, Failure> {
     for given in &asked.lists {
         let (name, file) = given.split_once('=').ok_or_else(|| {
             let why = format!("found {}; wanted NAME=FILE", printable(given));
-            Failure::new(Exit::Usage, "--list cannot be used", why, "name the list and its file")
+            Failure::new(
+                Exit::Usage,
+                "--list cannot be used",
+                why,
+                "name the list and its file",
+            )
         })?;
         let most = limits::AUDIENCE_LISTS_BYTES_MAX as u64;
-        let text = durable::read_at_most(Path::new(file), most).map_err(|it| unreadable(Path::new(file), &it))?;
+        let text = durable::read_at_most(Path::new(file), most)
+            .map_err(|it| unreadable(Path::new(file), &it))?;
         let text = String::from_utf8_lossy(&text);
-        let lines = text.lines().map(str::trim).filter(|it| !it.is_empty() && !it.starts_with('#'));
+        let lines = text
+            .lines()
+            .map(str::trim)
+            .filter(|it| !it.is_empty() && !it.starts_with('#'));
         lists.insert(name.to_owned(), lines.map(str::to_owned).collect());
     }
     let body = json!({
@@ -325,16 +351,32 @@ fn opened(files: &[PathBuf]) -> Result<(File, u64), Failure> {
     }
     let cannot = |error: io::Error| {
         let advice = "look at the room in the folder for temporary files, or send one file";
-        Failure::new(Exit::Failed, "the files cannot be put together", chain(&error), advice)
+        Failure::new(
+            Exit::Failed,
+            "the files cannot be put together",
+            chain(&error),
+            advice,
+        )
     };
-    let path = std::env::temp_dir().join(format!("lifeboat-{}.tar", ClientId(clock::random_bytes())));
-    let made = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path);
+    let path =
+        std::env::temp_dir().join(format!("lifeboat-{}.tar", ClientId(clock::random_bytes())));
+    let made = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&path);
     let file = made.map_err(cannot)?;
     fs::remove_file(&path).map_err(cannot)?;
     let mut archive = tar::Builder::new(file);
     for one in files {
-        let name = one.file_name().map(PathBuf::from).unwrap_or_else(|| one.clone());
-        archive.append_path_with_name(one, name).map_err(|it| unreadable(one, &it))?;
+        let name = one
+            .file_name()
+            .map(PathBuf::from)
+            .unwrap_or_else(|| one.clone());
+        archive
+            .append_path_with_name(one, name)
+            .map_err(|it| unreadable(one, &it))?;
     }
     let mut file = archive.into_inner().map_err(cannot)?;
     file.rewind().map_err(cannot)?;

@@ -144,14 +144,24 @@ pub(super) struct Touches {
     audience: Option<String>,
 }
 
+/// What an upload's query takes.
+const UPLOAD: &[(&str, &str)] = &[
+    ("note", "why, in one line"),
+    ("dry_run", "true: read and compare only"),
+    ("confirm", "how many customers of the directory may be gone"),
+    (
+        "map",
+        "FIELD=COLUMN, as often as needed, where a heading does not say it",
+    ),
+];
+
 pub(super) fn routes() -> Vec<Route> {
-    const UPLOAD: &[(&str, &str)] = &[
-        ("note", "why, in one line"),
-        ("dry_run", "true: read and compare only"),
-        ("confirm", "how many customers of the directory may be gone"),
-        ("map", "FIELD=COLUMN, as often as needed, where a heading does not say it"),
-    ];
-    let lists = DefaultBodyLimit::max(limits::AUDIENCE_LISTS_BYTES_MAX);
+    let mut routes = versions();
+    routes.extend(questions());
+    routes
+}
+
+fn versions() -> Vec<Route> {
     vec![
         Route::new::<Whole>("get", "/directory", "The directory's versions", get(show)),
         Route::new::<Imported>(
@@ -181,6 +191,12 @@ pub(super) fn routes() -> Vec<Route> {
             post(rollback),
         )
         .takes::<Back>(),
+    ]
+}
+
+fn questions() -> Vec<Route> {
+    let lists = DefaultBodyLimit::max(limits::AUDIENCE_LISTS_BYTES_MAX);
+    vec![
         Route::new::<Meant>(
             "post",
             "/directory/audience",
@@ -240,7 +256,9 @@ async fn show(Shared(desk): Shared<Desk>) -> Json<Whole> {
         open: desk.directory.get().map(|it| it.version().to_string()),
         erased: directory.erased.len() as u64,
         affects: touched.collect(),
-        versions: versions.map(|(version, it)| shown(&state, *version, it)).collect(),
+        versions: versions
+            .map(|(version, it)| shown(&state, *version, it))
+            .collect(),
     })
 }
 
@@ -273,8 +291,8 @@ async fn diff(
     query: Result<Query<Between>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Json<Differs>, Problem> {
     let what = "comparing the versions";
-    let Query(asked) = query
-        .map_err(|error| Problem::invalid("the query", &error.body_text(), "from and to"))?;
+    let Query(asked) =
+        query.map_err(|error| Problem::invalid("the query", &error.body_text(), "from and to"))?;
     let state = desk.cluster.state();
     let named = |text: &Option<String>, otherwise: Option<DirectoryVersion>| match text {
         Some(text) => find(&state, text),
@@ -284,7 +302,10 @@ async fn diff(
     let to = named(&asked.to, state.directory.wanted)?;
     let found = desk
         .blocking(what, move |desk| {
-            let (from, to) = (desk.directory_at(&state, from)?, desk.directory_at(&state, to)?);
+            let (from, to) = (
+                desk.directory_at(&state, from)?,
+                desk.directory_at(&state, to)?,
+            );
             difference(&from, &to).map_err(|error| unread(what, &error))
         })
         .await?;
@@ -311,7 +332,11 @@ async fn rollback(
         .await?;
     desk.applied(committed.index).await;
     let state = desk.cluster.state();
-    let record = state.directory.versions.get(&version).ok_or_else(none_yet)?;
+    let record = state
+        .directory
+        .versions
+        .get(&version)
+        .ok_or_else(none_yet)?;
     Ok(Json(shown(&state, version, record)))
 }
 
@@ -380,9 +405,13 @@ async fn affects(
     body: Body<Touches>,
 ) -> Result<Json<Touched>, Problem> {
     let asked = &body.value;
-    let incident: IncidentId = asked.incident.parse().map_err(|wrong: crate::model::words::Wrong| {
-        Problem::invalid("incident", &asked.incident, &wrong.wanted)
-    })?;
+    let incident: IncidentId =
+        asked
+            .incident
+            .parse()
+            .map_err(|wrong: crate::model::words::Wrong| {
+                Problem::invalid("incident", &asked.incident, &wrong.wanted)
+            })?;
     let audience = asked.audience.as_deref().map(of_places).transpose()?;
     let text = audience.as_ref().map(|it| it.0.clone());
     let command = Command::Directory(DirectoryChange::Affects {
@@ -416,7 +445,8 @@ async fn affects(
 /// An audience that can be asked without knowing customers.
 fn of_places(text: &str) -> Result<(AudienceText, Audience), Problem> {
     let audience = read(text, Lists::new())?;
-    let line = AudienceText::new(text).map_err(|wrong| Problem::invalid("audience", text, &wrong.wanted))?;
+    let line = AudienceText::new(text)
+        .map_err(|wrong| Problem::invalid("audience", text, &wrong.wanted))?;
     if !audience.is_of_places() {
         let wanted = "server, rack, datacentre and product only, with and, or, not and brackets: it is answered to visitors";
         return Err(Problem::invalid("audience", text, wanted));
@@ -435,7 +465,10 @@ fn read(text: &str, lists: Lists) -> Result<Audience, Problem> {
 fn named(whom: &Whom) -> Result<String, Problem> {
     let number = whom.customer.trim();
     if number.is_empty() || number.len() > limits::DIRECTORY_NUMBER_BYTES_MAX {
-        let wanted = format!("a customer number of 1 to {} bytes", limits::DIRECTORY_NUMBER_BYTES_MAX);
+        let wanted = format!(
+            "a customer number of 1 to {} bytes",
+            limits::DIRECTORY_NUMBER_BYTES_MAX
+        );
         return Err(Problem::invalid("customer", number, &wanted));
     }
     Ok(number.to_owned())
@@ -478,8 +511,18 @@ impl Desk {
 
     /// Opens a version. Blocking.
     fn directory_at(&self, state: &State, version: DirectoryVersion) -> Result<Directory, Problem> {
-        let record = state.directory.versions.get(&version).ok_or_else(none_yet)?;
-        Directory::open(&self.blobs, &self.keyring, &state.directory, version, record)
-            .map_err(|error| unread("opening the directory", &error))
+        let record = state
+            .directory
+            .versions
+            .get(&version)
+            .ok_or_else(none_yet)?;
+        Directory::open(
+            &self.blobs,
+            &self.keyring,
+            &state.directory,
+            version,
+            record,
+        )
+        .map_err(|error| unread("opening the directory", &error))
     }
 }

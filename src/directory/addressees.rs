@@ -55,7 +55,8 @@ impl Directory {
         choice: &Choice<'_>,
     ) -> Result<Addressees<'a>, DirectoryError> {
         let own = Some(audience).filter(|it| it.is_of_places() && !it.is_all());
-        let mut failed: BTreeSet<String> = choice.avoid.iter().map(|it| it.to_lowercase()).collect();
+        let mut failed: BTreeSet<String> =
+            choice.avoid.iter().map(|it| it.to_lowercase()).collect();
         if let Some(lost) = choice.failed.or(own) {
             for customer in self.walk() {
                 let customer = customer?;
@@ -105,7 +106,11 @@ impl Addressees<'_> {
             name: customer.name.clone(),
             lang: customer.lang(self.otherwise),
             services: names,
-            values: customer.values.iter().map(|(name, it)| (name.clone(), it.clone())).collect::<BTreeMap<_, _>>(),
+            values: customer
+                .values
+                .iter()
+                .map(|(name, it)| (name.clone(), it.clone()))
+                .collect::<BTreeMap<_, _>>(),
         })
     }
 }

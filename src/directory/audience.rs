@@ -90,7 +90,10 @@ impl Audience {
             return Err(AudienceWrong {
                 at: 1,
                 found: format!("{} bytes", text.len()),
-                wanted: format!("at most {} bytes; put long lists into a list", limits::AUDIENCE_BYTES_MAX),
+                wanted: format!(
+                    "at most {} bytes; put long lists into a list",
+                    limits::AUDIENCE_BYTES_MAX
+                ),
             });
         }
         let mut parser = Parser {
@@ -105,9 +108,12 @@ impl Audience {
             except.push(parser.either(0)?);
         }
         parser.ended()?;
-        let lists = lists
-            .into_iter()
-            .map(|(name, lines)| (name, lines.iter().map(|it| it.trim().to_lowercase()).collect()));
+        let lists = lists.into_iter().map(|(name, lines)| {
+            (
+                name,
+                lines.iter().map(|it| it.trim().to_lowercase()).collect(),
+            )
+        });
         Ok(Self {
             whom,
             except,
@@ -146,11 +152,14 @@ impl Audience {
 
     fn of<'c>(&self, term: &Term, customer: &'c Customer) -> Option<Vec<&'c Service>> {
         if customer.services.is_empty() {
-            return self.holds(term, customer, &Service::default()).then(Vec::new);
+            return self
+                .holds(term, customer, &Service::default())
+                .then(Vec::new);
         }
         let services = customer.services.iter();
-        let picked: Vec<&Service> =
-            services.filter(|it| self.holds(term, customer, it)).collect();
+        let picked: Vec<&Service> = services
+            .filter(|it| self.holds(term, customer, it))
+            .collect();
         (!picked.is_empty()).then_some(picked)
     }
 
@@ -161,10 +170,14 @@ impl Audience {
             Term::Both(all) => all.iter().all(|it| self.holds(it, customer, service)),
             Term::Either(all) => all.iter().any(|it| self.holds(it, customer, service)),
             Term::Is(Field::List, names) => {
-                names.iter().filter_map(|it| self.lists.get(it)).any(|list| {
-                    let on_list = |text: &str| list.contains(&text.to_lowercase());
-                    on_list(&customer.number) || customer.contacts.iter().any(|it| on_list(&it.address))
-                })
+                names
+                    .iter()
+                    .filter_map(|it| self.lists.get(it))
+                    .any(|list| {
+                        let on_list = |text: &str| list.contains(&text.to_lowercase());
+                        on_list(&customer.number)
+                            || customer.contacts.iter().any(|it| on_list(&it.address))
+                    })
             }
             Term::Is(field, patterns) => {
                 let any = |text: &str| patterns.iter().any(|it| fits(it, text));
@@ -192,7 +205,10 @@ impl Term {
         match self {
             Self::All => true,
             Self::Is(field, _) => {
-                matches!(field, Field::Server | Field::Rack | Field::Datacentre | Field::Product)
+                matches!(
+                    field,
+                    Field::Server | Field::Rack | Field::Datacentre | Field::Product
+                )
             }
             Self::Not(one) => one.is_of_places(),
             Self::Both(all) | Self::Either(all) => all.iter().all(Self::is_of_places),
@@ -336,7 +352,10 @@ impl Parser<'_> {
 
     fn one(&mut self, depth: usize) -> Result<Term, AudienceWrong> {
         if depth > limits::AUDIENCE_DEPTH_MAX {
-            return self.wrong(format!("at most {} brackets and negations one inside the other", limits::AUDIENCE_DEPTH_MAX));
+            return self.wrong(format!(
+                "at most {} brackets and negations one inside the other",
+                limits::AUDIENCE_DEPTH_MAX
+            ));
         }
         if self.takes(&Token::word("not")) {
             return Ok(Term::Not(Box::new(self.one(depth + 1)?)));

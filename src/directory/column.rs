@@ -41,35 +41,99 @@ const KNOWN: &[(Field, &str, &[&str])] = &[
         Field::Customer,
         "customer",
         &[
-            "customernumber", "customerid", "customerno", "clientid", "client", "clientnumber", "account", "accountid",
-            "userid", "zakaznik", "cislozakaznika", "idzakaznika", "zakaznickecislo", "klient", "cisloklienta",
+            "customernumber",
+            "customerid",
+            "customerno",
+            "clientid",
+            "client",
+            "clientnumber",
+            "account",
+            "accountid",
+            "userid",
+            "zakaznik",
+            "cislozakaznika",
+            "idzakaznika",
+            "zakaznickecislo",
+            "klient",
+            "cisloklienta",
         ],
     ),
     (
         Field::Name,
         "name",
-        &["customername", "fullname", "company", "jmeno", "nazev", "firma", "osloveni", "jmenozakaznika"],
+        &[
+            "customername",
+            "fullname",
+            "company",
+            "jmeno",
+            "nazev",
+            "firma",
+            "osloveni",
+            "jmenozakaznika",
+        ],
     ),
     (Field::Language, "language", &["lang", "locale", "jazyk"]),
     (
         Field::Email,
         "email",
         &[
-            "mail", "emailaddress", "contactemail", "contact", "email1", "email2", "email3", "email4", "kontakt",
-            "kontaktniemail", "emailovaadresa", "billingemail", "technicalemail",
+            "mail",
+            "emailaddress",
+            "contactemail",
+            "contact",
+            "email1",
+            "email2",
+            "email3",
+            "email4",
+            "kontakt",
+            "kontaktniemail",
+            "emailovaadresa",
+            "billingemail",
+            "technicalemail",
         ],
     ),
     (Field::Rank, "rank", &["priority", "poradi", "priorita"]),
-    (Field::Service, "service", &["servicename", "label", "sluzba", "nazevsluzby"]),
-    (Field::Server, "server", &["hostname", "host", "machine", "node", "nazevserveru"]),
+    (
+        Field::Service,
+        "service",
+        &["servicename", "label", "sluzba", "nazevsluzby"],
+    ),
+    (
+        Field::Server,
+        "server",
+        &["hostname", "host", "machine", "node", "nazevserveru"],
+    ),
     (Field::Rack, "rack", &["cabinet", "skrin"]),
     (
         Field::Datacentre,
         "datacentre",
-        &["datacenter", "dc", "location", "site", "datovecentrum", "datacentrum", "lokalita"],
+        &[
+            "datacenter",
+            "dc",
+            "location",
+            "site",
+            "datovecentrum",
+            "datacentrum",
+            "lokalita",
+        ],
     ),
-    (Field::Product, "product", &["plan", "package", "producttype", "produkt", "tarif", "balicek"]),
-    (Field::Domain, "domain", &["domains", "domainname", "domena", "domeny"]),
+    (
+        Field::Product,
+        "product",
+        &[
+            "plan",
+            "package",
+            "producttype",
+            "produkt",
+            "tarif",
+            "balicek",
+        ],
+    ),
+    (
+        Field::Domain,
+        "domain",
+        &["domains", "domainname", "domena", "domeny"],
+    ),
 ];
 
 /// What a column of a file was taken for.
@@ -129,7 +193,9 @@ impl Field {
 /// A name that a template can use.
 pub(super) fn is_value_name(name: &str) -> bool {
     (1..=40).contains(&name.len())
-        && name.bytes().all(|it| it.is_ascii_alphanumeric() || it == b'_')
+        && name
+            .bytes()
+            .all(|it| it.is_ascii_alphanumeric() || it == b'_')
         && !name.as_bytes()[0].is_ascii_digit()
 }
 
@@ -212,7 +278,11 @@ fn folded(heading: &str) -> String {
         other => other,
     };
     let lower = heading.to_lowercase();
-    lower.chars().map(plain).filter(char::is_ascii_alphanumeric).collect()
+    lower
+        .chars()
+        .map(plain)
+        .filter(char::is_ascii_alphanumeric)
+        .collect()
 }
 
 #[cfg(test)]
@@ -221,18 +291,33 @@ mod tests {
 
     fn fields(heading: &[&str], map: &[(&str, &str)]) -> Result<Vec<String>, Vec<Mistake>> {
         let heading: Vec<String> = heading.iter().map(|it| (*it).to_owned()).collect();
-        let map: Vec<(String, String)> =
-            map.iter().map(|(one, two)| ((*one).to_owned(), (*two).to_owned())).collect();
+        let map: Vec<(String, String)> = map
+            .iter()
+            .map(|(one, two)| ((*one).to_owned(), (*two).to_owned()))
+            .collect();
         mapped(&heading, &map).map(|it| it.iter().map(|it| it.field.name()).collect())
     }
 
     #[test]
     fn headings_are_understood_in_both_languages_and_a_map_goes_before_them() {
-        let czech = ["Číslo zákazníka", "Jméno", "E-mail", "Jazyk", "Server", "Doména", "Pozn."];
-        let wanted = ["customer", "name", "email", "language", "server", "domain", "-"];
+        let czech = [
+            "Číslo zákazníka",
+            "Jméno",
+            "E-mail",
+            "Jazyk",
+            "Server",
+            "Doména",
+            "Pozn.",
+        ];
+        let wanted = [
+            "customer", "name", "email", "language", "server", "domain", "-",
+        ];
         assert_eq!(fields(&czech, &[]).unwrap(), wanted);
         let english = ["id", "customer", "E-mail address", "value.discount"];
-        assert_eq!(fields(&english, &[("customer", "id")]).unwrap(), ["customer", "-", "email", "value.discount"]);
+        assert_eq!(
+            fields(&english, &[("customer", "id")]).unwrap(),
+            ["customer", "-", "email", "value.discount"]
+        );
     }
 
     #[test]
@@ -243,6 +328,9 @@ mod tests {
         let none = fields(&["a", "b"], &[]).unwrap_err();
         assert_eq!(none[0].field, "customer");
         let twice = fields(&["customer", "server", "host"], &[]).unwrap_err();
-        assert_eq!((twice[0].field.as_str(), twice[0].found.as_str()), ("server", "server and host"));
+        assert_eq!(
+            (twice[0].field.as_str(), twice[0].found.as_str()),
+            ("server", "server and host")
+        );
     }
 }

@@ -196,14 +196,14 @@ mod tests {
     fn rows_are_read_as_spreadsheets_write_them() {
         let text = b"a;b;c\r\n1;\"x;\"\"y\"\"\nz\";\n\n \t\n2;q\"q;\"n\"";
         let rows = all(text);
-        let wanted = [
-            row(1, &["a", "b", "c"]),
-            row(2, &["1", "x;\"y\"\nz", ""]),
-        ];
+        let wanted = [row(1, &["a", "b", "c"]), row(2, &["1", "x;\"y\"\nz", ""])];
         assert_eq!(rows[..2], wanted);
         // A single quote within a field is odd: what follows to the end is one row, told as such.
         assert_eq!(rows[2], (6, Row::Unclosed));
-        assert_eq!(all(b"a\tb\n1\t2,3;4\n"), [row(1, &["a", "b"]), row(2, &["1", "2,3;4"])]);
+        assert_eq!(
+            all(b"a\tb\n1\t2,3;4\n"),
+            [row(1, &["a", "b"]), row(2, &["1", "2,3;4"])]
+        );
         assert_eq!(all(b"one\n\xff\xfe,x\n2\n")[1], (2, Row::NotUtf8));
     }
 

@@ -60,7 +60,10 @@ impl Service {
     pub fn label(&self) -> &str {
         let parts = [&self.name, &self.place.server, &self.place.product];
         let known = parts.into_iter().chain(self.domains.first());
-        known.map(String::as_str).find(|it| !it.is_empty()).unwrap_or_default()
+        known
+            .map(String::as_str)
+            .find(|it| !it.is_empty())
+            .unwrap_or_default()
     }
 }
 
@@ -124,9 +127,21 @@ impl Customer {
     pub(super) fn excess(&self) -> Option<(&'static str, usize, usize)> {
         let domains = self.services.iter().map(|it| it.domains.len()).max();
         let counted = [
-            ("contacts", self.contacts.len(), limits::DIRECTORY_CONTACTS_MAX),
-            ("services", self.services.len(), limits::DIRECTORY_SERVICES_MAX),
-            ("domains", domains.unwrap_or_default(), limits::DIRECTORY_DOMAINS_MAX),
+            (
+                "contacts",
+                self.contacts.len(),
+                limits::DIRECTORY_CONTACTS_MAX,
+            ),
+            (
+                "services",
+                self.services.len(),
+                limits::DIRECTORY_SERVICES_MAX,
+            ),
+            (
+                "domains",
+                domains.unwrap_or_default(),
+                limits::DIRECTORY_DOMAINS_MAX,
+            ),
             ("values", self.values.len(), limits::DIRECTORY_VALUES_MAX),
         ];
         counted.into_iter().find(|(_, found, most)| found > most)
@@ -165,7 +180,9 @@ pub(super) fn language(text: &str) -> Result<String, Unfit> {
     let fits = (2..=3).contains(&primary.len())
         && primary.bytes().all(|it| it.is_ascii_lowercase())
         && tag.len() <= 35
-        && parts.all(|it| (1..=8).contains(&it.len()) && it.bytes().all(|it| it.is_ascii_alphanumeric()));
+        && parts.all(|it| {
+            (1..=8).contains(&it.len()) && it.bytes().all(|it| it.is_ascii_alphanumeric())
+        });
     if fits {
         Ok(tag)
     } else {
@@ -186,7 +203,9 @@ pub fn domain(text: &str) -> Result<String, String> {
     let name = name.strip_prefix("*.").unwrap_or(&name);
     let label = |it: &str| {
         (1..=63).contains(&it.len())
-            && it.chars().all(|it| it.is_alphanumeric() || "-_".contains(it))
+            && it
+                .chars()
+                .all(|it| it.is_alphanumeric() || "-_".contains(it))
     };
     if name.len() <= 253 && name.contains('.') && name.split('.').all(label) {
         Ok(name.to_owned())

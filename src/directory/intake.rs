@@ -12,10 +12,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    column::{self, Field, Mapped},
+    column::{self, Mapped},
     csv::{BYTE_ORDER_MARK, Row, Rows},
-    customer::{self, Contact, Customer, Place, Service, Unfit},
-    json,
+    customer::Customer,
+    json, row,
 };
 use crate::model::{limits, stored};
 
@@ -141,7 +141,11 @@ impl Intake {
             intake.file("", BufReader::with_capacity(BUFFER, upload), how)?;
         }
         if intake.kept.is_empty() && intake.mistaken == 0 {
-            intake.mistake(Mistake::of_whole("the file", "nothing", "at least one customer"));
+            intake.mistake(Mistake::of_whole(
+                "the file",
+                "nothing",
+                "at least one customer",
+            ));
         }
         intake.sort();
         Ok(intake)
@@ -166,7 +170,10 @@ impl Intake {
         self.mistaken += 1;
         if self.mistakes.len() < limits::DIRECTORY_MISTAKES_SHOWN_MAX {
             if mistake.file.is_empty() {
-                mistake.file = self.files.last().map_or_else(String::new, |it| it.file.clone());
+                mistake.file = self
+                    .files
+                    .last()
+                    .map_or_else(String::new, |it| it.file.clone());
             }
             self.mistakes.push(mistake);
         }
@@ -181,13 +188,21 @@ impl Intake {
         });
         let beginning = reader.fill_buf()?;
         if beginning.starts_with(b"\xff\xfe") || beginning.starts_with(b"\xfe\xff") {
-            self.mistake(Mistake::of_line(1, "the file", "UTF-16", "UTF-8; save it as that"));
+            self.mistake(Mistake::of_line(
+                1,
+                "the file",
+                "UTF-16",
+                "UTF-8; save it as that",
+            ));
             return Ok(());
         }
         if beginning.starts_with(BYTE_ORDER_MARK) {
             reader.consume(BYTE_ORDER_MARK.len());
         }
-        let first = reader.fill_buf()?.iter().find(|it| !it.is_ascii_whitespace());
+        let first = reader
+            .fill_buf()?
+            .iter()
+            .find(|it| !it.is_ascii_whitespace());
         match first {
             Some(b'{') => self.json(reader, how),
             _ => self.csv(reader, how),
@@ -211,7 +226,12 @@ impl Intake {
         };
         if heading.len() > limits::DIRECTORY_COLUMNS_MAX {
             let most = format!("at most {} columns", limits::DIRECTORY_COLUMNS_MAX);
-            self.mistake(Mistake::of_line(1, "columns", &heading.len().to_string(), &most));
+            self.mistake(Mistake::of_line(
+                1,
+                "columns",
+                &heading.len().to_string(),
+                &most,
+            ));
             return Ok(());
         }
         let columns = match column::mapped(&heading, &how.map) {
@@ -227,7 +247,7 @@ impl Intake {
         while let Some((line, row)) = rows.next()? {
             match row {
                 Row::Fields(fields) => {
-                    let (said, mistakes) = said(line, &columns, &fields);
+                    let (said, mistakes) = row::said(line, &columns, &fields);
                     if mistakes.is_empty() {
                         self.keep(&said, line)?;
                     }
@@ -252,7 +272,12 @@ impl Intake {
             }
             if took > most {
                 let wanted = format!("at most {most} bytes");
-                self.mistake(Mistake::of_line(number, "the line", "a longer one", &wanted));
+                self.mistake(Mistake::of_line(
+                    number,
+                    "the line",
+                    "a longer one",
+                    &wanted,
+                ));
                 return Ok(());
             }
             if line.iter().all(u8::is_ascii_whitespace) {
@@ -262,7 +287,10 @@ impl Intake {
                 Ok(said) => self.keep(&said, number)?,
                 Err(mistakes) => {
                     for mistake in mistakes {
-                        self.mistake(Mistake { line: number, ..mistake });
+                        self.mistake(Mistake {
+                            line: number,
+                            ..mistake
+                        });
                     }
                 }
             }
@@ -311,7 +339,10 @@ impl Intake {
         &mut self,
         mut take: impl FnMut(Said) -> Result<(), super::DirectoryError>,
     ) -> Result<(), super::DirectoryError> {
-        let (kept, bytes) = (std::mem::take(&mut self.kept), std::mem::take(&mut self.bytes));
+        let (kept, bytes) = (
+            std::mem::take(&mut self.kept),
+            std::mem::take(&mut self.bytes),
+        );
         let mut counted = 0_usize;
         for rows in kept.chunk_by(|one, other| number_of(&bytes, one) == number_of(&bytes, other)) {
             counted += 1;
@@ -348,15 +379,21 @@ impl Intake {
                 whole.gone = said.gone;
                 whole.customer.number.clone_from(&said.customer.number);
             } else if whole.gone || said.gone {
-                let wanted = format!("each customer once in a batch of changes; line {first} has them too");
+                let wanted =
+                    format!("each customer once in a batch of changes; line {first} has them too");
                 return Ok(Err(mistake("customer", &said.customer.number, wanted)));
             }
             if let Err((field, found)) = joined(&mut whole.customer, said.customer) {
-                let wanted = format!("the same {field} on every line of a customer, as on line {first}");
+                let wanted =
+                    format!("the same {field} on every line of a customer, as on line {first}");
                 return Ok(Err(mistake(&field, &found, wanted)));
             }
             if let Some((field, found, most)) = whole.customer.excess() {
-                return Ok(Err(mistake(field, &found.to_string(), format!("at most {most}"))));
+                return Ok(Err(mistake(
+                    field,
+                    &found.to_string(),
+                    format!("at most {most}"),
+                )));
             }
         }
         whole.customer.settle();
@@ -379,13 +416,20 @@ fn joined(whole: &mut Customer, more: Customer) -> Result<(), (String, String)> 
         }
     }
     for (name, said) in more.values {
-        let known = whole.values.entry(name.clone()).or_insert_with(|| said.clone());
+        let known = whole
+            .values
+            .entry(name.clone())
+            .or_insert_with(|| said.clone());
         if *known != said {
             return Err((format!("value.{name}"), said));
         }
     }
-    more.contacts.into_iter().for_each(|it| whole.add_contact(it));
-    more.services.into_iter().for_each(|it| whole.add_service(it));
+    more.contacts
+        .into_iter()
+        .for_each(|it| whole.add_contact(it));
+    more.services
+        .into_iter()
+        .for_each(|it| whole.add_service(it));
     Ok(())
 }
 
@@ -420,117 +464,14 @@ fn unread(line: u32, row: &Row) -> Mistake {
     let (found, wanted) = match row {
         Row::Fields(_) => ("a row", "a row"),
         Row::NotUtf8 => ("bytes that are not UTF-8", "UTF-8; save the file as that"),
-        Row::Endless => ("a row without an end", "rows of at most 256 kB; a quote may not be closed"),
-        Row::Unclosed => ("a quote that is not closed", "as many opening as closing quotes; what follows was not read"),
+        Row::Endless => (
+            "a row without an end",
+            "rows of at most 256 kB; a quote may not be closed",
+        ),
+        Row::Unclosed => (
+            "a quote that is not closed",
+            "as many opening as closing quotes; what follows was not read",
+        ),
     };
     Mistake::of_line(line, "the row", found, wanted)
-}
-
-/// What a row says, and everything that is wrong with it.
-fn said(line: u32, columns: &[Mapped], fields: &[String]) -> (Said, Vec<Mistake>) {
-    let mut reading = Reading {
-        line,
-        ..Reading::default()
-    };
-    if fields.len() != columns.len() {
-        let (found, wanted) = (fields.len().to_string(), format!("{} fields, as the heading has", columns.len()));
-        reading.mistakes.push(Mistake::of_line(line, "fields", &found, &wanted));
-        return (Said::default(), reading.mistakes);
-    }
-    for (column, text) in columns.iter().zip(fields) {
-        let is_empty = text.trim().is_empty();
-        if column.field == Field::Customer || !is_empty {
-            reading.field(column, text);
-        }
-    }
-    reading.finished()
-}
-
-/// A row while it is read.
-#[derive(Default)]
-struct Reading {
-    line: u32,
-    customer: Customer,
-    service: Service,
-    rank: Option<u16>,
-    mistakes: Vec<Mistake>,
-}
-
-impl Reading {
-    fn field(&mut self, column: &Mapped, text: &str) {
-        let most = limits::DIRECTORY_FIELD_BYTES_MAX;
-        let place: Option<fn(&mut Place) -> &mut String> = match column.field {
-            Field::Server => Some(|it| &mut it.server),
-            Field::Rack => Some(|it| &mut it.rack),
-            Field::Datacentre => Some(|it| &mut it.datacentre),
-            Field::Product => Some(|it| &mut it.product),
-            _ => None,
-        };
-        if let Some(place) = place {
-            if let Some(it) = self.checked(column, text, customer::compared(text)) {
-                *place(&mut self.service.place) = it;
-            }
-            return;
-        }
-        match &column.field {
-            Field::Customer => {
-                let number = self.checked(column, text, customer::number(text));
-                self.customer.number = number.unwrap_or_default();
-            }
-            Field::Name => self.customer.name = self.checked(column, text, customer::shown(text, most)),
-            Field::Language => self.customer.language = self.checked(column, text, customer::language(text)),
-            Field::Email => {
-                for one in text.split([';', ',', ' ', '|', '\n']).map(str::trim).filter(|it| !it.is_empty()) {
-                    let rank = u16::try_from(self.customer.contacts.len()).unwrap_or(u16::MAX);
-                    if let Some(address) = self.checked(column, one, customer::address(one)) {
-                        self.customer.contacts.push(Contact { address, rank });
-                    }
-                }
-            }
-            Field::Rank => {
-                let rank = text.trim().parse::<u16>().ok().filter(|it| *it > 0);
-                let rank = rank.ok_or_else(|| "a number from 1, the best, to 65535".to_owned());
-                self.rank = self.checked(column, text, rank);
-            }
-            Field::Service => {
-                self.service.name = self.checked(column, text, customer::shown(text, most)).unwrap_or_default();
-            }
-            Field::Domain => {
-                for one in text.split([';', ',', ' ', '|', '\n']).map(str::trim).filter(|it| !it.is_empty()) {
-                    let domain = self.checked(column, one, customer::domain(one));
-                    self.service.domains.extend(domain);
-                }
-            }
-            Field::Value(name) => {
-                let value = customer::shown(text, limits::DIRECTORY_VALUE_BYTES_MAX);
-                if let Some(value) = self.checked(column, text, value) {
-                    self.customer.values.insert(name.clone(), value);
-                }
-            }
-            Field::Server | Field::Rack | Field::Datacentre | Field::Product | Field::Ignored => {}
-        }
-    }
-
-    fn checked<T>(&mut self, column: &Mapped, text: &str, fit: Result<T, Unfit>) -> Option<T> {
-        fit.map_err(|wanted| {
-            self.mistakes.push(Mistake::of_line(self.line, &column.column, text, &wanted));
-        })
-        .ok()
-    }
-
-    fn finished(mut self) -> (Said, Vec<Mistake>) {
-        if let Some(rank) = self.rank {
-            for contact in &mut self.customer.contacts {
-                contact.rank = contact.rank.saturating_add(rank);
-            }
-        }
-        if self.service != Service::default() {
-            self.customer.services.push(self.service);
-        }
-        let said = Said {
-            customer: self.customer,
-            gone: false,
-        };
-        (said, self.mistakes)
-    }
 }

@@ -73,12 +73,24 @@ pub(super) fn said(line: &[u8], changes: bool) -> Result<Said, Vec<Mistake>> {
             path => path.to_owned(),
         };
         let said = error.inner().to_string();
-        let said = said.split(" at line ").next().unwrap_or_default().to_owned();
-        vec![Mistake::of_whole(&field, &said, "a customer as the description of the import has one")]
+        let said = said
+            .split(" at line ")
+            .next()
+            .unwrap_or_default()
+            .to_owned();
+        vec![Mistake::of_whole(
+            &field,
+            &said,
+            "a customer as the description of the import has one",
+        )]
     })?;
     if reader.end().is_err() {
         let wanted = "one JSON object on each line";
-        return Err(vec![Mistake::of_whole("the line", "more than one value", wanted)]);
+        return Err(vec![Mistake::of_whole(
+            "the line",
+            "more than one value",
+            wanted,
+        )]);
     }
     Checking::default().whole(parsed, changes)
 }
@@ -89,7 +101,8 @@ struct Checking(Vec<Mistake>);
 
 impl Checking {
     fn fit<T>(&mut self, field: &str, found: &str, fit: Result<T, String>) -> Option<T> {
-        fit.map_err(|wanted| self.0.push(Mistake::of_whole(field, found, &wanted))).ok()
+        fit.map_err(|wanted| self.0.push(Mistake::of_whole(field, found, &wanted)))
+            .ok()
     }
 
     fn whole(mut self, line: Line, changes: bool) -> Result<Said, Vec<Mistake>> {
@@ -99,7 +112,9 @@ impl Checking {
             Number::Number(number) => number.to_string(),
         };
         let mut made = Customer {
-            number: self.fit("customer", &number, customer::number(&number)).unwrap_or_default(),
+            number: self
+                .fit("customer", &number, customer::number(&number))
+                .unwrap_or_default(),
             ..Customer::default()
         };
         if line.gone && !changes {
@@ -142,7 +157,8 @@ impl Checking {
         }
         if let Some((field, found, most)) = made.excess() {
             let wanted = format!("at most {most}");
-            self.0.push(Mistake::of_whole(field, &found.to_string(), &wanted));
+            self.0
+                .push(Mistake::of_whole(field, &found.to_string(), &wanted));
         }
         match self.0.is_empty() {
             true => Ok(Said {
@@ -156,7 +172,8 @@ impl Checking {
     fn service(&mut self, at: usize, had: Had) -> Service {
         let mut place = |part: &str, text: &str| {
             let field = format!("services[{at}].{part}");
-            self.fit(&field, text, customer::compared(text)).unwrap_or_default()
+            self.fit(&field, text, customer::compared(text))
+                .unwrap_or_default()
         };
         let place = Place {
             server: place("server", &had.server),

@@ -64,7 +64,10 @@ impl Keeper {
                 self.open(&mut shown).await;
                 if let Err(error) = self.rewrite().await {
                     let error: &dyn std::error::Error = &error;
-                    tracing::warn!(error, "the directory was not written anew; it is tried again");
+                    tracing::warn!(
+                        error,
+                        "the directory was not written anew; it is tried again"
+                    );
                 }
             };
             tokio::select! {
@@ -117,7 +120,10 @@ impl Keeper {
         let keeper = self.clone();
         let opened = tokio::task::spawn_blocking(move || {
             let said = &state.directory;
-            let record = said.versions.get(&version).ok_or(DirectoryError::Damaged("its version"))?;
+            let record = said
+                .versions
+                .get(&version)
+                .ok_or(DirectoryError::Damaged("its version"))?;
             Directory::open(&keeper.blobs, &keeper.keyring, said, version, record)
         });
         Ok(opened.await??)
@@ -145,7 +151,10 @@ impl Keeper {
             Rewrite::Changes => "written anew with its changes",
         };
         // Those who were erased are the only ones that are not in it, and that was confirmed when it was asked for.
-        made.difference.removed = record.counts.customers.saturating_sub(made.counts.customers);
+        made.difference.removed = record
+            .counts
+            .customers
+            .saturating_sub(made.counts.customers);
         let lost = made.difference.removed;
         let Some(publication) = made.publication(Note::cut(note), version.0, Some(lost)) else {
             return Ok(());

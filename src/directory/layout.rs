@@ -126,5 +126,8 @@ pub(super) fn key(keyring: &Keyring, kind: Kind, text: &str) -> u64 {
         Kind::Server => "directory server",
     };
     let hash = keyring.mac(purpose, text.to_lowercase().as_bytes());
-    hash.0.iter().take(8).fold(0, |key, byte| key << 8 | u64::from(*byte))
+    hash.0
+        .iter()
+        .take(8)
+        .fold(0, |key, byte| key << 8 | u64::from(*byte))
 }

@@ -19,6 +19,7 @@ mod layout;
 mod live;
 mod publish;
 mod reader;
+mod row;
 mod walk;
 mod writer;
 
@@ -95,7 +96,12 @@ pub struct Directory {
 
 impl fmt::Debug for Directory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Directory({}, {} files)", self.version, self.layers.len())
+        write!(
+            f,
+            "Directory({}, {} files)",
+            self.version,
+            self.layers.len()
+        )
     }
 }
 
@@ -114,7 +120,10 @@ impl Directory {
         let mut layers = Vec::new();
         for layer in record.layers() {
             blobs.examine(&layer.blob)?;
-            layers.push(Reader::open(blobs.open_file(&layer.blob)?, keyring.clone())?);
+            layers.push(Reader::open(
+                blobs.open_file(&layer.blob)?,
+                keyring.clone(),
+            )?);
         }
         Ok(Self {
             version,

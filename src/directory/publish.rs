@@ -197,8 +197,12 @@ pub fn rewritten(
 
 fn less(counts: &mut Counts, customer: &Customer) {
     counts.customers = counts.customers.saturating_sub(1);
-    counts.contacts = counts.contacts.saturating_sub(customer.contacts.len() as u64);
-    counts.services = counts.services.saturating_sub(customer.services.len() as u64);
+    counts.contacts = counts
+        .contacts
+        .saturating_sub(customer.contacts.len() as u64);
+    counts.services = counts
+        .services
+        .saturating_sub(customer.services.len() as u64);
 }
 
 fn more(counts: &mut Counts, customer: &Customer) {

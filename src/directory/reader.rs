@@ -9,7 +9,8 @@ use super::{
     DirectoryError,
     customer::Place,
     layout::{
-        Chunk, FAN, Foot, HEAD, Held, KEY_BYTES, LISTED, NOWHERE, TAIL, chunk_context, table_context,
+        Chunk, FAN, Foot, HEAD, Held, KEY_BYTES, LISTED, NOWHERE, TAIL, chunk_context,
+        table_context,
     },
 };
 use crate::{
@@ -56,7 +57,9 @@ impl Reader {
             });
         }
         let mut tail = [0; 12];
-        let tail_at = whole.checked_sub(12).ok_or(DirectoryError::Damaged("its length"))?;
+        let tail_at = whole
+            .checked_sub(12)
+            .ok_or(DirectoryError::Damaged("its length"))?;
         file.read_exact_at(&mut tail, tail_at)?;
         let (len, end) = tail.split_at(4);
         let len = u32::from_le_bytes(len.try_into().unwrap_or_default());
@@ -87,7 +90,10 @@ impl Reader {
 
     /// The customers of one chunk.
     pub(super) fn chunk(&self, place: usize) -> Result<Vec<Held>, DirectoryError> {
-        let chunk = self.chunks.get(place).ok_or(DirectoryError::Damaged("its parts"))?;
+        let chunk = self
+            .chunks
+            .get(place)
+            .ok_or(DirectoryError::Damaged("its parts"))?;
         if chunk.len as usize > CHUNK_MOST {
             return Err(DirectoryError::Damaged("its parts"));
         }
@@ -104,7 +110,9 @@ impl Reader {
 
     /// In which chunk a customer would be.
     pub(super) fn chunk_of(&self, number: &str) -> Option<usize> {
-        let after = self.chunks.partition_point(|it| it.first.as_str() <= number);
+        let after = self
+            .chunks
+            .partition_point(|it| it.first.as_str() <= number);
         after.checked_sub(1)
     }
 
@@ -143,12 +151,19 @@ impl Reader {
             return Err(damaged);
         }
         let at_byte = begin + u64::from(at) * 4;
-        let count = numbers(&piece(&self.file, at_byte, 4)?).first().copied().unwrap_or_default();
-        let fits = count as usize <= limits::DIRECTORY_PLACES_MAX && count <= len - at - 1;
+        let count = numbers(&piece(&self.file, at_byte, 4)?)
+            .first()
+            .copied()
+            .unwrap_or_default();
+        let fits = count as usize <= limits::DIRECTORY_PLACES_MAX && count < len - at;
         if !fits {
             return Err(damaged);
         }
-        Ok(numbers(&piece(&self.file, at_byte + 4, count as usize * 4)?))
+        Ok(numbers(&piece(
+            &self.file,
+            at_byte + 4,
+            count as usize * 4,
+        )?))
     }
 
     fn place(&self, number: u32) -> Result<Place, DirectoryError> {
@@ -170,7 +185,11 @@ impl Reader {
         if len > 8 * limits::DIRECTORY_FIELD_BYTES_MAX {
             return Err(DirectoryError::Damaged("its places"));
         }
-        value(&piece(&self.file, self.foot.places + u64::from(bounds[0]), len)?)
+        value(&piece(
+            &self.file,
+            self.foot.places + u64::from(bounds[0]),
+            len,
+        )?)
     }
 }
 
@@ -182,7 +201,8 @@ fn piece(file: &File, at: u64, len: usize) -> Result<Vec<u8>, DirectoryError> {
 
 fn numbers(bytes: &[u8]) -> Vec<u32> {
     let each = bytes.chunks_exact(4);
-    each.map(|it| u32::from_le_bytes(it.try_into().unwrap_or_default())).collect()
+    each.map(|it| u32::from_le_bytes(it.try_into().unwrap_or_default()))
+        .collect()
 }
 
 fn value<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DirectoryError> {

@@ -5,9 +5,12 @@ use std::{collections::BTreeMap, io::Write};
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::{
-    directory::{Publication, Version},
-    words::{Lang, Note, Timestamp},
+use crate::{
+    clock,
+    model::{
+        directory::{Publication, Version},
+        words::{Lang, Note, Timestamp},
+    },
 };
 
 /// A node's blobs and key, and what the cluster would have agreed on.
@@ -75,7 +78,13 @@ impl Boathouse {
         assert_eq!(intake.mistakes(), (&[][..], 0));
         let before = self.open();
         let erased = self.said.erased.clone();
-        let made = whole(&mut intake, before.as_ref(), |it| erased.contains_key(it), self.keys(), true);
+        let made = whole(
+            &mut intake,
+            before.as_ref(),
+            |it| erased.contains_key(it),
+            self.keys(),
+            true,
+        );
         let made = made.unwrap().unwrap();
         self.agreed(&made);
         made
@@ -92,7 +101,13 @@ impl Boathouse {
         let before = self.open().unwrap();
         let record = self.said.wanted().unwrap().1.clone();
         let erased = self.said.erased.clone();
-        let made = changed(&mut intake, (&before, &record), |it| erased.contains_key(it), self.keys(), true);
+        let made = changed(
+            &mut intake,
+            (&before, &record),
+            |it| erased.contains_key(it),
+            self.keys(),
+            true,
+        );
         let made = made.unwrap().unwrap();
         self.agreed(&made);
         made
@@ -122,16 +137,29 @@ fn an_export_of_a_spreadsheet_is_taken_in_and_rows_of_a_customer_are_put_togethe
     let made = house.import(CZECH);
     let directory = house.open().unwrap();
     let counts = directory.counts();
-    assert_eq!((counts.customers, counts.contacts, counts.services), (3, 3, 3));
+    assert_eq!(
+        (counts.customers, counts.contacts, counts.services),
+        (3, 3, 3)
+    );
     assert_eq!((made.unreachable, made.difference.added), (1, 3));
     assert_eq!(house.numbers(), ["17", "5", "9"], "in order of their bytes");
     let jana = directory.find("17").unwrap().unwrap();
     let addresses: Vec<&str> = jana.contacts.iter().map(|it| it.address.as_str()).collect();
     assert_eq!(addresses, ["jana@example.cz", "jana@example.net"]);
-    let servers: Vec<&str> = jana.services.iter().map(|it| it.place.server.as_str()).collect();
-    assert_eq!((servers, jana.services[0].place.datacentre.as_str()), (vec!["web1", "web2"], "praha"));
+    let servers: Vec<&str> = jana
+        .services
+        .iter()
+        .map(|it| it.place.server.as_str())
+        .collect();
+    assert_eq!(
+        (servers, jana.services[0].place.datacentre.as_str()),
+        (vec!["web1", "web2"], "praha")
+    );
     let firm = directory.find("9").unwrap().unwrap();
-    assert_eq!((firm.name.as_deref(), firm.lang(Lang::En)), (Some("Firma; s. r. o."), Lang::Cs));
+    assert_eq!(
+        (firm.name.as_deref(), firm.lang(Lang::En)),
+        (Some("Firma; s. r. o."), Lang::Cs)
+    );
     assert_eq!(directory.find("1").unwrap(), None);
 }
 
@@ -149,20 +177,37 @@ fn every_bad_line_is_told_with_its_number_field_and_reason_and_nothing_is_writte
     let (told, count) = intake.mistakes();
     let lines: Vec<(u32, &str)> = told.iter().map(|it| (it.line, it.field.as_str())).collect();
     let wanted = [
-        (2, "email"), (2, "email"), (3, "customer"), (4, "language"), (4, "domain"), (4, "domain"), (4, "domain"), (5, "fields"),
+        (2, "email"),
+        (2, "email"),
+        (3, "customer"),
+        (4, "language"),
+        (4, "domain"),
+        (4, "domain"),
+        (4, "domain"),
+        (5, "fields"),
     ];
     assert_eq!((lines.as_slice(), count), (&wanted[..], 8));
     let nothing = whole(&mut intake, None, |_| false, house.keys(), true).unwrap();
     assert!(nothing.is_none());
     // What differs between lines of a customer is seen once they are together.
-    let differs = "customer,email,language\n5,e@example.com,cs\n6,f@example.com,cs\n5,e@example.com,en\n";
+    let differs =
+        "customer,email,language\n5,e@example.com,cs\n6,f@example.com,cs\n5,e@example.com,en\n";
     let mut intake = house.intake(differs.as_bytes(), &How::default());
-    assert!(whole(&mut intake, None, |_| false, house.keys(), true).unwrap().is_none());
+    assert!(
+        whole(&mut intake, None, |_| false, house.keys(), true)
+            .unwrap()
+            .is_none()
+    );
     let (told, _) = intake.mistakes();
-    assert_eq!((told[0].line, told[0].field.as_str(), told[0].found.as_str()), (4, "language", "en"));
+    assert_eq!(
+        (told[0].line, told[0].field.as_str(), told[0].found.as_str()),
+        (4, "language", "en")
+    );
     assert!(told[0].wanted.contains("line 2"));
     let left = std::fs::read_dir(house.folder.path().join("blobs")).unwrap();
-    let left = left.filter(|it| it.as_ref().unwrap().path().is_file()).count();
+    let left = left
+        .filter(|it| it.as_ref().unwrap().path().is_file())
+        .count();
     assert_eq!(left, 0, "nothing half written is left");
 }
 
@@ -180,7 +225,9 @@ fn json_lines_and_several_files_are_understood_and_mistakes_name_the_file() {
         let mut header = tar::Header::new_ustar();
         header.set_size(text.len() as u64);
         header.set_mode(0o600);
-        archive.append_data(&mut header, name, text.as_bytes()).unwrap();
+        archive
+            .append_data(&mut header, name, text.as_bytes())
+            .unwrap();
     };
     append("one.jsonl", lines);
     append("two.csv", "customer\tserver\n9\tweb2\n");
@@ -188,16 +235,32 @@ fn json_lines_and_several_files_are_understood_and_mistakes_name_the_file() {
     let mut intake = house.intake(&upload, &How::default());
     assert_eq!(intake.mistakes().1, 0, "{:?}", intake.mistakes());
     assert_eq!(intake.files()[1].format, "csv, separated by tab");
-    let made = whole(&mut intake, None, |_| false, house.keys(), true).unwrap().unwrap();
+    let made = whole(&mut intake, None, |_| false, house.keys(), true)
+        .unwrap()
+        .unwrap();
     house.agreed(&made);
     let seven = house.open().unwrap().find("7").unwrap().unwrap();
-    assert_eq!(seven.contacts[0].address, "a@example.com", "of equal ranks the first");
-    assert_eq!((seven.services[0].label(), seven.services[0].domains[0].as_str()), ("My shop", "shop.example"));
+    assert_eq!(
+        seven.contacts[0].address, "a@example.com",
+        "of equal ranks the first"
+    );
+    assert_eq!(
+        (
+            seven.services[0].label(),
+            seven.services[0].domains[0].as_str()
+        ),
+        ("My shop", "shop.example")
+    );
     assert_eq!(seven.values["tariff"], "gold");
 
     let wrong = "{\"customer\": \"1\", \"contacts\": [\"nobody\"], \"values\": {\"a b\": \"x\"}}\n{\"customer\": \"2\", \"kustomer\": 1}\n{\"customer\": \"3\", \"gone\": true}\n{";
     let intake = house.intake(wrong.as_bytes(), &How::default());
-    let fields: Vec<(u32, &str)> = intake.mistakes().0.iter().map(|it| (it.line, it.field.as_str())).collect();
+    let fields: Vec<(u32, &str)> = intake
+        .mistakes()
+        .0
+        .iter()
+        .map(|it| (it.line, it.field.as_str()))
+        .collect();
     assert_eq!(fields[..2], [(1, "contacts[0].email"), (1, "values.a b")]);
     assert_eq!((fields[2].0, fields[3]), (2, (3, "gone")));
     assert_eq!(fields.len(), 5);
@@ -253,16 +316,30 @@ fn changes_lie_over_the_whole_and_the_whole_is_written_anew_with_them() {
         house.agreed(&made);
         house.open().unwrap()
     }] {
-        assert_eq!(known(directory, Kind::Domain, "b2.example"), Some(vec!["web9".to_owned()]));
-        assert_eq!(known(directory, Kind::Domain, "b.example"), None, "it was taken away");
+        assert_eq!(
+            known(directory, Kind::Domain, "b2.example"),
+            Some(vec!["web9".to_owned()])
+        );
+        assert_eq!(
+            known(directory, Kind::Domain, "b.example"),
+            None,
+            "it was taken away"
+        );
         assert_eq!(known(directory, Kind::Domain, "c.example"), None);
-        assert_eq!(known(directory, Kind::Number, "2"), Some(vec!["web9".to_owned()]));
+        assert_eq!(
+            known(directory, Kind::Number, "2"),
+            Some(vec!["web9".to_owned()])
+        );
         assert_eq!(known(directory, Kind::Number, "3"), None);
-        assert_eq!(known(directory, Kind::Server, "WEB1"), Some(vec!["web1".to_owned()]));
+        assert_eq!(
+            known(directory, Kind::Server, "WEB1"),
+            Some(vec!["web1".to_owned()])
+        );
     }
     assert_eq!(house.open().unwrap().layers.len(), 1);
     // The same again is no change.
-    let again = house.update(r#"{"customer": "4", "services": [{"server": "web1", "datacentre": "prague"}]}"#);
+    let again = house
+        .update(r#"{"customer": "4", "services": [{"server": "web1", "datacentre": "prague"}]}"#);
     assert!(again.difference.is_empty() && again.files.is_none());
     let same = house.import("customer,server,datacentre,domain\n1,web1,prague,a.example\n2,web9,brno,b2.example\n4,web1,prague,\n");
     assert!(same.files.is_none(), "{:?}", same.difference);
@@ -283,7 +360,14 @@ fn p11_an_erased_customer_is_shown_to_nobody_and_is_in_no_file_once_it_is_writte
     let (version, record) = house.said.wanted().unwrap();
     // Also for somebody who does not know that it was erased.
     let nobody_erased = Directories::default();
-    let bare = Directory::open(&house.blobs, &house.keyring, &nobody_erased, version, record).unwrap();
+    let bare = Directory::open(
+        &house.blobs,
+        &house.keyring,
+        &nobody_erased,
+        version,
+        record,
+    )
+    .unwrap();
     assert_eq!(bare.find("2").unwrap(), None);
     assert_eq!(bare.places(Kind::Domain, "b.example").unwrap(), None);
     assert_eq!(bare.walk().count(), 1);
@@ -315,20 +399,32 @@ fn mail_goes_to_the_best_address_that_can_be_read_now() {
     let asked = audience("server=web1");
     let mut all = directory.addressees(&asked, &choice).unwrap();
     let found: Vec<Addressee> = all.by_ref().map(Result::unwrap).collect();
-    let brief: Vec<(&str, &str, Lang)> =
-        found.iter().map(|it| (it.customer.as_str(), it.address.as_str(), it.lang)).collect();
+    let brief: Vec<(&str, &str, Lang)> = found
+        .iter()
+        .map(|it| (it.customer.as_str(), it.address.as_str(), it.lang))
+        .collect();
     let wanted = [
         ("1", "other@gmail.example", Lang::Cs),
         ("2", "info@mail.a.example", Lang::En),
         ("5", "e@c.example", Lang::En),
     ];
-    assert_eq!(brief, wanted, "a mailbox at a failed domain is passed over where there is another");
+    assert_eq!(
+        brief, wanted,
+        "a mailbox at a failed domain is passed over where there is another"
+    );
     assert_eq!(found[0].services, ["web1"]);
     let told = all.told();
-    assert_eq!((told.customers, told.reached, told.off_net, told.on_failed), (4, 3, 1, 1));
+    assert_eq!(
+        (told.customers, told.reached, told.off_net, told.on_failed),
+        (4, 3, 1, 1)
+    );
     // Nothing has failed where somebody only asks for a language, and what has can be said.
     let czech = audience("language=cs");
-    let plain: Vec<Addressee> = directory.addressees(&czech, &choice).unwrap().map(Result::unwrap).collect();
+    let plain: Vec<Addressee> = directory
+        .addressees(&czech, &choice)
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
     assert_eq!(plain[0].address, "info@a.example");
     let lost = audience("server=web2");
     let avoid = ["gmail.example".to_owned(), "a.example".to_owned()];
@@ -338,8 +434,16 @@ fn mail_goes_to_the_best_address_that_can_be_read_now() {
         ..choice
     };
     let asked = audience("customer=1,5");
-    let both: Vec<String> = directory.addressees(&asked, &choice).unwrap().map(|it| it.unwrap().address).collect();
-    assert_eq!(both, ["info@a.example", "e@e.example"], "the best one where all have failed");
+    let both: Vec<String> = directory
+        .addressees(&asked, &choice)
+        .unwrap()
+        .map(|it| it.unwrap().address)
+        .collect();
+    assert_eq!(
+        both,
+        ["info@a.example", "e@e.example"],
+        "the best one where all have failed"
+    );
 }
 
 /// A customer as a line of JSON: few numbers, servers and domains, so that they meet.
@@ -354,9 +458,14 @@ fn line(number: u8, services: Option<&Vec<(u8, u8)>>) -> String {
     };
     let services: Vec<String> = services
         .iter()
-        .map(|(server, domain)| format!("{{\"server\": \"s{server}\", \"domains\": [\"d{domain}-{number}.example\"]}}"))
+        .map(|(server, domain)| {
+            format!("{{\"server\": \"s{server}\", \"domains\": [\"d{domain}-{number}.example\"]}}")
+        })
         .collect();
-    format!("{{\"customer\": \"k{number:03}\", \"services\": [{}]}}\n", services.join(","))
+    format!(
+        "{{\"customer\": \"k{number:03}\", \"services\": [{}]}}\n",
+        services.join(",")
+    )
 }
 
 proptest! {
@@ -446,4 +555,73 @@ proptest! {
         let mut intake = house.intake(text.as_bytes(), &How::default());
         let _ = whole(&mut intake, None, |_| false, house.keys(), true);
     }
+}
+
+/// The most memory that this process had so far, in megabytes.
+fn peak_mb() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|it| it.starts_with("VmHWM")).unwrap();
+    let kb = line.split_whitespace().nth(1).unwrap();
+    kb.parse::<u64>().unwrap() / 1_024
+}
+
+/// `LIFEBOAT_CUSTOMERS` says how many; what is printed is for docs/operations/directory.md.
+#[test]
+fn many_customers_are_taken_in_and_asked_with_little_memory() {
+    let count = std::env::var("LIFEBOAT_CUSTOMERS").map_or(20_000, |it| it.parse::<u64>().unwrap());
+    let mut house = Boathouse::new();
+    let path = house.folder.path().join("export.csv");
+    let mut file = io::BufWriter::new(std::fs::File::create(&path).unwrap());
+    file.write_all(b"customer,name,email,language,server,rack,datacentre,product,domain\n")
+        .unwrap();
+    for number in 0..count {
+        // Shuffled, as exports are in no order of ours.
+        let number = number * 7_919 % count;
+        for service in 0..2 {
+            writeln!(
+                file,
+                "{number:07},Customer Number {number},customer{number}@mail{}.example,cs,web{}.prg.example.net,r{},prague-{},hosting-{service},customer{number}-{service}.example",
+                number % 1_000, number % 5_000, number % 200, number % 2
+            )
+            .unwrap();
+        }
+    }
+    file.flush().unwrap();
+    let before = peak_mb();
+    let began = clock::monotonic();
+    let mut intake = Intake::read(std::fs::File::open(&path).unwrap(), &How::default()).unwrap();
+    let read = began.elapsed();
+    let made = whole(&mut intake, None, |_| false, house.keys(), true)
+        .unwrap()
+        .unwrap();
+    drop(intake);
+    let taken_in = began.elapsed();
+    house.agreed(&made);
+    let record = house.said.wanted().unwrap().1.clone();
+    let began = clock::monotonic();
+    let directory = house.open().unwrap();
+    let opened = began.elapsed();
+    let choice = Choice {
+        failed: None,
+        avoid: &[],
+        otherwise: Lang::En,
+    };
+    let audience = Audience::read("datacentre=prague-1 and not rack=r7", Lists::new()).unwrap();
+    let began = clock::monotonic();
+    let all = directory.addressees(&audience, &choice).unwrap();
+    let meant = all.inspect(|it| assert!(it.is_ok())).count();
+    let asked = began.elapsed();
+    let began = clock::monotonic();
+    for number in 0..1_000_u64 {
+        let name = format!("customer{}-1.example", number * 7_919 % count);
+        assert!(directory.places(Kind::Domain, &name).unwrap().is_some());
+    }
+    let known = began.elapsed() / 1_000;
+    println!(
+        "{count} customers: read {read:.1?}, taken in {taken_in:.1?}, opened {opened:.1?}, {meant} addressees {asked:.1?}, is it me {known:.1?}, {} MB on disk, peak {} MB (before {before} MB)",
+        record.base.size / 1_000_000,
+        peak_mb()
+    );
+    assert_eq!(directory.counts().customers, count);
+    assert!(meant as u64 > count * 4 / 10 && (meant as u64) < count / 2);
 }

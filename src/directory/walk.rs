@@ -77,7 +77,11 @@ impl<'a> Walk<'a> {
             };
             self.sides[newest].step()?;
             for side in &mut self.sides {
-                if side.next.as_ref().is_some_and(|it| it.number() == held.number()) {
+                if side
+                    .next
+                    .as_ref()
+                    .is_some_and(|it| it.number() == held.number())
+                {
                     side.step()?;
                 }
             }

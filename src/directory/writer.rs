@@ -8,7 +8,8 @@ use super::{
     DirectoryError,
     customer::{Customer, Place},
     layout::{
-        Chunk, FAN, Foot, HEAD, Held, Kind, LISTED, NOWHERE, TAIL, chunk_context, key, table_context,
+        Chunk, FAN, Foot, HEAD, Held, Kind, LISTED, NOWHERE, TAIL, chunk_context, key,
+        table_context,
     },
 };
 use crate::{
@@ -82,7 +83,8 @@ impl<'a> Writer<'a> {
                 self.keys.push((number, place));
             }
             for domain in &service.domains {
-                self.keys.push((key(self.keyring, Kind::Domain, domain), place));
+                self.keys
+                    .push((key(self.keyring, Kind::Domain, domain), place));
             }
         }
         if customer.services.is_empty() {
@@ -99,9 +101,11 @@ impl<'a> Writer<'a> {
 
     /// Says that what an earlier file knew of this customer leads nowhere, unless this file says where.
     pub(super) fn forget(&mut self, customer: &Customer) {
-        self.keys.push((key(self.keyring, Kind::Number, &customer.number), NOWHERE));
+        self.keys
+            .push((key(self.keyring, Kind::Number, &customer.number), NOWHERE));
         for domain in customer.services.iter().flat_map(|it| &it.domains) {
-            self.keys.push((key(self.keyring, Kind::Domain, domain), NOWHERE));
+            self.keys
+                .push((key(self.keyring, Kind::Domain, domain), NOWHERE));
         }
     }
 
@@ -178,14 +182,16 @@ impl<'a> Writer<'a> {
         self.chunk_bytes = 0;
         let squeezed = zstd::bulk::compress(&plain, SQUEEZE)?;
         let place = self.chunks.len().saturating_sub(1);
-        let sealed = self.keyring.seal(&chunk_context(&self.id, place), &squeezed);
+        let sealed = self
+            .keyring
+            .seal(&chunk_context(&self.id, place), &squeezed);
         let at = self.draft.written();
         self.draft.write_all(&sealed.bytes)?;
         if let Some(chunk) = self.chunks.last_mut() {
             chunk.at = at;
             chunk.key = sealed.key;
-            chunk.len = u32::try_from(sealed.bytes.len())
-                .map_err(|_| DirectoryError::Bounds("a part"))?;
+            chunk.len =
+                u32::try_from(sealed.bytes.len()).map_err(|_| DirectoryError::Bounds("a part"))?;
         }
         Ok(())
     }
@@ -198,12 +204,15 @@ impl<'a> Writer<'a> {
         if number >= LISTED {
             return Err(DirectoryError::Bounds("places"));
         }
-        self.place_bytes.extend_from_slice(&postcard::to_stdvec(place)?);
+        self.place_bytes
+            .extend_from_slice(&postcard::to_stdvec(place)?);
         let end = u32::try_from(self.place_bytes.len());
-        self.place_ends.push(end.map_err(|_| DirectoryError::Bounds("places"))?);
+        self.place_ends
+            .push(end.map_err(|_| DirectoryError::Bounds("places"))?);
         self.places.insert(place.clone(), number);
         if !place.server.is_empty() {
-            self.keys.push((key(self.keyring, Kind::Server, &place.server), number));
+            self.keys
+                .push((key(self.keyring, Kind::Server, &place.server), number));
         }
         Ok(number)
     }
@@ -221,7 +230,11 @@ impl<'a> Writer<'a> {
         let at = self.draft.written();
         for same in keys.chunk_by(|one, other| one.0 == other.0) {
             let key = same.first().map_or(0, |it| it.0);
-            let leads: Vec<u32> = same.iter().map(|it| it.1).filter(|it| *it != NOWHERE).collect();
+            let leads: Vec<u32> = same
+                .iter()
+                .map(|it| it.1)
+                .filter(|it| *it != NOWHERE)
+                .collect();
             let to = match leads.as_slice() {
                 [] => NOWHERE,
                 [one] => *one,
@@ -272,12 +285,21 @@ fn weight(held: &Held) -> usize {
     };
     let services = it.services.iter().map(|service| {
         let place = &service.place;
-        let texts = [&service.name, &place.server, &place.rack, &place.datacentre, &place.product];
+        let texts = [
+            &service.name,
+            &place.server,
+            &place.rack,
+            &place.datacentre,
+            &place.product,
+        ];
         let texts = texts.into_iter().chain(&service.domains);
         texts.map(|text| text.len() + 1).sum::<usize>() + 1
     });
     let contacts = it.contacts.iter().map(|it| it.address.len() + 3);
-    let values = it.values.iter().map(|(name, value)| name.len() + value.len() + 2);
+    let values = it
+        .values
+        .iter()
+        .map(|(name, value)| name.len() + value.len() + 2);
     let own = it.number.len() + it.name.as_ref().map_or(0, String::len) + 16;
     own + services.sum::<usize>() + contacts.sum::<usize>() + values.sum::<usize>()
 }

@@ -90,7 +90,9 @@ impl State {
         let directory = &self.directory;
         for version in directory.wanted.iter().chain(&directory.live) {
             if !directory.versions.contains_key(version) {
-                wrong.push(format!("directory: {version} is wanted or live but not there"));
+                wrong.push(format!(
+                    "directory: {version} is wanted or live but not there"
+                ));
             }
         }
         for hash in directory.blobs() {

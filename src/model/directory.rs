@@ -269,12 +269,7 @@ pub(super) fn change(
     }
 }
 
-fn publish(
-    state: &mut State,
-    index: u64,
-    by: String,
-    it: &Publication,
-) -> Result<Reply, Refusal> {
+fn publish(state: &mut State, index: u64, by: String, it: &Publication) -> Result<Reply, Refusal> {
     let before = state.directory.wanted();
     let found = before.map_or(0, |(version, _)| version.0);
     if found != it.against {
@@ -322,8 +317,9 @@ pub fn loss_confirmed(had: u64, lost: u64, confirmed: Option<u64>) -> Result<(),
         return Ok(());
     }
     let found = confirmed.map_or("nothing".to_owned(), |it| it.to_string());
-    let wanted =
-        format!("{lost}, the number of customers of {had} that are in the directory now and would be gone");
+    let wanted = format!(
+        "{lost}, the number of customers of {had} that are in the directory now and would be gone"
+    );
     Err(Refusal::unsound("confirm", found, wanted))
 }
 

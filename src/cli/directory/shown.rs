@@ -50,13 +50,21 @@ impl Imported {
                 "" => String::new(),
                 name => format!("{}: ", printable(name)),
             };
-            text.push_str(&format!("{name}{}, {}\n", count(file.rows, "row"), file.format));
+            text.push_str(&format!(
+                "{name}{}, {}\n",
+                count(file.rows, "row"),
+                file.format
+            ));
             for column in &file.columns {
                 let field = match column.field.as_str() {
                     "-" => "left out",
                     field => field,
                 };
-                text.push_str(&format!("  {} -> {}\n", printable(&column.column), printable(field)));
+                text.push_str(&format!(
+                    "  {} -> {}\n",
+                    printable(&column.column),
+                    printable(field)
+                ));
             }
         }
         text.push_str(&format!(
@@ -76,10 +84,16 @@ impl Imported {
             text.push_str(&format!("  and {more} more\n"));
         }
         if self.unreachable > 0 {
-            text.push_str(&format!("without an address: {}\n", customers(self.unreachable)));
+            text.push_str(&format!(
+                "without an address: {}\n",
+                customers(self.unreachable)
+            ));
         }
         if self.left_out > 0 {
-            text.push_str(&format!("erased, and left out: {}\n", customers(self.left_out)));
+            text.push_str(&format!(
+                "erased, and left out: {}\n",
+                customers(self.left_out)
+            ));
         }
         text
     }
@@ -120,7 +134,8 @@ impl Whole {
 
     pub(super) fn summary(&self, paper: Paper) -> String {
         let Some(live) = self.versions.iter().find(|it| it.live) else {
-            return "no directory is live; take one in with 'lifeboat directory import'\n".to_owned();
+            return "no directory is live; take one in with 'lifeboat directory import'\n"
+                .to_owned();
         };
         let mut text = format!(
             "{} is live since {}: {}, {}, {}\n",
@@ -132,19 +147,31 @@ impl Whole {
         );
         match &self.open {
             Some(open) if *open == live.version => {}
-            Some(open) => text.push_str(&format!("this node answers from {open} until it has copied it\n")),
+            Some(open) => text.push_str(&format!(
+                "this node answers from {open} until it has copied it\n"
+            )),
             None => text.push_str("this node cannot answer from it yet\n"),
         }
         if let Some(wanted) = self.versions.iter().find(|it| it.wanted && !it.live) {
             let (held, voters) = (wanted.voters_holding, wanted.voters);
-            text.push_str(&format!("{} is wanted: {held} of {voters} voters have it\n", wanted.version));
+            text.push_str(&format!(
+                "{} is wanted: {held} of {voters} voters have it\n",
+                wanted.version
+            ));
         }
         if self.erased > 0 {
-            text.push_str(&format!("erased, and kept out of imports: {}\n", customers(self.erased)));
+            text.push_str(&format!(
+                "erased, and kept out of imports: {}\n",
+                customers(self.erased)
+            ));
         }
         for touched in &self.affects {
             let audience = touched.audience.as_deref().unwrap_or("not known");
-            text.push_str(&format!("incident {} touches {}\n", touched.incident, printable(audience)));
+            text.push_str(&format!(
+                "incident {} touches {}\n",
+                touched.incident,
+                printable(audience)
+            ));
         }
         text
     }
@@ -173,7 +200,15 @@ impl Whole {
             return "no directory yet; take one in with 'lifeboat directory import'\n".to_owned();
         }
         let heading = [
-            "VERSION", "STATE", "CUSTOMERS", "CHANGES", "SIZE", "VOTERS", "PUBLISHED", "BY", "NOTE",
+            "VERSION",
+            "STATE",
+            "CUSTOMERS",
+            "CHANGES",
+            "SIZE",
+            "VOTERS",
+            "PUBLISHED",
+            "BY",
+            "NOTE",
         ];
         table(&heading, &rows)
     }
@@ -195,7 +230,11 @@ impl Touched {
             Some(number) => format!(": {}", customers(number)),
             None => String::new(),
         };
-        format!("incident {} touches {}{many}\n", self.incident, printable(audience))
+        format!(
+            "incident {} touches {}{many}\n",
+            self.incident,
+            printable(audience)
+        )
     }
 }
 
@@ -249,7 +288,9 @@ impl Erased {
             true => format!(
                 "erased: {what}. Nobody is shown it any more; the files are written anew without it, and the old ones go within an hour after that\n"
             ),
-            false => format!("nothing was done: this would erase {what}. To do it, repeat it with --confirm 1\n"),
+            false => format!(
+                "nothing was done: this would erase {what}. To do it, repeat it with --confirm 1\n"
+            ),
         }
     }
 }
@@ -290,7 +331,11 @@ struct Had {
 
 impl Card {
     pub(super) fn text(&self) -> String {
-        let mut text = format!("{}  {}\n", printable(&self.customer), printable(self.name.as_deref().unwrap_or_default()));
+        let mut text = format!(
+            "{}  {}\n",
+            printable(&self.customer),
+            printable(self.name.as_deref().unwrap_or_default())
+        );
         text.push_str(match self.affected {
             Some(true) => "affected by what happens now\n",
             Some(false) => "not affected by what is known to be\n",
@@ -315,7 +360,15 @@ impl Card {
         };
         let rows: Vec<Vec<String>> = self.services.iter().map(row).collect();
         if !rows.is_empty() {
-            let heading = ["SERVICE", "SERVER", "RACK", "DATACENTRE", "PRODUCT", "DOMAINS", "INCIDENTS"];
+            let heading = [
+                "SERVICE",
+                "SERVER",
+                "RACK",
+                "DATACENTRE",
+                "PRODUCT",
+                "DOMAINS",
+                "INCIDENTS",
+            ];
             text.push_str(&table(&heading, &rows));
         }
         text.push_str(&format!("as of {}\n", self.version));
@@ -345,9 +398,17 @@ struct Addressee {
 
 impl Meant {
     pub(super) fn text(&self) -> String {
-        let mut text = format!("{} in {}, {} with an address\n", customers(self.customers), self.version, self.reached);
+        let mut text = format!(
+            "{} in {}, {} with an address\n",
+            customers(self.customers),
+            self.version,
+            self.reached
+        );
         if self.off_net > 0 {
-            text.push_str(&format!("at another address, as the best one has failed: {}\n", self.off_net));
+            text.push_str(&format!(
+                "at another address, as the best one has failed: {}\n",
+                self.off_net
+            ));
         }
         if self.on_failed > 0 {
             text.push_str(&format!("with failed addresses only: {}\n", self.on_failed));
@@ -357,11 +418,19 @@ impl Meant {
         }
         let row = |it: &Addressee| {
             let lang = it.lang.to_lowercase();
-            vec![it.customer.clone(), it.address.clone(), lang, it.services.join(" ")]
+            vec![
+                it.customer.clone(),
+                it.address.clone(),
+                lang,
+                it.services.join(" "),
+            ]
         };
         let rows: Vec<Vec<String>> = self.sample.iter().map(row).collect();
         if !rows.is_empty() {
-            text.push_str(&table(&["CUSTOMER", "ADDRESS", "LANGUAGE", "SERVICES"], &rows));
+            text.push_str(&table(
+                &["CUSTOMER", "ADDRESS", "LANGUAGE", "SERVICES"],
+                &rows,
+            ));
         }
         text
     }

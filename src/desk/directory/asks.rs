@@ -109,10 +109,18 @@ pub(in crate::desk) async fn audience(
     let asked = body.value;
     if asked.sample > limits::AUDIENCE_SAMPLE_MAX {
         let wanted = format!("at most {}", limits::AUDIENCE_SAMPLE_MAX);
-        return Err(Problem::invalid("sample", &asked.sample.to_string(), &wanted));
+        return Err(Problem::invalid(
+            "sample",
+            &asked.sample.to_string(),
+            &wanted,
+        ));
     }
     let lists: Lists = asked.lists;
-    let failed = asked.failed.as_deref().map(|text| read(text, lists.clone())).transpose()?;
+    let failed = asked
+        .failed
+        .as_deref()
+        .map(|text| read(text, lists.clone()))
+        .transpose()?;
     let audience = read(&asked.audience, lists)?;
     let directory = desk.directory.get().ok_or_else(none_yet)?;
     let (avoid, sample) = (asked.avoid, asked.sample);
@@ -139,7 +147,9 @@ fn counted(
     let (mut sample, mut each, mut place) = (Vec::new(), 1_usize, 0_usize);
     for addressee in all.by_ref() {
         let addressee = addressee.map_err(failed)?;
-        *languages.entry(addressee.lang.tag().to_owned()).or_default() += 1;
+        *languages
+            .entry(addressee.lang.tag().to_owned())
+            .or_default() += 1;
         if most > 0 && place.is_multiple_of(each) {
             if sample.len() == 2 * most {
                 // Every second one goes, so that what is shown is spread over all however many come.
@@ -178,18 +188,24 @@ pub(in crate::desk) async fn card(
     let directory = desk.directory.get().ok_or_else(none_yet)?;
     let state = desk.cluster.state();
     let card = desk.blocking(what, move |_| {
-        let found = directory.find(number.trim()).map_err(|error| unread(what, &error))?;
+        let found = directory
+            .find(number.trim())
+            .map_err(|error| unread(what, &error))?;
         Ok(found.map(|it| of_customer(&directory, &state, it)))
     });
     let advice = "the number as the company has it; look with 'lifeboat directory find'";
     let card = card.await?;
-    Ok(Json(card.ok_or_else(|| Problem::not_found("customer", advice))?))
+    Ok(Json(
+        card.ok_or_else(|| Problem::not_found("customer", advice))?,
+    ))
 }
 
 fn of_customer(directory: &Directory, state: &State, customer: Customer) -> Card {
     let touches = touching(state);
     let services = customer.services.into_iter().map(|it| {
-        let incidents = touches.iter().filter(|(_, audience)| audience.means(&it.place));
+        let incidents = touches
+            .iter()
+            .filter(|(_, audience)| audience.means(&it.place));
         Had {
             name: it.label().to_owned(),
             incidents: incidents.map(|(id, _)| id.clone()).collect(),
@@ -230,11 +246,15 @@ pub(in crate::desk) async fn find(
     query: Result<Query<Sought>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Json<Vec<Short>>, Problem> {
     let what = "looking for customers";
-    let Query(sought) = query
-        .map_err(|error| Problem::invalid("the query", &error.body_text(), "find=TEXT"))?;
+    let Query(sought) =
+        query.map_err(|error| Problem::invalid("the query", &error.body_text(), "find=TEXT"))?;
     let text = sought.find.trim().to_lowercase();
     if text.is_empty() {
-        return Err(Problem::invalid("find", "nothing", "a number, address, domain or server"));
+        return Err(Problem::invalid(
+            "find",
+            "nothing",
+            "a number, address, domain or server",
+        ));
     }
     let directory: Arc<Directory> = desk.directory.get().ok_or_else(none_yet)?;
     let found = desk.blocking(what, move |_| {
@@ -259,6 +279,9 @@ pub(in crate::desk) async fn find(
 fn has(customer: &Customer, text: &str) -> bool {
     let services = || customer.services.iter();
     customer.number.to_lowercase() == text
-        || customer.contacts.iter().any(|it| it.address.to_lowercase() == text)
+        || customer
+            .contacts
+            .iter()
+            .any(|it| it.address.to_lowercase() == text)
         || services().any(|it| it.place.server == text || it.domains.iter().any(|it| it == text))
 }

@@ -87,24 +87,34 @@ impl Wish {
         for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
             match name.as_ref() {
                 "note" => {
-                    wish.note = Note::new(&value).map_err(|wrong| Problem::invalid("note", &value, &wrong.wanted))?;
+                    wish.note = Note::new(&value)
+                        .map_err(|wrong| Problem::invalid("note", &value, &wrong.wanted))?;
                 }
                 "dry_run" => {
                     let said = value.parse();
-                    wish.dry_run = said.map_err(|_| Problem::invalid("dry_run", &value, "true or false"))?;
+                    wish.dry_run =
+                        said.map_err(|_| Problem::invalid("dry_run", &value, "true or false"))?;
                 }
                 "confirm" => {
                     let said = value.parse();
-                    wish.confirm = Some(said.map_err(|_| Problem::invalid("confirm", &value, "a number"))?);
+                    wish.confirm =
+                        Some(said.map_err(|_| Problem::invalid("confirm", &value, "a number"))?);
                 }
                 "map" => {
-                    let pair = value.split_once('=').filter(|_| wish.map.len() < limits::DIRECTORY_COLUMNS_MAX);
-                    let (field, column) = pair.ok_or_else(|| Problem::invalid("map", &value, "FIELD=COLUMN"))?;
+                    let pair = value
+                        .split_once('=')
+                        .filter(|_| wish.map.len() < limits::DIRECTORY_COLUMNS_MAX);
+                    let (field, column) =
+                        pair.ok_or_else(|| Problem::invalid("map", &value, "FIELD=COLUMN"))?;
                     wish.map.push((field.to_owned(), column.to_owned()));
                 }
                 other => {
                     let wanted = "note, dry_run, confirm and map";
-                    return Err(Problem::invalid(other, "a field that this path does not know", wanted));
+                    return Err(Problem::invalid(
+                        other,
+                        "a field that this path does not know",
+                        wanted,
+                    ));
                 }
             }
         }
@@ -154,11 +164,10 @@ impl Desk {
         if !wish.dry_run && self.cluster.health().alone() {
             return Err(Problem::proposing(what, &ProposeError::NoLeader));
         }
-        let _one_at_a_time = self
-            .packing
-            .clone()
-            .try_acquire_owned()
-            .map_err(|_| Problem::busy(what, "another upload is being taken in on this node"))?;
+        let _one_at_a_time =
+            self.packing.clone().try_acquire_owned().map_err(|_| {
+                Problem::busy(what, "another upload is being taken in on this node")
+            })?;
         let path = self.node.data_dir.join("directory.upload");
         let upload = taken_in(path, body, limits::DIRECTORY_UPLOAD_BYTES_MAX).await?;
         let (content, upload) = self.blocking(what, move |_| hashed(what, upload)).await?;
@@ -202,14 +211,27 @@ impl Desk {
 
     /// Reads an upload, compares it with what is wanted, and writes its files if they shall be published. Blocking, for
     /// seconds.
-    fn compared(&self, state: &State, upload: File, how: &How, keep: bool) -> Result<Ready, Problem> {
+    fn compared(
+        &self,
+        state: &State,
+        upload: File,
+        how: &How,
+        keep: bool,
+    ) -> Result<Ready, Problem> {
         let what = "reading the upload";
         let advice = "look at the file; the directory is as it was";
         let refused = |error: &dyn std::error::Error| Problem::failed(what, chain(error), advice);
         let mut intake = Intake::read(upload, how).map_err(|error| refused(&error))?;
         if how.changes && intake.rows() > limits::DIRECTORY_BATCH_MAX {
-            let wanted = format!("at most {}; send several batches", limits::DIRECTORY_BATCH_MAX);
-            return Err(Problem::invalid("lines", &intake.rows().to_string(), &wanted));
+            let wanted = format!(
+                "at most {}; send several batches",
+                limits::DIRECTORY_BATCH_MAX
+            );
+            return Err(Problem::invalid(
+                "lines",
+                &intake.rows().to_string(),
+                &wanted,
+            ));
         }
         mistaken(&intake)?;
         let wanted = state.directory.wanted();
@@ -221,9 +243,13 @@ impl Desk {
         let erased = |customer: &_| state.directory.erased.contains_key(customer);
         let (blobs, keyring): (_, &Arc<_>) = (&self.blobs, &self.keyring);
         let made = match (&before, wanted) {
-            (Some(before), Some((_, record))) if how.changes => {
-                directory::changed(&mut intake, (before, record), erased, (blobs, keyring), keep)
-            }
+            (Some(before), Some((_, record))) if how.changes => directory::changed(
+                &mut intake,
+                (before, record),
+                erased,
+                (blobs, keyring),
+                keep,
+            ),
             _ => directory::whole(&mut intake, before.as_ref(), erased, (blobs, keyring), keep),
         };
         let made = made.map_err(|error| match error {

@@ -49,16 +49,32 @@ fn an_audience_means_services_and_except_takes_customers_out() {
     let some = |labels: &[&str]| Some(labels.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>());
     assert_eq!(picked("all"), some(&["web1", "vps7"]));
     assert_eq!(picked("server=WEB1"), some(&["web1"]));
-    assert_eq!(picked("server=web1 and product=vps"), None, "of one service at a time");
-    assert_eq!(picked("server=web1 or product=vps"), some(&["web1", "vps7"]));
+    assert_eq!(
+        picked("server=web1 and product=vps"),
+        None,
+        "of one service at a time"
+    );
+    assert_eq!(
+        picked("server=web1 or product=vps"),
+        some(&["web1", "vps7"])
+    );
     assert_eq!(picked("not datacentre=prague"), some(&["vps7"]));
     assert_eq!(picked("all except datacentre=prague"), None);
-    assert_eq!(picked("dc=frank*,\"new york\" and lang=cs"), some(&["vps7"]));
-    assert_eq!(picked("rack=r1 and not (server=web1 or server=web2)"), some(&["vps7"]));
+    assert_eq!(
+        picked("dc=frank*,\"new york\" and lang=cs"),
+        some(&["vps7"])
+    );
+    assert_eq!(
+        picked("rack=r1 and not (server=web1 or server=web2)"),
+        some(&["vps7"])
+    );
     assert_eq!(picked("list:vip and domain=a.example"), some(&["web1"]));
     assert_eq!(picked("customer=17"), some(&["web1", "vps7"]));
     assert_eq!(picked("language=de"), None);
-    assert_eq!(picked("all or language=de and language=fr"), some(&["web1", "vps7"]));
+    assert_eq!(
+        picked("all or language=de and language=fr"),
+        some(&["web1", "vps7"])
+    );
 }
 
 #[test]
@@ -92,7 +108,12 @@ fn only_places_can_be_asked_for_without_knowing_customers() {
     assert!(audience("server=web1 and not product=vps").is_of_places());
     assert!(audience("server=web1 and not product=vps").means(&place));
     assert!(!audience("datacentre=frankfurt").means(&place));
-    for text in ["language=cs", "all except server=web1", "not customer=1", "domain=a.example"] {
+    for text in [
+        "language=cs",
+        "all except server=web1",
+        "not customer=1",
+        "domain=a.example",
+    ] {
         assert!(!audience(text).is_of_places(), "{text}");
     }
 }

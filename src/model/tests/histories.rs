@@ -81,7 +81,13 @@ fn directory() -> impl Strategy<Value = DirectoryChange> {
         size: 1,
         customers: 1,
     };
-    let publication = (0_u8..20, 0_u8..3, 0_u64..60, 0_u64..40, any::<Option<u64>>());
+    let publication = (
+        0_u8..20,
+        0_u8..3,
+        0_u64..60,
+        0_u64..40,
+        any::<Option<u64>>(),
+    );
     prop_oneof![
         publication.prop_map(move |(blob, more, against, lost, confirmed)| {
             DirectoryChange::Publish(Publication {

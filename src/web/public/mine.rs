@@ -69,13 +69,23 @@ pub(super) async fn ask(State(public): State<Arc<Public>>, request: Request) -> 
         Err(answer) => return answer,
     };
     let (asked, typed) = (&sent.asked, sent.typed.reference.trim().to_owned());
-    let wrong = |said| asked.mine(StatusCode::UNPROCESSABLE_ENTITY, typed.clone(), Some(said), None);
+    let wrong = |said| {
+        asked.mine(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            typed.clone(),
+            Some(said),
+            None,
+        )
+    };
     if typed.is_empty() {
         return wrong(asked.say.it("mine-empty"));
     }
     let count = typed.chars().count();
     if ReferenceText::new(&typed).is_err() {
-        let parts = [("count", count.into()), ("most", limits::REFERENCE_CHARS_MAX.into())];
+        let parts = [
+            ("count", count.into()),
+            ("most", limits::REFERENCE_CHARS_MAX.into()),
+        ];
         return wrong(asked.say.with("mine-long", parts));
     }
     let pace = public.paces.is_it_me(asked.visitor.address);
@@ -105,7 +115,10 @@ pub(super) async fn ask(State(public): State<Arc<Public>>, request: Request) -> 
 /// What goes on, the gravest first, with whom it touches.
 fn going(state: &Agreed) -> Vec<Going> {
     let said = &state.incidents;
-    let in_progress = said.planned().into_iter().filter(|(_, it)| it.stage != Stage::Scheduled);
+    let in_progress = said
+        .planned()
+        .into_iter()
+        .filter(|(_, it)| it.stage != Stage::Scheduled);
     let all = said.going().into_iter().chain(in_progress);
     all.map(|(id, incident)| {
         let touches = state.directory.affects.get(&id);
@@ -143,7 +156,9 @@ fn looked_up(directory: &Directory, typed: &str) -> Result<Vec<Place>, Directory
     all.extend(directory.places(Kind::Server, &host)?.unwrap_or_default());
     if let Ok(name) = domain(&host) {
         let mut names: Vec<&str> = std::iter::successors(Some(name.as_str()), |it| {
-            it.split_once('.').map(|(_, above)| above).filter(|it| it.contains('.'))
+            it.split_once('.')
+                .map(|(_, above)| above)
+                .filter(|it| it.contains('.'))
         })
         .collect();
         names.drain(..names.len().saturating_sub(ABOVE));
@@ -160,7 +175,9 @@ fn looked_up(directory: &Directory, typed: &str) -> Result<Vec<Place>, Directory
 /// The host of whatever people paste: an address of a page, a mail address, a name with a port.
 fn host(typed: &str) -> String {
     let text = typed.trim().to_lowercase();
-    let text = text.split_once("://").map_or(text.as_str(), |(_, rest)| rest);
+    let text = text
+        .split_once("://")
+        .map_or(text.as_str(), |(_, rest)| rest);
     let text = text.split(['/', '?', '#']).next().unwrap_or_default();
     let text = text.rsplit_once('@').map_or(text, |(_, host)| host);
     let text = text.split_once(':').map_or(text, |(host, _)| host);
@@ -195,19 +212,32 @@ impl Asked<'_> {
                 shape: "down",
                 heading: self.say.with("mine-affected", [("asked", typed.into())]),
                 lines: Vec::new(),
-                cases: affected.into_iter().map(|it| self.about(it, &title(it))).collect(),
+                cases: affected
+                    .into_iter()
+                    .map(|it| self.about(it, &title(it)))
+                    .collect(),
             };
         }
         let unsaid = going.iter().filter(|it| it.touches.is_none());
-        let unsaid: Vec<String> =
-            unsaid.map(|it| self.say.with("mine-open", [("title", title(it).into())])).collect();
-        let latest = going.iter().filter_map(|it| it.touches.as_ref().map(|it| it.1)).max();
+        let unsaid: Vec<String> = unsaid
+            .map(|it| self.say.with("mine-open", [("title", title(it).into())]))
+            .collect();
+        let latest = going
+            .iter()
+            .filter_map(|it| it.touches.as_ref().map(|it| it.1))
+            .max();
         let Some(latest) = latest else {
             return self.told("limited", "mine-cannot", "mine-cannot-more", typed);
         };
-        let more = self.say.with("mine-not-found-more", [("time", self.at(latest).into())]);
+        let more = self
+            .say
+            .with("mine-not-found-more", [("time", self.at(latest).into())]);
         Told {
-            shape: if unsaid.is_empty() { "working" } else { "limited" },
+            shape: if unsaid.is_empty() {
+                "working"
+            } else {
+                "limited"
+            },
             heading: self.say.with("mine-not-found", [("asked", typed.into())]),
             lines: unsaid.into_iter().chain([more]).collect(),
             cases: Vec::new(),
@@ -245,7 +275,8 @@ impl Asked<'_> {
         };
         let mut page = answer(status, &page, &self.public.look.policy);
         // What somebody asked about stays on no disk.
-        page.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        page.headers_mut()
+            .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         page
     }
 }
