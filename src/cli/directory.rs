@@ -100,7 +100,7 @@ pub struct Upload {
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// What a column holds, where its heading does not say it
-    #[arg(long = "map", value_name = "FIELD=COLUMN")]
+    #[arg(long = "map", value_name = "FIELD=COLUMN", allow_hyphen_values = true)]
     map: Vec<String>,
     /// Only read and compare
     #[arg(long)]

@@ -27,6 +27,7 @@ use crate::{
         incident::IncidentId,
         limits,
         when::rfc3339,
+        words::Wrong,
     },
 };
 
@@ -138,10 +139,10 @@ pub(super) struct Erased {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Touches {
-    incident: String,
+    pub(super) incident: String,
     /// Servers, racks, datacentres and products, such as `datacentre=prague and not product=dns`; nothing where it is not
     /// known.
-    audience: Option<String>,
+    pub(super) audience: Option<String>,
 }
 
 /// What an upload's query takes.
@@ -404,42 +405,9 @@ async fn affects(
     asking: Asking,
     body: Body<Touches>,
 ) -> Result<Json<Touched>, Problem> {
-    let asked = &body.value;
-    let incident: IncidentId =
-        asked
-            .incident
-            .parse()
-            .map_err(|wrong: crate::model::words::Wrong| {
-                Problem::invalid("incident", &asked.incident, &wrong.wanted)
-            })?;
-    let audience = asked.audience.as_deref().map(of_places).transpose()?;
-    let text = audience.as_ref().map(|it| it.0.clone());
-    let command = Command::Directory(DirectoryChange::Affects {
-        incident,
-        audience: text,
-    });
-    let what = "saying whom the incident touches";
-    let committed = desk
-        .propose(&asking, asking.id(&body.bytes), what, command)
-        .await?;
-    desk.applied(committed.index).await;
-    let (open, said) = (desk.directory.get(), audience.map(|it| it.1));
-    let customers = desk.blocking(what, move |_| {
-        let Some((directory, audience)) = open.zip(said) else {
-            return Ok(None);
-        };
-        let mut count = 0_u64;
-        for customer in directory.walk() {
-            let customer = customer.map_err(|error| unread(what, &error))?;
-            count += u64::from(audience.picks(&customer).is_some());
-        }
-        Ok(Some(count))
-    });
-    Ok(Json(Touched {
-        incident: incident.to_string(),
-        audience: asked.audience.clone(),
-        customers: customers.await?,
-    }))
+    desk.say_affects(&asking, &body.bytes, &body.value)
+        .await
+        .map(Json)
 }
 
 /// An audience that can be asked without knowing customers.
@@ -497,6 +465,46 @@ fn unread(what: &str, error: &DirectoryError) -> Problem {
 }
 
 impl Desk {
+    /// Says whom an incident touches, and counts them where this node has a directory.
+    pub(super) async fn say_affects(
+        &self,
+        asking: &Asking,
+        content: &[u8],
+        asked: &Touches,
+    ) -> Result<Touched, Problem> {
+        let incident: IncidentId = asked.incident.parse().map_err(|wrong: Wrong| {
+            Problem::invalid("incident", &asked.incident, &wrong.wanted)
+        })?;
+        let audience = asked.audience.as_deref().map(of_places).transpose()?;
+        let text = audience.as_ref().map(|it| it.0.clone());
+        let command = Command::Directory(DirectoryChange::Affects {
+            incident,
+            audience: text,
+        });
+        let what = "saying whom the incident touches";
+        let committed = self
+            .propose(asking, asking.id(content), what, command)
+            .await?;
+        self.applied(committed.index).await;
+        let (open, said) = (self.directory.get(), audience.map(|it| it.1));
+        let customers = self.blocking(what, move |_| {
+            let Some((directory, audience)) = open.zip(said) else {
+                return Ok(None);
+            };
+            let mut count = 0_u64;
+            for customer in directory.walk() {
+                let customer = customer.map_err(|error| unread(what, &error))?;
+                count += u64::from(audience.picks(&customer).is_some());
+            }
+            Ok(Some(count))
+        });
+        Ok(Touched {
+            incident: incident.to_string(),
+            audience: asked.audience.clone(),
+            customers: customers.await?,
+        })
+    }
+
     /// Does something that waits for a disk away from the threads that answer.
     async fn blocking<T: Send + 'static>(
         &self,

@@ -146,6 +146,7 @@ const PAGES: &[(&str, &str, Asks)] = &[
     ("post", "/incidents/{incident}/update", SPEAK),
     ("post", "/incidents/{incident}/edit", SPEAK),
     ("post", "/incidents/{incident}/withdraw", SPEAK),
+    ("post", "/incidents/{incident}/affects", SPEAK),
     ("get", "/nodes", LOOK),
     ("get", "/record", LOOK),
     ("get", "/record.csv", LOOK),

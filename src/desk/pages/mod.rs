@@ -97,6 +97,7 @@ fn table() -> Vec<(&'static str, &'static str, MethodRouter<Pages>)> {
             "/incidents/{incident}/withdraw",
             post(says::withdraw),
         ),
+        ("post", "/incidents/{incident}/affects", post(says::affects)),
         ("get", "/nodes", get(views::nodes)),
         ("get", "/record", get(views::record)),
         ("get", "/record.csv", get(views::export)),
