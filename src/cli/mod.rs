@@ -11,6 +11,7 @@ mod check;
 mod cluster;
 mod components;
 mod conversations;
+mod directory;
 mod dns;
 mod failure;
 mod incidents;
@@ -125,6 +126,11 @@ enum Verb {
     Dns {
         #[command(subcommand)]
         what: dns::Dns,
+    },
+    /// Who the customers are: taking them in, asking for an audience or one of them
+    Directory {
+        #[command(subcommand)]
+        what: directory::Directory,
     },
     /// What customers wrote, and answering them
     Conversations {
@@ -271,6 +277,7 @@ fn done(line: Line) -> Result<Said, Failure> {
         | Verb::Ready
         | Verb::Site { .. }
         | Verb::Dns { .. }
+        | Verb::Directory { .. }
         | Verb::Conversations { .. }
         | Verb::People { .. }
         | Verb::Breakglass { .. }
@@ -315,6 +322,7 @@ async fn asked(
         Verb::Ready => status::ready(node).await,
         Verb::Site { what } => site::site(node, what, paper, !json).await,
         Verb::Dns { what } => dns::dns(node, what, paper).await,
+        Verb::Directory { what } => directory::directory(node, what, paper, !json).await,
         Verb::Conversations { what } => conversations::conversations(node, what, paper).await,
         Verb::People { what } => people::people(node, what, paper).await,
         Verb::Breakglass { what } => breakglass::breakglass(node, what, paper).await,

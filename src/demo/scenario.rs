@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use super::customers;
 use super::names;
 use super::node::Node;
 use super::sink::{self, Kept};
@@ -49,6 +50,7 @@ pub(super) async fn outage(stage: &mut Stage) -> bool {
             visitor,
             letters: Vec::new(),
         };
+        story.customers_are_taken_in(&mut timeline).await?;
         story.primary_dies(&mut timeline).await?;
         story
             .node_dies_after_taking_a_message(&mut timeline)
@@ -80,6 +82,19 @@ struct Story<'a> {
 }
 
 impl Story<'_> {
+    /// Before the outage, as a company would: its customers, so that they can be asked for on the day.
+    async fn customers_are_taken_in(&mut self, timeline: &mut Timeline) -> anyhow::Result<()> {
+        let file = self.stage.folder.file("customers.csv");
+        std::fs::write(&file, customers::export()).context("cannot write the customers")?;
+        let file = file.to_string_lossy().into_owned();
+        let began = clock::monotonic();
+        let verb = ["directory", "import", &file];
+        self.stage.nodes[0].verb(&verb).await?;
+        let what = format!("{} customers are known", customers::COUNT);
+        timeline.measured(&what, began.elapsed());
+        Ok(())
+    }
+
     async fn primary_dies(&mut self, timeline: &mut Timeline) -> anyhow::Result<()> {
         let address = self.stage.ports.primary();
         until("the company's website", async || {

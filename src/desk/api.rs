@@ -15,7 +15,7 @@ use utoipa::{
 };
 
 use super::{
-    Desk, audit, conversations, dns, incidents, members, notices, people,
+    Desk, audit, conversations, directory, dns, incidents, members, notices, people,
     problem::{Problem, Words},
     roles, site, status, tokens,
 };
@@ -125,6 +125,7 @@ fn table() -> Vec<Route> {
         dns::routes(),
         incidents::routes(),
         notices::routes(),
+        directory::routes(),
         audit::routes(),
         people::routes(),
     ]

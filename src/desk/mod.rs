@@ -8,6 +8,7 @@ mod asking;
 mod audit;
 mod calls;
 mod conversations;
+mod directory;
 mod dns;
 mod entry;
 pub mod figures;
@@ -37,6 +38,7 @@ use crate::{
     blobs::Blobs,
     cluster::{Cluster, Committed},
     config,
+    directory::Live,
     dns::{Answers, own::Own},
     letterbox::Letterbox,
     model::{
@@ -77,6 +79,8 @@ pub struct DeskParts {
     pub version: &'static str,
     /// What answers names, where this node does.
     pub names: Option<Arc<Answers>>,
+    /// The open directory.
+    pub directory: Live,
     /// The operators' door.
     pub console: ConsoleParts,
     /// Requests of the last ten minutes that were passed on to a primary, by host name.
@@ -187,7 +191,8 @@ impl Desk {
             | Reply::Admitted(_)
             | Reply::Wanted(_)
             | Reply::Kept { .. }
-            | Reply::Leased { .. } => Ok(committed),
+            | Reply::Leased { .. }
+            | Reply::Directory(_) => Ok(committed),
         }
     }
 }

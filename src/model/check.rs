@@ -31,6 +31,7 @@ impl State {
         self.check_incidents(&mut wrong);
         self.check_keepers(&mut wrong);
         self.check_notices(&mut wrong);
+        self.check_directory(&mut wrong);
         self.check_record(&mut wrong);
         for voter in self
             .voters
@@ -115,6 +116,26 @@ impl State {
             if notice::of_item(&it.kind).is_some() && !carried.contains(item) {
                 wrong.push(format!("outbox item {item}: carries a notice that ended"));
             }
+        }
+    }
+
+    fn check_directory(&self, wrong: &mut Vec<String>) {
+        let directory = &self.directory;
+        for version in directory.wanted.iter().chain(&directory.live) {
+            if !directory.versions.contains_key(version) {
+                wrong.push(format!(
+                    "directory: {version} is wanted or live but not there"
+                ));
+            }
+        }
+        for hash in directory.blobs() {
+            if self.blobs.get(&hash).is_none_or(|it| it.released.is_some()) {
+                wrong.push(format!("directory: the blob {hash} is not kept"));
+            }
+        }
+        let newest = directory.erased.values().max().copied();
+        if newest.unwrap_or_default() > directory.erased_last {
+            wrong.push("directory: an erasure is not known as the last".to_owned());
         }
     }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     alone::AloneReport,
     audit::Segment,
+    directory::{DirectoryChange, DirectoryVersion},
     dns::{TsigAlgorithm, ZoneSettings, publish::ZonePart, signing::SigningChange},
     domain::DomainName,
     failover::{Policy, Target},
@@ -342,6 +343,8 @@ pub enum Command {
     Keeper(KeeperChange),
     /// Changes channels, or what goes through them.
     Notice(NoticeChange),
+    /// Changes who the customers are, or whom an incident touches.
+    Directory(DirectoryChange),
 }
 
 impl Command {
@@ -396,6 +399,7 @@ impl Command {
             Self::ArchiveAudit(_) => "archive-audit",
             Self::People(change) => change.kind(),
             Self::Alone(_) => "alone",
+            Self::Directory(change) => change.kind(),
         }
     }
 
@@ -444,7 +448,8 @@ impl Command {
             | Self::Incident(_)
             | Self::Alone(_)
             | Self::Keeper(_)
-            | Self::Notice(_) => None,
+            | Self::Notice(_)
+            | Self::Directory(_) => None,
         }
     }
 
@@ -499,6 +504,7 @@ impl Command {
             Self::ArchiveAudit(segment) => segment.blob.to_string(),
             Self::People(change) => change.about(),
             Self::Alone(report) => report.about(),
+            Self::Directory(change) => change.about(),
         }
     }
 }
@@ -526,4 +532,6 @@ pub enum Reply {
     },
     /// Nothing was changed, and why.
     Refused(super::Refusal),
+    /// A version of the directory was made the wanted one.
+    Directory(DirectoryVersion),
 }

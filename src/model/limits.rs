@@ -3,12 +3,14 @@
 //! Past a bound the answer is a clear refusal and the node stays up (P10). Those of the DNS and of incidents have their own
 //! files.
 
+mod directory;
 mod incidents;
 mod keepers;
 mod names;
 mod notices;
 mod people;
 
+pub use directory::*;
 pub use incidents::{
     COMPONENTS_MAX, FEED_INCIDENTS_MAX, INCIDENT_UPDATES_MAX, INCIDENTS_GOING_MAX, INCIDENTS_MAX,
     MAINTENANCE_MS_MAX, PROMISE_MS, PROMISE_NUDGE_MS, TITLE_BYTES_MAX, UPDATE_CHARS_MAX,
@@ -489,6 +491,18 @@ pub const PACE_TICKETS_OF_HOST: Bucket = Bucket {
     each_ms: 10_000,
     soft: 30,
     hard: 30,
+};
+/// Questions "is it me" from one address: a person tries a few names; customer numbers cannot be searched at this pace.
+pub const PACE_IS_IT_ME: Bucket = Bucket {
+    each_ms: 6_000,
+    soft: 20,
+    hard: 20,
+};
+/// The same from one /24 or /48.
+pub const PACE_IS_IT_ME_NETWORK: Bucket = Bucket {
+    each_ms: 1_000,
+    soft: 200,
+    hard: 200,
 };
 /// Buckets remembered at a time: about 6 MB.
 pub const PACE_KEYS_MAX: usize = 65_536;

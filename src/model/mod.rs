@@ -12,6 +12,7 @@ pub mod boxes;
 pub mod check;
 pub mod command;
 pub mod conversation;
+pub mod directory;
 pub mod dns;
 pub mod domain;
 pub mod failover;
@@ -39,6 +40,7 @@ use serde::{Deserialize, Serialize};
 use audit::Audit;
 use boxes::BoxMark;
 use conversation::Conversation;
+use directory::Directories;
 use dns::Dns;
 use dns::publish::Giver;
 use failover::{Failover, change, change::Deed};
@@ -109,6 +111,8 @@ pub struct State {
     pub keepers: Keepers,
     /// What is told through channels outside.
     pub notices: Notices,
+    /// Who the customers are.
+    pub directory: Directories,
 }
 
 impl State {
@@ -150,6 +154,7 @@ impl State {
         self.learners = learners;
         site::go_live(self);
         dns::go_live(self, index);
+        directory::go_live(self);
         audit::let_go(self);
         site::sweep(self);
     }
@@ -266,6 +271,7 @@ impl State {
             } => {
                 let reply = site::held(self, *hash, *node, *incarnation)?;
                 dns::go_live(self, index);
+                directory::go_live(self);
                 audit::let_go(self);
                 Ok(reply)
             }
@@ -331,6 +337,7 @@ impl State {
             Command::Alone(report) => alone::report(entry, report),
             Command::Keeper(it) => keeper::change::change(self, index, &proposal.actor, it),
             Command::Notice(it) => notice::change::change(self, index, proposal.actor.spoken(), it),
+            Command::Directory(it) => directory::change(self, index, &proposal.actor, it),
         }
     }
 

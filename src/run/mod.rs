@@ -7,6 +7,7 @@
 mod alone;
 mod apart;
 mod descriptors;
+mod directory;
 mod dns;
 mod founding;
 mod keepers;
@@ -43,6 +44,7 @@ use crate::{
     cluster::{Cluster, MemberChange, health::RaftRole},
     config::Config,
     desk::{self, Desk, DeskParts, LateVisitors, figures},
+    directory::Live,
     dns::Answers,
     errands,
     letterbox::{self, Letterbox},
@@ -182,6 +184,7 @@ pub fn run(config: &Config, metrics: Metrics, until: UntilStopped) -> Result<(),
         letterbox: &letterbox,
         blobs: &blobs,
         keyring: &keyring,
+        directory: &Live::default(),
     };
 
     let open = runtimes.people.block_on(node.open_to_the_public())?;
@@ -190,6 +193,7 @@ pub fn run(config: &Config, metrics: Metrics, until: UntilStopped) -> Result<(),
     node.start_watching(&mut tasks, &runtimes, incarnation, &metrics);
     node.start_keepers(&mut tasks, &runtimes, &metrics);
     node.start_relay(&mut tasks, &runtimes, &metrics);
+    node.start_directory(&mut tasks, &runtimes, node.directory);
     let (counters, front) = (open.counters.clone(), open.front.clone());
     let certificates = open.certificates.clone();
     let late: LateVisitors = Arc::new(move || front.passing.late());
@@ -263,6 +267,7 @@ struct Node<'a> {
     letterbox: &'a Letterbox,
     blobs: &'a Blobs,
     keyring: &'a Arc<Keyring>,
+    directory: &'a Live,
 }
 
 /// The public's door, ready to be served.
@@ -306,6 +311,7 @@ impl Node<'_> {
             keyring: self.keyring.clone(),
             company: Arc::new(self.config.company.clone()),
             node: self.config.node.region.to_string(),
+            directory: self.directory.clone(),
         })?;
         let front = Arc::new(web::Front {
             names: web::host::Names::new(
@@ -379,6 +385,7 @@ impl Node<'_> {
             started,
             version: env!("CARGO_PKG_VERSION"),
             names: names.clone(),
+            directory: self.directory.clone(),
             late,
             relay: self.relay_way(),
             console: desk::ConsoleParts {

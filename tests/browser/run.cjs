@@ -14,6 +14,7 @@ const { Gateway } = require('./gateway.cjs');
 const { incidents } = require('./incidents.cjs');
 const { journey } = require('./journey.cjs');
 const { looks } = require('./looks.cjs');
+const { mine } = require('./mine.cjs');
 const { survival } = require('./survival.cjs');
 
 const CHROMIUM_ARGS = [
@@ -50,8 +51,10 @@ async function main() {
   try {
     await looks(checks, browser, gateway, option('--pictures'));
     for (const javaScriptEnabled of [false, true]) await journey(checks, browser, gateway, javaScriptEnabled);
-    if (gateway.canKill()) await incidents(checks, browser, gateway, option('--pictures'));
-    else console.log('     nobody can speak for the company here: incidents were left out');
+    if (gateway.canKill()) {
+      await incidents(checks, browser, gateway, option('--pictures'));
+      await mine(checks, browser, gateway, option('--pictures'));
+    } else console.log('     nobody can speak for the company here: incidents were left out');
     if (gateway.operators.length > 0) await operators(checks, browser, gateway, option('--pictures'));
     else console.log('     nobody can sign in here: the console was left out');
     if (gateway.canKill()) await survival(checks, browser, gateway);

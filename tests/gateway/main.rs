@@ -33,6 +33,7 @@ mod cold_start;
 mod copies;
 mod damage;
 mod demo;
+mod directory;
 mod disk;
 mod full_disk;
 mod harness;

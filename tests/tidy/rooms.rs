@@ -11,6 +11,7 @@ pub fn may_import(room: &str) -> Option<Vec<&'static str>> {
         "cluster",
         "letterbox",
         "blobs",
+        "directory",
         "errands",
         "https",
         "config",
@@ -27,6 +28,7 @@ pub fn may_import(room: &str) -> Option<Vec<&'static str>> {
         "seal" => &["durable"],
         "cluster" => &["config", "tls", "tasks", "durable", "seal"],
         "letterbox" | "blobs" => &["cluster", "tasks", "durable"],
+        "directory" => &["cluster", "blobs", "seal", "tasks"],
         "errands" => &["cluster", "tasks"],
         "https" => &[],
         "desk" => &[&door[..], &DOORS[..]].concat(),
@@ -49,7 +51,7 @@ pub fn may_import(room: &str) -> Option<Vec<&'static str>> {
 
 /// Names every room once, so that the lists above can be put together freely.
 fn static_name(name: &str) -> &'static &'static str {
-    const ROOMS: [&str; 22] = [
+    const ROOMS: [&str; 23] = [
         "model",
         "clock",
         "tasks",
@@ -61,6 +63,7 @@ fn static_name(name: &str) -> &'static &'static str {
         "cluster",
         "letterbox",
         "blobs",
+        "directory",
         "errands",
         "https",
         "desk",

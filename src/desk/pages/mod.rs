@@ -101,6 +101,7 @@ fn table() -> Vec<(&'static str, &'static str, MethodRouter<Pages>)> {
         ("post", "/incidents/{incident}/tell", post(told::tell)),
         ("post", "/notices/stop", post(told::stop)),
         ("post", "/notices/{notice}/done", post(told::done)),
+        ("post", "/incidents/{incident}/affects", post(says::affects)),
         ("get", "/nodes", get(views::nodes)),
         ("get", "/record", get(views::record)),
         ("get", "/record.csv", get(views::export)),

@@ -20,6 +20,7 @@ use super::{
 use crate::clock;
 use crate::desk::{
     asking::Asking,
+    directory::Touches,
     incidents::{Next, Open, Reword, Scenario, TakeBack, Texts, find, scenarios},
     problem::Problem,
 };
@@ -68,6 +69,8 @@ struct One<'a> {
     outside: Outside,
     /// What the keys of the forms about what went outside begin with.
     once: String,
+    /// Whom it touches, where the directory can be asked: the words, and whether they were said.
+    touches: Option<(String, bool)>,
 }
 
 /// What two forms have alike: what went wrong, what customers would read, and fields by language and component.
@@ -266,6 +269,24 @@ pub(super) async fn withdraw(
     visit.said(&id, &posted, done.err())
 }
 
+pub(super) async fn affects(
+    visit: Visit,
+    asking: Asking,
+    Path(id): Path<String>,
+    posted: Posted,
+) -> Response {
+    let audience = posted.text("audience").trim().to_owned();
+    let asked = Touches {
+        incident: id.clone(),
+        audience: Some(audience).filter(|it| !it.is_empty()),
+    };
+    let path = format!("/incidents/{}/affects", encoded(&id));
+    let asking = asking.once(posted.text("once"), &path);
+    let content = posted.content();
+    let done = visit.desk().say_affects(&asking, &content, &asked).await;
+    visit.said(&id, &posted, done.err())
+}
+
 impl Posted {
     /// The fields `NAME-LANG` that are not empty.
     fn by_lang(&self, name: &str) -> Texts {
@@ -397,9 +418,20 @@ impl Visit {
             },
             outside: self.outside(id),
             once: hex(&clock::random_bytes::<16>()),
+            touches: self.touches(id, typed),
             frame: self.frame(),
         };
         self.shown(status, &page)
+    }
+
+    /// Whom an incident touches, as it was said or typed; nothing where there is no directory to ask.
+    fn touches(&self, id: IncidentId, typed: &Posted) -> Option<(String, bool)> {
+        let state = self.desk().cluster.state();
+        state.directory.live?;
+        let said = state.directory.affects.get(&id);
+        let typed = Some(typed.text("audience")).filter(|it| !it.is_empty());
+        let words = typed.or(said.map(|it| it.audience.as_str()));
+        Some((words.unwrap_or_default().to_owned(), said.is_some()))
     }
 
     /// After a form of an incident: its page, or the form again with what is wrong.

@@ -2,6 +2,7 @@
 
 pub(crate) mod boat;
 mod console;
+mod directory;
 mod dns;
 mod door;
 mod incidents;

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::directory::{Counts, DirectoryChange, DirectoryVersion, Layer, Publication};
 use crate::model::people::{PeopleChange, Role as PersonRole, Roles};
 
 /// The operator commands of which a hostile or unlucky history is made; customers' come from `opening`.
@@ -61,6 +62,7 @@ fn any_command() -> impl Strategy<Value = Command> {
         }),
         node.prop_map(|node| Command::ForgetNode { node }),
         people().prop_map(Command::People),
+        directory().prop_map(Command::Directory),
         (any::<u8>(), 0..3_u64).prop_map(|(it, days)| Command::CreateToken {
             token: TokenId([it; 8]),
             secret_hash: KeyedHash([it; 32]),
@@ -68,6 +70,44 @@ fn any_command() -> impl Strategy<Value = Command> {
             uses: 1,
             ttl_ms: days * 16 * 3_600_000,
         }),
+    ]
+}
+
+/// Changes of the directory, few of each kind so that they meet.
+fn directory() -> impl Strategy<Value = DirectoryChange> {
+    let customer = || (0_u8..3).prop_map(|it| KeyedHash([it; 32]));
+    let layer = |blob: u8| Layer {
+        blob: BlobHash([blob; 32]),
+        size: 1,
+        customers: 1,
+    };
+    let publication = (
+        0_u8..20,
+        0_u8..3,
+        0_u64..60,
+        0_u64..40,
+        any::<Option<u64>>(),
+    );
+    prop_oneof![
+        publication.prop_map(move |(blob, more, against, lost, confirmed)| {
+            DirectoryChange::Publish(Publication {
+                base: layer(blob),
+                deltas: (0..more).map(|it| layer(blob.wrapping_add(it))).collect(),
+                counts: Counts {
+                    customers: 40,
+                    ..Counts::default()
+                },
+                lost,
+                confirmed,
+                note: Note::default(),
+                against,
+            })
+        }),
+        (1_u64..60).prop_map(|it| DirectoryChange::Rollback {
+            version: DirectoryVersion(it)
+        }),
+        customer().prop_map(|customer| DirectoryChange::Erase { customer }),
+        customer().prop_map(|customer| DirectoryChange::Readmit { customer }),
     ]
 }
 

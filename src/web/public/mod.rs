@@ -6,6 +6,7 @@
 
 pub mod form;
 mod look;
+mod mine;
 mod pace;
 mod pages;
 mod sent;
@@ -31,6 +32,7 @@ use crate::clock;
 use crate::cluster::Cluster;
 use crate::cluster::health::Quorum;
 use crate::config::Company;
+use crate::directory::Live;
 use crate::letterbox::Letterbox;
 use crate::model::words::{Lang, Timestamp};
 use crate::seal::Keyring;
@@ -57,6 +59,8 @@ pub struct PublicParts {
     pub company: Arc<Company>,
     /// What customers call this node, such as its region.
     pub node: String,
+    /// Who the customers are, for "is it me".
+    pub directory: Live,
 }
 
 /// Who asks, as the listener knows it. It goes into the request's extensions.
@@ -100,6 +104,7 @@ pub fn is_kept(path: &str) -> bool {
             | "ticket"
             | "c"
             | "incident"
+            | "is-it-me"
             | "status"
             | "status.json"
             | "status.atom"
@@ -132,6 +137,7 @@ pub fn routes(parts: PublicParts) -> Result<Router, LookError> {
         .route("/write", get(front).post(write::post))
         .route("/ticket", get(ticket::show).post(ticket::open))
         .route("/c/{link}", get(talk::show).post(talk::add))
+        .route("/is-it-me", get(mine::show).post(mine::ask))
         .route("/status", get(status::page))
         .route("/status.json", get(status::json))
         .route("/status.atom", get(status::atom))
@@ -286,9 +292,15 @@ impl<'a> Asked<'a> {
     fn front(&self, status: StatusCode, form: Form) -> Response<Body> {
         let frame = self.frame(|lang| format!("/{}/", lang.tag()));
         let now = self.happening();
+        let asks = self.can_be_asked();
         let mut page = answer(
             status,
-            &Front { frame, form, now },
+            &Front {
+                frame,
+                form,
+                now,
+                asks,
+            },
             &self.public.look.policy,
         );
         page.headers_mut()

@@ -69,6 +69,8 @@ pub struct Front<'a> {
     pub form: Form,
     /// What happens now.
     pub now: Happening<'a>,
+    /// Visitors can ask whether it is them.
+    pub asks: bool,
 }
 
 /// A conversation, for its customer.

@@ -103,6 +103,7 @@ pub struct Said<'a> {
 struct StatusPage<'a> {
     frame: Frame<'a>,
     now: Happening<'a>,
+    asks: bool,
 }
 
 #[derive(Template)]
@@ -144,6 +145,7 @@ pub(super) async fn page(State(public): State<Arc<Public>>, request: Request) ->
     let page = StatusPage {
         frame: asked.frame(|lang| format!("/status?lang={}", lang.tag())),
         now: asked.happening(),
+        asks: asked.can_be_asked(),
     };
     vary(answer(StatusCode::OK, &page, &public.look.policy))
 }
@@ -369,7 +371,7 @@ impl<'a> Asked<'a> {
         }
     }
 
-    fn at(&self, at: Timestamp) -> String {
+    pub(super) fn at(&self, at: Timestamp) -> String {
         self.moment(at).absolute(self.say)
     }
 

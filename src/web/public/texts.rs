@@ -105,7 +105,7 @@ mod tests {
         ("en", include_str!("locales/en.ftl")),
     ];
 
-    const USERS: [&str; 20] = [
+    const USERS: [&str; 23] = [
         include_str!("templates/base.html"),
         include_str!("templates/front.html"),
         include_str!("templates/write_form.html"),
@@ -126,11 +126,14 @@ mod tests {
         include_str!("templates/case.html"),
         include_str!("templates/status.html"),
         include_str!("templates/incident.html"),
+        include_str!("templates/mine.html"),
+        include_str!("templates/mine_form.html"),
+        include_str!("mine.rs"),
     ];
 
-    const PARTS: [&str; 18] = [
+    const PARTS: [&str; 20] = [
         "code", "contact", "copies", "count", "day", "month", "most", "node", "of", "on",
-        "seconds", "servers", "time", "year", "zone", "from", "until", "reason",
+        "seconds", "servers", "time", "year", "zone", "from", "until", "reason", "asked", "title",
     ];
 
     #[test]

@@ -294,3 +294,11 @@ not-found = Taková stránka není.
 forbidden-title = Není dovoleno
 forbidden = { $who } nemá roli { $role }. Požádejte o ni správce, nebo ať to udělá někdo, kdo ji má.
 failed-title = Neprovedeno
+
+# Koho se incident týká: z toho odpovídají veřejné stránky na „týká se to mě?“
+incident-whom = Koho se to týká
+incident-whom-known = Podle toho se na všech serverech odpovídá návštěvníkům, kteří se ptají „týká se to mě?“.
+incident-whom-open = Zatím to nikdo neřekl. Návštěvníkům, kteří se ptají „týká se to mě?“, odpovídáme, že to nevíme.
+incident-whom-label = Servery, racky, datacentra, produkty
+incident-whom-hint = Například: datacentre=praha and not product=dns. Prázdné pole znamená, že to nevíme.
+incident-whom-do = Uložit, koho se to týká

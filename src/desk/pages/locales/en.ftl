@@ -293,3 +293,11 @@ not-found = There is no such page.
 forbidden-title = Not allowed
 forbidden = { $who } does not have the role { $role }. Ask an admin for it, or somebody who has it to do this.
 failed-title = It was not done
+
+# Whom an incident touches: answers "is it me" on the public pages
+incident-whom = Whom it touches
+incident-whom-known = Visitors who ask “is it me?” are answered from this, on every server.
+incident-whom-open = Nobody has said it yet. Visitors who ask “is it me?” are told that we cannot tell.
+incident-whom-label = Servers, racks, datacentres, products
+incident-whom-hint = Such as: datacentre=prague and not product=dns. Empty means that it is not known.
+incident-whom-do = Say whom it touches

@@ -172,3 +172,27 @@ stage-completed = Hotovo
 history = Průběh
 earlier = Dřívější znění
 whole-withdrawn = Otevřeno omylem a vzato zpět
+
+# Týká se to mě: zda doména, server nebo zákaznické číslo patří k tomu, co nefunguje
+mine-title = Týká se to mě?
+mine-label = Doména, server nebo zákaznické číslo
+mine-check = Zjistit
+mine-lead = Napište, co u nás máte, a řekneme vám, zda se vás výpadek týká.
+mine-affected = Ano, { $asked } se výpadek týká
+mine-affected-by = Jde o: „{ $title }“.
+mine-not-found = { $asked } mezi tím, o čem víme, že nefunguje, není
+mine-not-found-more = Stav k { $time }. Jak zjišťujeme víc, může se to změnit. Pokud vám přesto něco nefunguje, napište nám.
+mine-open = U „{ $title }“ zatím nevíme přesně, koho se to týká.
+mine-cannot = O { $asked } zatím nic říct nemůžeme
+mine-cannot-more = Zatím přesně nevíme, koho se výpadek týká. Co víme, je na první stránce. Pokud vám něco nefunguje, napište nám.
+mine-calm = Teď o žádném výpadku nevíme
+mine-calm-more = Pokud vám něco nefunguje, napište nám.
+mine-empty = Napište doménu, server nebo své zákaznické číslo.
+mine-long = Tohle má { $count } znaků a vejde se jich nejvýš { $most }.
+mine-busy = Z vaší sítě přichází velmi mnoho dotazů. Počkejte prosím { $seconds ->
+    [one] jednu sekundu
+    [few] { $seconds } sekundy
+   *[other] { $seconds } sekund
+} a stiskněte Zjistit znovu.
+mine-disk = Tento server to teď nemůže vyhledat. Stiskněte prosím Zjistit znovu za minutu, nebo použijte některou z dalších adres níže.
+mine-write = Napište nám

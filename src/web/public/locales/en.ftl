@@ -168,3 +168,26 @@ stage-completed = Done
 history = History
 earlier = Earlier wording
 whole-withdrawn = Opened by mistake and taken back
+
+# Is it me: whether a domain, server or customer number is among what is affected
+mine-title = Is it me?
+mine-label = Domain, server or customer number
+mine-check = Check
+mine-lead = Tell us what you have with us, and we tell you whether it is among what is affected.
+mine-affected = Yes: { $asked } is affected
+mine-affected-by = By “{ $title }”.
+mine-not-found = { $asked } is not among what we know to be affected
+mine-not-found-more = As of { $time }. This changes as we learn more. If it does not work all the same, write to us.
+mine-open = For “{ $title }” we cannot say yet who exactly is affected.
+mine-cannot = We cannot tell for { $asked } yet
+mine-cannot-more = We do not know yet exactly who is affected. What we know is on the first page. If something does not work, write to us.
+mine-calm = No outage is known at the moment
+mine-calm-more = If something of yours does not work, write to us.
+mine-empty = Write a domain, a server or your customer number.
+mine-long = This has { $count } characters and at most { $most } fit.
+mine-busy = Very many questions are coming from your network. Please wait { $seconds ->
+    [one] one second
+   *[other] { $seconds } seconds
+} and press Check again.
+mine-disk = This server cannot look it up at the moment. Please press Check again in a minute, or use one of the other addresses below.
+mine-write = Write to us

@@ -20,7 +20,9 @@ pub(super) struct House {
     pub(super) keyring: Arc<Keyring>,
     pub(super) majority: Arc<Majority>,
     health: watch::Sender<Arc<Health>>,
-    folder: PathBuf,
+    pub(super) folder: PathBuf,
+    /// The open directory, of which there is none at first.
+    pub(super) directory: Live,
     stop: Stop,
 }
 
@@ -72,12 +74,14 @@ pub(super) async fn house_with(keyring: Arc<Keyring>, majority: Arc<Majority>, i
     let (letterbox, work) = Letterbox::open(&path, cluster.clone()).unwrap();
     let stop = Stop::new();
     tokio::spawn(work(stop.clone()));
+    let directory = Live::default();
     let parts = PublicParts {
         cluster: cluster.clone(),
         letterbox,
         keyring: keyring.clone(),
         company: Arc::new(company()),
         node: "Frankfurt".to_owned(),
+        directory: directory.clone(),
     };
     House {
         routes: routes(parts).unwrap(),
@@ -85,6 +89,7 @@ pub(super) async fn house_with(keyring: Arc<Keyring>, majority: Arc<Majority>, i
         majority,
         health,
         folder,
+        directory,
         stop,
     }
 }
