@@ -70,6 +70,13 @@ async fn standings(stage: &Stage, node: usize) -> Result<BTreeMap<String, String
         .collect())
 }
 
+fn notice_through<'n>(notices: &'n [Value], channel: &str) -> Result<&'n str> {
+    let mut all = notices.iter();
+    let found = all.find(|it| it["channel"] == channel);
+    let id = found.and_then(|it| it["notice"].as_str());
+    id.with_context(|| format!("no notice through {channel}"))
+}
+
 /// Webhooks that are told unless somebody says otherwise.
 async fn channels(stage: &Stage, all: [(&str, &String); 3]) -> Result<()> {
     for (name, url) in all {
@@ -106,9 +113,7 @@ async fn p7_what_is_told_outside_leaves_once_although_the_leader_dies_in_its_hol
         let opened = stage.nodes[1].json(&words).await?;
         let notices = opened["notices"].as_array().context("no notices")?;
         anyhow::ensure!(notices.len() == 3, "{opened}");
-        let stopped = notices.iter().find(|it| it["channel"] == "quiet");
-        let stopped = stopped.and_then(|it| it["notice"].as_str());
-        let stopped = stopped.context("no notice through quiet")?;
+        let stopped = notice_through(notices, "quiet")?;
         // Anybody stops it, on any node.
         stage.nodes[2].done(&["notice", "stop", stopped]).await?;
 
