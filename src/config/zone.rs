@@ -42,6 +42,11 @@ impl Zone {
         Zone(TimeZone::UTC)
     }
 
+    /// Its name in the time zone database, such as Europe/Prague.
+    pub fn name(&self) -> &str {
+        self.0.iana_name().unwrap_or("UTC")
+    }
+
     /// What a clock on the wall shows at that time.
     pub fn wall(&self, at: Timestamp) -> WallTime {
         let ms = i64::try_from(at.0).unwrap_or(i64::MAX);
