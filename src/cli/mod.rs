@@ -18,6 +18,7 @@ mod incidents;
 mod node;
 mod output;
 mod people;
+mod recover;
 mod site;
 mod start;
 mod status;
@@ -89,6 +90,11 @@ enum Verb {
     Join(start::Join),
     /// Let a node that cannot take part any more join its cluster as a new node; what it holds stays
     Rejoin(start::Rejoin),
+    /// After the loss of a majority: look at what survived, and go on from one node
+    Recover {
+        #[command(subcommand)]
+        what: recover::Recover,
+    },
     /// Run this machine's node
     Run(start::Run),
     /// Check the configuration, the certificates and the state; works without a running node
@@ -268,6 +274,7 @@ fn done(line: Line) -> Result<Said, Failure> {
         Verb::Init(init) => start::init(&path, init),
         Verb::Join(join) => start::join(&path, join),
         Verb::Rejoin(rejoin) => start::rejoin(&path, rejoin),
+        Verb::Recover { what } => recover::recover(&path, what),
         Verb::Run(run) => start::run(&path, run),
         Verb::Check
         | Verb::Token { .. }
@@ -339,6 +346,7 @@ async fn asked(
         | Verb::Init(_)
         | Verb::Join(_)
         | Verb::Rejoin(_)
+        | Verb::Recover { .. }
         | Verb::Run(_) => Ok(Said::nothing()),
     }
 }

@@ -15,7 +15,7 @@ use super::{
     health::Ballot,
     incident::IncidentChange,
     keeper::KeeperChange,
-    nodes::{CaRecord, NodeFacts, Profile, Role},
+    nodes::{CaRecord, NodeFacts, Profile, Recovered, Role},
     notice::NoticeChange,
     outbox::{ItemId, Outcome},
     people::PeopleChange,
@@ -345,6 +345,8 @@ pub enum Command {
     Notice(NoticeChange),
     /// Changes who the customers are, or whom an incident touches.
     Directory(DirectoryChange),
+    /// The majority is lost, and a person made one node a cluster of its own. Only a recovery writes it.
+    Recovered(Recovered),
 }
 
 impl Command {
@@ -400,6 +402,7 @@ impl Command {
             Self::People(change) => change.kind(),
             Self::Alone(_) => "alone",
             Self::Directory(change) => change.kind(),
+            Self::Recovered(_) => "recovered",
         }
     }
 
@@ -449,7 +452,8 @@ impl Command {
             | Self::Alone(_)
             | Self::Keeper(_)
             | Self::Notice(_)
-            | Self::Directory(_) => None,
+            | Self::Directory(_)
+            | Self::Recovered(_) => None,
         }
     }
 
@@ -505,6 +509,7 @@ impl Command {
             Self::People(change) => change.about(),
             Self::Alone(report) => report.about(),
             Self::Directory(change) => change.about(),
+            Self::Recovered(it) => it.about(),
         }
     }
 }

@@ -338,6 +338,7 @@ impl State {
             Command::Keeper(it) => keeper::change::change(self, index, &proposal.actor, it),
             Command::Notice(it) => notice::change::change(self, index, proposal.actor.spoken(), it),
             Command::Directory(it) => directory::change(self, index, &proposal.actor, it),
+            Command::Recovered(it) => nodes::recovered(self, &proposal.actor, it),
         }
     }
 

@@ -18,6 +18,7 @@ mod part;
 mod place;
 pub mod preview;
 mod record;
+pub mod recovery;
 mod relay;
 mod report;
 mod signing;

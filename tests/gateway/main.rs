@@ -48,6 +48,7 @@ mod odd_one;
 mod pages;
 mod partitions;
 mod people;
+mod recover;
 mod rolling;
 mod signing;
 mod syncs;
