@@ -14,10 +14,10 @@ fn p7_a_new_generation_begins_with_one_node_and_is_held() {
         };
         nodes::recovered(state, &actor, &it)
     };
-    let voters: imbl::OrdSet<NodeId> = [1, 2, 3].map(NodeId).into_iter().collect();
-    state.set_members(10, voters, imbl::OrdSet::new());
+    let voters: OrdSet<NodeId> = [1, 2, 3].map(NodeId).into_iter().collect();
+    state.set_members(10, voters, OrdSet::new());
     assert!(ask(&mut state, 1, 2).is_err(), "a majority may be there");
-    state.set_members(11, imbl::OrdSet::unit(NodeId(1)), imbl::OrdSet::new());
+    state.set_members(11, OrdSet::unit(NodeId(1)), OrdSet::new());
     assert!(ask(&mut state, 1, 3).is_err(), "a generation was left out");
     assert!(ask(&mut state, 2, 2).is_err(), "another node is the voter");
     ask(&mut state, 1, 2).unwrap();
