@@ -472,9 +472,10 @@ impl Desk {
         content: &[u8],
         asked: &Touches,
     ) -> Result<Touched, Problem> {
-        let incident: IncidentId = asked.incident.parse().map_err(|wrong: Wrong| {
-            Problem::invalid("incident", &asked.incident, &wrong.wanted)
-        })?;
+        let incident: IncidentId = asked
+            .incident
+            .parse()
+            .map_err(|wrong: Wrong| Problem::invalid("incident", &asked.incident, &wrong.wanted))?;
         let audience = asked.audience.as_deref().map(of_places).transpose()?;
         let text = audience.as_ref().map(|it| it.0.clone());
         let command = Command::Directory(DirectoryChange::Affects {
