@@ -6,6 +6,7 @@
 mod afar;
 mod audit;
 mod breakglass;
+mod channels;
 mod check;
 mod cluster;
 mod components;
@@ -161,6 +162,16 @@ enum Verb {
         #[command(subcommand)]
         what: incidents::MaintenanceVerb,
     },
+    /// Channels outside, by which people are told what happens
+    Channel {
+        #[command(subcommand)]
+        what: channels::ChannelVerb,
+    },
+    /// What is on its way through channels outside
+    Notice {
+        #[command(subcommand)]
+        what: channels::NoticeVerb,
+    },
     /// What can be affected, as customers know it
     Component {
         #[command(subcommand)]
@@ -273,6 +284,8 @@ fn done(line: Line) -> Result<Said, Failure> {
         | Verb::Shift { .. }
         | Verb::Incident { .. }
         | Verb::Maintenance { .. }
+        | Verb::Channel { .. }
+        | Verb::Notice { .. }
         | Verb::Component { .. }
         | Verb::Audit { .. } => {
             let key = line.repeat.unwrap_or_else(new_key);
@@ -316,6 +329,8 @@ async fn asked(
         Verb::Shift { what } => people::shift(node, what, paper).await,
         Verb::Incident { what } => incidents::incident(node, what, paper).await,
         Verb::Maintenance { what } => incidents::maintenance(node, what, paper).await,
+        Verb::Channel { what } => channels::channel(node, what).await,
+        Verb::Notice { what } => channels::notice(node, what, paper).await,
         Verb::Component { what } => components::component(node, what).await,
         Verb::Audit { what } => audit::audit(node, what, paper).await,
         Verb::Demo(_)

@@ -21,6 +21,8 @@ use super::{LOOK, NODE_STARTS_WITHIN, Stage};
 use crate::clock;
 use crate::model::{when::of_rfc3339, words::Timestamp};
 
+mod said;
+
 /// The longest that anything in the story is waited for.
 const WAIT: Duration = Duration::from_secs(60);
 /// How often a small write is tried while there is no leader.
@@ -49,9 +51,11 @@ pub(super) async fn outage(stage: &mut Stage) -> bool {
             stage,
             visitor,
             letters: Vec::new(),
+            said: None,
         };
         story.customers_are_taken_in(&mut timeline).await?;
         story.primary_dies(&mut timeline).await?;
+        story.it_is_said(&mut timeline).await?;
         story
             .node_dies_after_taking_a_message(&mut timeline)
             .await?;
@@ -60,6 +64,7 @@ pub(super) async fn outage(stage: &mut Stage) -> bool {
         story.site_is_published(&mut timeline).await?;
         story.leader_dies(&mut timeline).await?;
         story.primary_returns(&mut timeline).await?;
+        story.it_is_told_outside(&mut timeline).await?;
         story.nothing_was_lost_or_doubled(&mut timeline).await
     };
     if let Err(error) = played.await {
@@ -79,6 +84,8 @@ struct Story<'a> {
     stage: &'a mut Stage,
     visitor: Visitor,
     letters: Vec<Letter>,
+    /// When the shift leader said what happens.
+    said: Option<Instant>,
 }
 
 impl Story<'_> {
@@ -492,14 +499,23 @@ fn judged(copies: &[Kept]) -> (String, bool) {
 
 /// Waits until it is so.
 async fn until(what: &str, is_so: impl AsyncFn() -> bool) -> anyhow::Result<()> {
+    until_within(what, WAIT, is_so).await
+}
+
+/// The same with another patience.
+async fn until_within(
+    what: &str,
+    patience: Duration,
+    is_so: impl AsyncFn() -> bool,
+) -> anyhow::Result<()> {
     let began = clock::monotonic();
-    while began.elapsed() < WAIT {
+    while began.elapsed() < patience {
         if is_so().await {
             return Ok(());
         }
         tokio::time::sleep(LOOK).await;
     }
-    anyhow::bail!("{what} did not come within {} s", WAIT.as_secs())
+    anyhow::bail!("{what} did not come within {} s", patience.as_secs())
 }
 
 /// Whether anybody answers plain HTTP there.

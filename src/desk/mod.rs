@@ -15,6 +15,7 @@ pub mod figures;
 mod https;
 mod incidents;
 mod members;
+mod notices;
 mod pages;
 mod people;
 mod problem;
@@ -46,6 +47,7 @@ use crate::{
         limits,
         words::{ClientId, Timestamp},
     },
+    relay,
     seal::Keyring,
     tasks::{Outcome, Stop},
 };
@@ -83,6 +85,8 @@ pub struct DeskParts {
     pub console: ConsoleParts,
     /// Requests of the last ten minutes that were passed on to a primary, by host name.
     pub late: LateVisitors,
+    /// The way to channels outside, where this node has one.
+    pub relay: Option<relay::Way>,
 }
 
 /// What the operators' door is about.
@@ -150,6 +154,20 @@ impl Desk {
         // A node that lags further behind answers from what it has: the write itself is agreed on.
         let _lags =
             tokio::time::timeout(Duration::from_millis(limits::DESK_APPLY_MS), caught_up).await;
+    }
+
+    /// Asks the cluster to agree under the request's own id, and waits until this node shows it.
+    async fn agreed(
+        &self,
+        asking: &Asking,
+        content: &[u8],
+        what: &str,
+        command: Command,
+    ) -> Result<(), Problem> {
+        let id = asking.id(content);
+        let committed = self.propose(asking, id, what, command).await?;
+        self.applied(committed.index).await;
+        Ok(())
     }
 
     /// Asks the cluster to agree; `what` names the deed in the middle of a sentence.

@@ -14,7 +14,7 @@ use super::{
     api::Route,
     conversations, dns as names, incidents,
     members::{self, Member},
-    people,
+    notices, people,
 };
 use crate::{
     clock,
@@ -276,6 +276,7 @@ pub(super) fn alarms_of(desk: &Desk) -> Vec<String> {
     [
         people::alarms(desk),
         incidents::promises(&state),
+        notices::alarms(&state, clock::now()),
         alarms(&state, &health, &desk.letterbox.health()),
         names::cut_off(desk),
         names::answered_alone(desk),

@@ -16,6 +16,7 @@ use super::{
     incident::IncidentChange,
     keeper::KeeperChange,
     nodes::{CaRecord, NodeFacts, Profile, Role},
+    notice::NoticeChange,
     outbox::{ItemId, Outcome},
     people::PeopleChange,
     site::SiteVersion,
@@ -340,6 +341,8 @@ pub enum Command {
     Alone(AloneReport),
     /// Changes who keeps names outside, or says what is there.
     Keeper(KeeperChange),
+    /// Changes channels, or what goes through them.
+    Notice(NoticeChange),
     /// Changes who the customers are, or whom an incident touches.
     Directory(DirectoryChange),
 }
@@ -392,6 +395,7 @@ impl Command {
             Self::ChangeSigning { change, .. } => change.kind(),
             Self::Incident(change) => change.kind(),
             Self::Keeper(change) => change.kind(),
+            Self::Notice(change) => change.kind(),
             Self::ArchiveAudit(_) => "archive-audit",
             Self::People(change) => change.kind(),
             Self::Alone(_) => "alone",
@@ -444,6 +448,7 @@ impl Command {
             | Self::Incident(_)
             | Self::Alone(_)
             | Self::Keeper(_)
+            | Self::Notice(_)
             | Self::Directory(_) => None,
         }
     }
@@ -495,6 +500,7 @@ impl Command {
             Self::SetTsigKey { key, .. } | Self::RemoveTsigKey { key } => key.to_string(),
             Self::Incident(change) => change.about(),
             Self::Keeper(change) => change.about(),
+            Self::Notice(change) => change.about(),
             Self::ArchiveAudit(segment) => segment.blob.to_string(),
             Self::People(change) => change.about(),
             Self::Alone(report) => report.about(),

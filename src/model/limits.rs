@@ -7,6 +7,7 @@ mod directory;
 mod incidents;
 mod keepers;
 mod names;
+mod notices;
 mod people;
 
 pub use directory::*;
@@ -17,6 +18,7 @@ pub use incidents::{
 };
 pub use keepers::*;
 pub use names::*;
+pub use notices::*;
 pub use people::*;
 
 /// Characters in one message of a customer or an agent: a long letter, not a file.
@@ -34,6 +36,13 @@ pub const CONVERSATION_MESSAGES_MAX: usize = 500;
 pub const CONVERSATIONS_MAX: usize = 200_000;
 /// Mail and other items waiting to leave: two for every customer message of a bad day.
 pub const OUTBOX_ITEMS_MAX: usize = 500_000;
+
+/// How long one request to somebody else's API may take, with its connection.
+pub const HTTPS_REQUEST_MS: u64 = 10_000;
+/// Bytes of one answer of such an API: a page of a hundred sets of records is a tenth of it.
+pub const HTTPS_ANSWER_BYTES_MAX: usize = 1024 * 1024;
+/// The longest that such an API's wish to be left alone is followed: past it, asking once more harms nobody.
+pub const HTTPS_REST_MS_MAX: u64 = 300_000;
 
 /// Site versions kept for rollback: the blobs of older ones are let go.
 pub const SITE_VERSIONS_KEPT: usize = 10;

@@ -21,6 +21,7 @@ pub mod incident;
 pub mod keeper;
 pub mod limits;
 pub mod nodes;
+pub mod notice;
 pub mod outbox;
 pub mod people;
 pub mod proposal;
@@ -47,6 +48,7 @@ use health::Health;
 use incident::Incidents;
 use keeper::Keepers;
 use nodes::{ClusterFacts, JoinToken, Node};
+use notice::Notices;
 use outbox::{Item, ItemId};
 use people::People;
 use site::{Blob, SiteVersion, Sites};
@@ -107,6 +109,8 @@ pub struct State {
     pub incidents: Incidents,
     /// Who keeps names outside.
     pub keepers: Keepers,
+    /// What is told through channels outside.
+    pub notices: Notices,
     /// Who the customers are.
     pub directory: Directories,
 }
@@ -332,6 +336,7 @@ impl State {
             }
             Command::Alone(report) => alone::report(entry, report),
             Command::Keeper(it) => keeper::change::change(self, index, &proposal.actor, it),
+            Command::Notice(it) => notice::change::change(self, index, proposal.actor.spoken(), it),
             Command::Directory(it) => directory::change(self, index, &proposal.actor, it),
         }
     }

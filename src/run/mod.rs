@@ -18,6 +18,7 @@ mod part;
 mod place;
 pub mod preview;
 mod record;
+mod relay;
 mod report;
 mod signing;
 mod site;
@@ -45,6 +46,7 @@ use crate::{
     desk::{self, Desk, DeskParts, LateVisitors, figures},
     directory::Live,
     dns::Answers,
+    errands,
     letterbox::{self, Letterbox},
     mail::out::{self as mail_out},
     model::words::Timestamp,
@@ -190,6 +192,7 @@ pub fn run(config: &Config, metrics: Metrics, until: UntilStopped) -> Result<(),
     let names = node.start_names(&mut tasks, &runtimes, &open)?;
     node.start_watching(&mut tasks, &runtimes, incarnation, &metrics);
     node.start_keepers(&mut tasks, &runtimes, &metrics);
+    node.start_relay(&mut tasks, &runtimes, &metrics);
     node.start_directory(&mut tasks, &runtimes, node.directory);
     let (counters, front) = (open.counters.clone(), open.front.clone());
     let certificates = open.certificates.clone();
@@ -384,6 +387,7 @@ impl Node<'_> {
             names: names.clone(),
             directory: self.directory.clone(),
             late,
+            relay: self.relay_way(),
             console: desk::ConsoleParts {
                 company: Arc::new(self.config.company.clone()),
                 phone_tree: self.config.console.phone_tree.clone(),
@@ -477,16 +481,9 @@ impl Node<'_> {
         };
         let (web, keyring) = (self.config.web.clone(), self.keyring.clone());
         let links: mail_out::letters::Links = Arc::new(move |conversation| {
-            let port = if web.https_port == 443 {
-                String::new()
-            } else {
-                format!(":{}", web.https_port)
-            };
             let link = keyring.link(conversation);
-            web.names
-                .iter()
-                .map(|name| format!("https://{name}{port}/c/{link}"))
-                .collect()
+            let sites = relay::sites(&web).into_iter();
+            sites.map(|site| format!("{site}/c/{link}")).collect()
         });
         let letters = || mail_out::letters::Letters {
             keyring: self.keyring.clone(),
@@ -498,6 +495,7 @@ impl Node<'_> {
             support: out.support.clone(),
             support_off_net: out.support_off_net.clone(),
             links: links.clone(),
+            site: relay::sites(&self.config.web).into_iter().next(),
         };
         let courier = Arc::new(mail_out::courier::Courier {
             cluster: self.cluster.clone(),
@@ -505,8 +503,9 @@ impl Node<'_> {
             way: mail_out::way::Way::new(out)?,
         });
         let background = runtimes.background.handle();
+        let cluster = self.cluster.clone();
         tasks.keep(background, "courier", move |stop| {
-            mail_out::courier::run(courier.clone(), stop)
+            errands::run(cluster.clone(), courier.clone(), stop)
         });
         let (letterbox, reach) = (self.letterbox.clone(), self.cluster.clone());
         let alone = Arc::new(mail_out::held::Alone {

@@ -43,6 +43,7 @@ mod kills;
 mod large;
 mod members;
 mod names_alone;
+mod notices;
 mod odd_one;
 mod pages;
 mod partitions;

@@ -7,6 +7,7 @@ mod door;
 mod says;
 mod staff;
 mod texts;
+mod told;
 mod views;
 
 use std::sync::Arc;
@@ -97,6 +98,9 @@ fn table() -> Vec<(&'static str, &'static str, MethodRouter<Pages>)> {
             "/incidents/{incident}/withdraw",
             post(says::withdraw),
         ),
+        ("post", "/incidents/{incident}/tell", post(told::tell)),
+        ("post", "/notices/stop", post(told::stop)),
+        ("post", "/notices/{notice}/done", post(told::done)),
         ("post", "/incidents/{incident}/affects", post(says::affects)),
         ("get", "/nodes", get(views::nodes)),
         ("get", "/record", get(views::record)),
@@ -189,6 +193,7 @@ struct Frame<'a> {
     path: &'a str,
     alone: bool,
     alarms: Vec<Ring>,
+    waiting: Option<told::Waiting>,
     menu: Vec<Entry>,
     agreement: String,
     leading: String,
@@ -313,6 +318,7 @@ impl Visit {
             path: &self.path,
             alone,
             alarms: if inside { self.rings() } else { Vec::new() },
+            waiting: self.waiting().filter(|_| self.may(Role::Agent)),
             menu: if inside { self.menu() } else { Vec::new() },
             agreement: self.say.with(key, parts),
             leading,

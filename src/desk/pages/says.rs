@@ -13,7 +13,10 @@ use axum::{
 };
 use serde::Deserialize;
 
-use super::{Frame, Posted, Visit, encoded, see};
+use super::{
+    Frame, Posted, Visit, encoded, see,
+    told::{Leaving, Outside, Tick},
+};
 use crate::clock;
 use crate::desk::{
     asking::Asking,
@@ -63,6 +66,9 @@ struct One<'a> {
     form: Option<Form>,
     stages: Vec<Choice>,
     reason: String,
+    outside: Outside,
+    /// What the keys of the forms about what went outside begin with.
+    once: String,
     /// Whom it touches, where the directory can be asked: the words, and whether they were said.
     touches: Option<(String, bool)>,
 }
@@ -75,6 +81,8 @@ struct Form {
     words: Vec<Words>,
     parts: Vec<Part>,
     spans: Vec<Choice>,
+    ticks: Vec<Tick>,
+    leaving: Vec<Leaving>,
 }
 
 /// An incident in a list.
@@ -152,7 +160,7 @@ pub(super) async fn list(visit: Visit, Query(begun): Query<Begun>) -> Response {
                 .map(|(tag, it)| (format!("{field}-{tag}"), it)),
         );
     }
-    visit.incidents(StatusCode::OK, &Posted(typed), Vec::new(), false)
+    visit.incidents(StatusCode::OK, &Posted(typed), Vec::new(), None)
 }
 
 pub(super) async fn open(visit: Visit, asking: Asking, posted: Posted) -> Response {
@@ -168,21 +176,25 @@ pub(super) async fn open(visit: Visit, asking: Asking, posted: Posted) -> Respon
         severity: Some(posted.text("severity").to_owned()),
         affected: posted.affected(),
         next: posted.span(),
+        tell: posted.tell(),
         dry_run: previews,
         ..Open::default()
     };
     let asking = asking.once(posted.text("once"), "/incidents");
     let content = posted.content();
     match visit.desk().open_incident(&asking, &content, &asked).await {
-        Ok(_) if previews => visit.incidents(StatusCode::OK, &posted, Vec::new(), true),
+        Ok(shown) if previews => {
+            let leaving = visit.leaving(shown.0.notices());
+            visit.incidents(StatusCode::OK, &posted, Vec::new(), Some(leaving))
+        }
         Ok(shown) => see(&format!("/incidents/{}", shown.0.id())),
-        Err(problem) => visit.incidents(problem.status(), &posted, problem.lines(), false),
+        Err(problem) => visit.incidents(problem.status(), &posted, problem.lines(), None),
     }
 }
 
 pub(super) async fn show(visit: Visit, Path(id): Path<String>) -> Response {
     let next = vec![("next".to_owned(), SPAN.to_owned())];
-    visit.incident(StatusCode::OK, &id, &Posted(next), Vec::new(), false)
+    visit.incident(StatusCode::OK, &id, &Posted(next), Vec::new(), None)
 }
 
 pub(super) async fn update(
@@ -199,6 +211,7 @@ pub(super) async fn update(
         affected: Some(posted.affected()),
         texts: posted.by_lang("text"),
         next: posted.span(),
+        tell: posted.tell(),
         dry_run: previews,
     };
     let path = format!("/incidents/{}/update", encoded(&id));
@@ -207,7 +220,10 @@ pub(super) async fn update(
     let desk = visit.desk();
     let done = desk.update_incident(&asking, &content, &id, &asked).await;
     match done {
-        Ok(_) if previews => visit.incident(StatusCode::OK, &id, &posted, Vec::new(), true),
+        Ok(shown) if previews => {
+            let leaving = visit.leaving(shown.0.notices());
+            visit.incident(StatusCode::OK, &id, &posted, Vec::new(), Some(leaving))
+        }
         other => visit.said(&id, &posted, other.err()),
     }
 }
@@ -312,7 +328,7 @@ impl Posted {
     }
 
     /// Everything that was typed, for the write's id.
-    fn content(&self) -> Vec<u8> {
+    pub(super) fn content(&self) -> Vec<u8> {
         let mut all = form_urlencoded::Serializer::new(String::new());
         all.extend_pairs(self.0.iter().filter(|it| it.0 != "form" && it.0 != "do"));
         all.finish().into_bytes()
@@ -325,7 +341,7 @@ impl Visit {
         status: StatusCode,
         typed: &Posted,
         mistakes: Vec<String>,
-        previews: bool,
+        previews: Option<Vec<Leaving>>,
     ) -> Response {
         let said = &self.state.incidents;
         let row = |(id, it): (IncidentId, &Incident)| self.row(id, it);
@@ -368,7 +384,7 @@ impl Visit {
         id: &str,
         typed: &Posted,
         mistakes: Vec<String>,
-        previews: bool,
+        previews: Option<Vec<Leaving>>,
     ) -> Response {
         let (id, it) = match find(&self.state, id) {
             Ok(found) => found,
@@ -400,6 +416,8 @@ impl Visit {
                 "" => typed.text("reason").to_owned(),
                 _ => String::new(),
             },
+            outside: self.outside(id),
+            once: hex(&clock::random_bytes::<16>()),
             touches: self.touches(id, typed),
             frame: self.frame(),
         };
@@ -420,7 +438,7 @@ impl Visit {
     fn said(&self, id: &str, posted: &Posted, problem: Option<Problem>) -> Response {
         match problem {
             None => see(&format!("/incidents/{}", encoded(id))),
-            Some(it) => self.incident(it.status(), id, posted, it.lines(), false),
+            Some(it) => self.incident(it.status(), id, posted, it.lines(), None),
         }
     }
 
@@ -429,14 +447,14 @@ impl Visit {
         typed: &Posted,
         mistakes: Vec<String>,
         affected: &BTreeMap<String, &'static str>,
-        previews: bool,
+        previews: Option<Vec<Leaving>>,
     ) -> Form {
         let languages = &self.desk().console.company.languages;
         let words: Vec<Words> = languages
             .iter()
             .map(|lang| self.words(*lang, typed))
             .collect();
-        let seen = words.iter().filter(|_| previews).map(|it| Seen {
+        let seen = words.iter().filter(|_| previews.is_some()).map(|it| Seen {
             tag: it.tag,
             name: it.name.clone(),
             title: it.title.clone(),
@@ -467,6 +485,8 @@ impl Visit {
             seen: seen.collect(),
             parts: parts.collect(),
             spans: self.choices("span", SPANS.into_iter(), typed.text("next")),
+            ticks: self.ticks(typed),
+            leaving: previews.unwrap_or_default(),
             words,
         }
     }

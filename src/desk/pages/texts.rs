@@ -75,6 +75,14 @@ impl Say {
         }
     }
 
+    /// "22:40:05 CET": of today, for what is about to happen.
+    pub(super) fn clock_to_the_second(&self, zone: &Zone, at: Timestamp) -> String {
+        let wall = zone.wall(at);
+        let time = format!("{}:{:02}:{:02}", wall.hour, wall.minute, wall.second);
+        let parts = [("time", time.into()), ("zone", wall.zone.into())];
+        self.with("clock-time", parts)
+    }
+
     /// "22:40 CET, 12 min ago"; with the date where it is not today's.
     pub(super) fn time(&self, zone: &Zone, at: Timestamp, now: Timestamp) -> String {
         let absolute = self.clock(zone, at, now);
@@ -104,7 +112,7 @@ mod tests {
         include_str!("locales/en.ftl"),
     ];
 
-    const USERS: [&str; 23] = [
+    const USERS: [&str; 26] = [
         include_str!("templates/base.html"),
         include_str!("templates/sign_in.html"),
         include_str!("templates/glass.html"),
@@ -122,6 +130,9 @@ mod tests {
         include_str!("templates/incident.html"),
         include_str!("templates/say.html"),
         include_str!("templates/affects.html"),
+        include_str!("templates/channels.html"),
+        include_str!("templates/outside.html"),
+        include_str!("told.rs"),
         include_str!("says.rs"),
         include_str!("mod.rs"),
         include_str!("door.rs"),
@@ -174,6 +185,7 @@ mod tests {
             .chain(stages)
             .chain(spans.map(|it| format!("span-{it}")))
             .chain(languages)
+            .chain(super::super::told::kinds())
             .collect()
     }
 

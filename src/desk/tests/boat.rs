@@ -111,6 +111,7 @@ impl Boat {
             names: None,
             directory: directory.clone(),
             late: Arc::new(Vec::new),
+            relay: None,
             console: desk::ConsoleParts {
                 company: Arc::new(config::Company::check(
                     Default::default(),

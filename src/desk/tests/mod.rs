@@ -6,6 +6,7 @@ mod directory;
 mod dns;
 mod door;
 mod incidents;
+mod notices;
 mod people;
 mod record;
 mod site;

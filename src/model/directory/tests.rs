@@ -282,6 +282,7 @@ fn whom_an_incident_touches_is_said_of_one_that_there_is() {
         .into_iter()
         .collect(),
         next_ms: None,
+        tell: Vec::new(),
     };
     let opened = story.propose(
         Actor::Local { uid: 0 },

@@ -4,7 +4,8 @@
 //! either, but when something is written. The listener in front says who asks ([`Visitor`]), limits how slowly a body
 //! may come, and compresses. Paths under `/c/` are secrets: whoever logs a request must not log its path.
 
-pub mod form;
+pub mod feeds;
+mod form;
 mod look;
 mod mine;
 mod pace;
@@ -109,7 +110,12 @@ pub fn is_kept(path: &str) -> bool {
             | "status.json"
             | "status.atom"
             | "status.rss"
-    )
+            | "status.feed.json"
+            | "status.cap.atom"
+            | "maintenance.ics"
+            | "embed.js"
+            | "embed.json"
+    ) || path.trim_start_matches('/').starts_with("api/v2/")
 }
 
 fn first_part(path: &str) -> &str {
@@ -122,6 +128,28 @@ fn first_part(path: &str) -> &str {
 pub fn keeps_words(path: &str) -> bool {
     let first = path.trim_start_matches('/').split('/').next();
     matches!(first, Some("write" | "ticket" | "c"))
+}
+
+/// What is said, for programs.
+fn for_programs(routes: Router<Arc<Public>>) -> Router<Arc<Public>> {
+    routes
+        .route("/status.atom", get(feeds::atom))
+        .route("/status.rss", get(feeds::rss))
+        .route("/status.feed.json", get(feeds::json_feed))
+        .route("/status.cap.atom", get(feeds::cap_index))
+        .route("/maintenance.ics", get(feeds::calendar))
+        .route("/embed.js", get(feeds::script))
+        .route("/embed.json", get(feeds::banner))
+        .route("/status.json", get(feeds::summary))
+        .route("/api/v2/status.json", get(feeds::status))
+        .route("/api/v2/summary.json", get(feeds::summary))
+        .route("/api/v2/components.json", get(feeds::components))
+        .route("/api/v2/incidents.json", get(feeds::incidents))
+        .route("/api/v2/incidents/unresolved.json", get(feeds::unresolved))
+        .route(
+            "/api/v2/scheduled-maintenances.json",
+            get(feeds::maintenances),
+        )
 }
 
 /// The pages as routes.
@@ -139,10 +167,9 @@ pub fn routes(parts: PublicParts) -> Result<Router, LookError> {
         .route("/c/{link}", get(talk::show).post(talk::add))
         .route("/is-it-me", get(mine::show).post(mine::ask))
         .route("/status", get(status::page))
-        .route("/status.json", get(status::json))
-        .route("/status.atom", get(status::atom))
-        .route("/status.rss", get(status::rss))
-        .route("/incident/{id}", get(status::incident));
+        .route("/incident/{id}", get(status::incident))
+        .route("/incident/{id}/cap.xml", get(feeds::cap_message));
+    routes = for_programs(routes);
     for lang in &parts.company.languages {
         routes = routes
             .route(&format!("/{}/", lang.tag()), get(front))

@@ -105,7 +105,7 @@ mod tests {
         ("en", include_str!("locales/en.ftl")),
     ];
 
-    const USERS: [&str; 23] = [
+    const USERS: [&str; 27] = [
         include_str!("templates/base.html"),
         include_str!("templates/front.html"),
         include_str!("templates/write_form.html"),
@@ -123,6 +123,10 @@ mod tests {
         include_str!("talk.rs"),
         include_str!("ticket.rs"),
         include_str!("status.rs"),
+        include_str!("feeds/mod.rs"),
+        include_str!("feeds/hosted.rs"),
+        include_str!("feeds/cap.rs"),
+        include_str!("feeds/banner.rs"),
         include_str!("templates/case.html"),
         include_str!("templates/status.html"),
         include_str!("templates/incident.html"),

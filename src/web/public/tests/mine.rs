@@ -64,6 +64,7 @@ fn opens(house: &House, id: u32, title: &str) {
             .into_iter()
             .collect(),
         next_ms: Some(3_600_000),
+        tell: Vec::new(),
     };
     let incident = IncidentId(id);
     says(

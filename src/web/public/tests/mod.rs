@@ -1,5 +1,6 @@
 //! The customer's way through the pages: what the first page says, what becomes of a form, and what must not happen.
 
+mod feeds;
 mod house;
 mod mine;
 mod talks;
