@@ -144,6 +144,12 @@ async fn whoever_is_affected_is_told_by_what_however_they_type_it() {
     }
     let czech = asks(&house, "nova.example", "cs").await;
     assert!(czech.text.contains("Ano, nova.example se výpadek týká"));
+    let pasted = asks(&house, "https://www.nova.example/shop?x=1", "en").await;
+    assert!(
+        pasted.text.contains("www.nova.example is affected"),
+        "{}",
+        pasted.text
+    );
     let markup = asks(&house, "<b>x</b>", "en").await;
     assert!(!markup.text.contains("<b>x</b>"));
 }
