@@ -7,6 +7,7 @@
 
 mod addressee;
 mod addressees;
+mod arena;
 mod audience;
 mod changes;
 mod column;

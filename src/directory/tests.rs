@@ -8,6 +8,12 @@ use crate::model::{
     words::{Lang, Note, Timestamp},
 };
 
+/// A file, open for reading and writing.
+fn for_both(path: &std::path::Path) -> std::fs::File {
+    let mut options = std::fs::OpenOptions::new();
+    options.read(true).write(true).open(path).unwrap()
+}
+
 /// A node's blobs and key, and what the cluster would have agreed on.
 struct Boathouse {
     folder: tempfile::TempDir,
@@ -30,7 +36,7 @@ impl Boathouse {
     fn intake(&self, text: &[u8], how: &How) -> Intake {
         let path = self.folder.path().join("upload");
         std::fs::write(&path, text).unwrap();
-        Intake::read(std::fs::File::open(path).unwrap(), how).unwrap()
+        Intake::read(for_both(&path), how).unwrap()
     }
 
     fn open(&self) -> Option<Directory> {

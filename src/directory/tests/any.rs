@@ -150,7 +150,7 @@ fn many_customers_are_taken_in_and_asked_with_little_memory() {
     file.flush().unwrap();
     let before = peak_mb();
     let began = clock::monotonic();
-    let mut intake = Intake::read(std::fs::File::open(&path).unwrap(), &How::default()).unwrap();
+    let mut intake = Intake::read(for_both(&path), &How::default()).unwrap();
     let read = began.elapsed();
     let made = whole(&mut intake, None, |_| false, house.keys(), true)
         .unwrap()

@@ -24,7 +24,8 @@ fn with_directory(house: &House) {
     let blobs = Blobs::open(&house.folder.join("blobs")).unwrap();
     let path = house.folder.join("upload");
     std::fs::write(&path, CUSTOMERS).unwrap();
-    let mut intake = Intake::read(File::open(path).unwrap(), &How::default()).unwrap();
+    let upload = File::options().read(true).write(true).open(path).unwrap();
+    let mut intake = Intake::read(upload, &How::default()).unwrap();
     let made = whole(&mut intake, None, |_| false, (&blobs, &house.keyring), true)
         .unwrap()
         .unwrap();
