@@ -15,7 +15,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::customer::{Customer, Place, Service};
+use super::customer::{Customer, Hosted, Place};
 use crate::model::limits;
 
 /// Lists of customer numbers and addresses, by name.
@@ -135,35 +135,35 @@ impl Audience {
     pub fn means(&self, place: &Place) -> bool {
         let (nobody, service) = (
             Customer::default(),
-            Service {
+            Hosted {
                 place: place.clone(),
-                ..Service::default()
+                ..Hosted::default()
             },
         );
         self.holds(&self.whom, &nobody, &service)
     }
 
     /// Whether a customer is meant, and by which of their services.
-    pub fn picks<'c>(&self, customer: &'c Customer) -> Option<Vec<&'c Service>> {
+    pub fn picks<'c>(&self, customer: &'c Customer) -> Option<Vec<&'c Hosted>> {
         let picked = self.of(&self.whom, customer)?;
         let excepted = self.except.iter().any(|it| self.of(it, customer).is_some());
         (!excepted).then_some(picked)
     }
 
-    fn of<'c>(&self, term: &Term, customer: &'c Customer) -> Option<Vec<&'c Service>> {
+    fn of<'c>(&self, term: &Term, customer: &'c Customer) -> Option<Vec<&'c Hosted>> {
         if customer.services.is_empty() {
             return self
-                .holds(term, customer, &Service::default())
+                .holds(term, customer, &Hosted::default())
                 .then(Vec::new);
         }
         let services = customer.services.iter();
-        let picked: Vec<&Service> = services
+        let picked: Vec<&Hosted> = services
             .filter(|it| self.holds(term, customer, it))
             .collect();
         (!picked.is_empty()).then_some(picked)
     }
 
-    fn holds(&self, term: &Term, customer: &Customer, service: &Service) -> bool {
+    fn holds(&self, term: &Term, customer: &Customer, service: &Hosted) -> bool {
         match term {
             Term::All => true,
             Term::Not(one) => !self.holds(one, customer, service),

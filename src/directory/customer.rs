@@ -24,7 +24,7 @@ pub struct Customer {
     /// Their addresses, the best first; each once.
     pub contacts: Vec<Contact>,
     /// What they have.
-    pub services: Vec<Service>,
+    pub services: Vec<Hosted>,
     /// Further values for templates, by name.
     pub values: BTreeMap<String, String>,
 }
@@ -46,7 +46,7 @@ pub struct Contact {
 
 /// Something that a customer has. A part that is empty is not known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Service {
+pub struct Hosted {
     /// What the customer calls it; empty where it is called by its server, product or domain.
     pub name: String,
     /// Where it is.
@@ -55,7 +55,7 @@ pub struct Service {
     pub domains: Vec<String>,
 }
 
-impl Service {
+impl Hosted {
     /// What to call it: its name, else its server, product or first domain.
     pub fn label(&self) -> &str {
         let parts = [&self.name, &self.place.server, &self.place.product];
@@ -97,9 +97,9 @@ impl Customer {
     }
 
     /// Adds a service; one of the same name at the same place gets its domains.
-    pub(super) fn add_service(&mut self, service: Service) {
+    pub(super) fn add_service(&mut self, service: Hosted) {
         // Rows of one service come one after the other nearly always, so a reseller's thousands are not searched.
-        let same = |it: &&mut Service| it.name == service.name && it.place == service.place;
+        let same = |it: &&mut Hosted| it.name == service.name && it.place == service.place;
         match self.services.iter_mut().rev().take(NEARBY).find(same) {
             Some(known) => {
                 for domain in service.domains {

@@ -1,5 +1,5 @@
-//! Taking customers in: from comma-separated text or JSON lines, one row after the other, into memory as small as it can
-//! be kept, then in order of their numbers.
+//! Taking customers in: from comma-separated text or JSON lines, one row after the other, back onto the disk, then in
+//! order of their numbers. In memory are the numbers only.
 //!
 //! Every mistake is told with file, line, field, what was found and what is wanted, up to a bound. Whoever publishes asks
 //! first whether there are any: nothing is half taken in.
@@ -12,6 +12,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
+    DirectoryError,
+    arena::Arena,
     column::{self, Mapped},
     csv::{BYTE_ORDER_MARK, Row, Rows},
     customer::Customer,
@@ -60,8 +62,8 @@ pub enum IntakeError {
     /// The file cannot be read.
     #[error("the upload cannot be read")]
     Read(#[from] io::Error),
-    /// It is more than a node holds in memory.
-    #[error("the rows take more than {most} bytes of memory", most = limits::DIRECTORY_ROWS_BYTES_MAX)]
+    /// It is more than a node puts in order.
+    #[error("the upload has more than {most} rows, or they are too large", most = limits::DIRECTORY_ROWS_MAX)]
     TooMuch,
     /// A row cannot be kept, which only a fault of ours can cause.
     #[error("a row cannot be kept")]
@@ -77,13 +79,15 @@ pub(super) struct Said {
     pub(super) gone: bool,
 }
 
-/// Where a row is in memory, and where it came from.
+/// Where a row and its number are, and where it came from.
 #[derive(Clone, Copy, Debug)]
 struct Kept {
-    at: u32,
+    at: u64,
     len: u32,
+    number_at: u32,
     line: u32,
     file: u16,
+    number_len: u8,
 }
 
 /// How a file was understood.
@@ -100,9 +104,10 @@ pub struct Understood {
 }
 
 /// All rows of an upload.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Intake {
-    bytes: Vec<u8>,
+    arena: Arena,
+    numbers: Vec<u8>,
     kept: Vec<Kept>,
     files: Vec<Understood>,
     mistakes: Vec<Mistake>,
@@ -119,14 +124,23 @@ pub struct How {
 }
 
 impl Intake {
-    /// Reads an upload: one file, or a .tar of several. Blocking.
+    /// Reads an upload: one file, or a .tar of several, open for reading and writing, with nobody else to read it. Blocking.
     ///
     /// # Errors
     /// When it cannot be read or held. Mistakes in it are none of these: see [`Self::mistakes`].
     pub fn read(mut upload: File, how: &How) -> Result<Self, IntakeError> {
-        let mut intake = Self::default();
+        let len = upload.metadata()?.len();
+        let mut intake = Self {
+            arena: Arena::behind(upload.try_clone()?)?,
+            numbers: Vec::new(),
+            kept: Vec::new(),
+            files: Vec::new(),
+            mistakes: Vec::new(),
+            mistaken: 0,
+        };
         if is_tar(&mut upload)? {
-            let mut archive = tar::Archive::new(BufReader::with_capacity(BUFFER, upload));
+            let upload = BufReader::with_capacity(BUFFER, upload.take(len));
+            let mut archive = tar::Archive::new(upload);
             for (at, entry) in archive.entries()?.enumerate() {
                 let entry = entry?;
                 if at >= limits::DIRECTORY_FILES_MAX {
@@ -138,7 +152,8 @@ impl Intake {
                 intake.file(&name, BufReader::with_capacity(BUFFER, entry), how)?;
             }
         } else {
-            intake.file("", BufReader::with_capacity(BUFFER, upload), how)?;
+            let upload = BufReader::with_capacity(BUFFER, upload.take(len));
+            intake.file("", upload, how)?;
         }
         if intake.kept.is_empty() && intake.mistaken == 0 {
             intake.mistake(Mistake::of_whole(
@@ -147,6 +162,7 @@ impl Intake {
                 "at least one customer",
             ));
         }
+        intake.arena.flush()?;
         intake.sort();
         Ok(intake)
     }
@@ -309,26 +325,27 @@ impl Intake {
             // Nothing will be published, and reading goes on for the sake of the mistakes.
             return Ok(());
         }
-        let at = self.bytes.len();
-        self.bytes.extend_from_slice(&postcard::to_stdvec(said)?);
-        let len = self.bytes.len() - at;
-        if self.bytes.len() > limits::DIRECTORY_ROWS_BYTES_MAX {
+        if self.kept.len() >= limits::DIRECTORY_ROWS_MAX {
             return Err(IntakeError::TooMuch);
         }
         let fits = |it: usize| u32::try_from(it).map_err(|_| IntakeError::TooMuch);
+        let (row, number) = (postcard::to_stdvec(said)?, said.customer.number.as_bytes());
         self.kept.push(Kept {
-            at: fits(at)?,
-            len: fits(len)?,
+            at: self.arena.keep(&row)?,
+            len: fits(row.len())?,
+            number_at: fits(self.numbers.len())?,
+            number_len: u8::try_from(number.len()).unwrap_or(u8::MAX),
             line,
             file: u16::try_from(self.files.len() - 1).unwrap_or(u16::MAX),
         });
+        self.numbers.extend_from_slice(number);
         Ok(())
     }
 
     fn sort(&mut self) {
-        let bytes = &self.bytes;
+        let numbers = &self.numbers;
         self.kept.sort_unstable_by(|one, other| {
-            let by_number = number_of(bytes, one).cmp(number_of(bytes, other));
+            let by_number = number_of(numbers, one).cmp(number_of(numbers, other));
             by_number.then(one.at.cmp(&other.at))
         });
     }
@@ -337,34 +354,32 @@ impl Intake {
     /// a mistake, told afterwards by [`Self::mistakes`]; such customers are left out.
     pub(super) fn each(
         &mut self,
-        mut take: impl FnMut(Said) -> Result<(), super::DirectoryError>,
-    ) -> Result<(), super::DirectoryError> {
-        let (kept, bytes) = (
+        mut take: impl FnMut(Said) -> Result<(), DirectoryError>,
+    ) -> Result<(), DirectoryError> {
+        let (kept, numbers) = (
             std::mem::take(&mut self.kept),
-            std::mem::take(&mut self.bytes),
+            std::mem::take(&mut self.numbers),
         );
         let mut counted = 0_usize;
-        for rows in kept.chunk_by(|one, other| number_of(&bytes, one) == number_of(&bytes, other)) {
+        for rows in
+            kept.chunk_by(|one, other| number_of(&numbers, one) == number_of(&numbers, other))
+        {
             counted += 1;
             if counted > limits::DIRECTORY_CUSTOMERS_MAX {
                 let most = format!("at most {}", limits::DIRECTORY_CUSTOMERS_MAX);
                 self.mistake(Mistake::of_whole("customers", "more", &most));
                 break;
             }
-            match self.together(&bytes, rows)? {
+            match self.together(rows)? {
                 Ok(said) => take(said)?,
                 Err(mistake) => self.mistake(mistake),
             }
         }
-        (self.kept, self.bytes) = (kept, bytes);
+        (self.kept, self.numbers) = (kept, numbers);
         Ok(())
     }
 
-    fn together(
-        &self,
-        bytes: &[u8],
-        rows: &[Kept],
-    ) -> Result<Result<Said, Mistake>, postcard::Error> {
+    fn together(&self, rows: &[Kept]) -> Result<Result<Said, Mistake>, DirectoryError> {
         let mut whole = Said::default();
         for (place, row) in rows.iter().enumerate() {
             let mistake = |field: &str, found: &str, wanted: String| {
@@ -373,7 +388,7 @@ impl Intake {
                 mistake.file = file.map_or_else(String::new, |it| it.file.clone());
                 mistake
             };
-            let said: Said = stored::read(part(bytes, row))?;
+            let said: Said = stored::read(&self.arena.row(row.at, row.len)?)?;
             let first = rows.first().map_or(0, |it| it.line);
             if place == 0 {
                 whole.gone = said.gone;
@@ -433,19 +448,13 @@ fn joined(whole: &mut Customer, more: Customer) -> Result<(), (String, String)> 
     Ok(())
 }
 
-fn part<'a>(bytes: &'a [u8], kept: &Kept) -> &'a [u8] {
-    let (at, len) = (kept.at as usize, kept.len as usize);
-    bytes.get(at..at + len).unwrap_or_default()
+fn number_of<'a>(numbers: &'a [u8], kept: &Kept) -> &'a [u8] {
+    let at = kept.number_at as usize;
+    let number = numbers.get(at..at + usize::from(kept.number_len));
+    number.unwrap_or_default()
 }
 
-/// The number of a kept row: the first field of its encoding, a length and so many bytes. No number is longer than 127.
-fn number_of<'a>(bytes: &'a [u8], kept: &Kept) -> &'a [u8] {
-    let row = part(bytes, kept);
-    let (len, rest) = row.split_first().unwrap_or((&0, &[]));
-    rest.get(..usize::from(*len)).unwrap_or_default()
-}
-
-const _: () = assert!(limits::DIRECTORY_NUMBER_BYTES_MAX < 128);
+const _: () = assert!(limits::DIRECTORY_NUMBER_BYTES_MAX <= u8::MAX as usize);
 
 fn is_tar(upload: &mut File) -> io::Result<bool> {
     let mut beginning = [0; 262];

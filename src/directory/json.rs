@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::{
     column::is_value_name,
-    customer::{self, Contact, Customer, Place, Service},
+    customer::{self, Contact, Customer, Hosted, Place},
     intake::{Mistake, Said},
 };
 use crate::model::limits;
@@ -141,7 +141,7 @@ impl Checking {
         }
         for (at, had) in line.services.into_iter().enumerate() {
             let service = self.service(at, had);
-            if service != Service::default() {
+            if service != Hosted::default() {
                 made.add_service(service);
             }
         }
@@ -169,7 +169,7 @@ impl Checking {
         }
     }
 
-    fn service(&mut self, at: usize, had: Had) -> Service {
+    fn service(&mut self, at: usize, had: Had) -> Hosted {
         let mut place = |part: &str, text: &str| {
             let field = format!("services[{at}].{part}");
             self.fit(&field, text, customer::compared(text))
@@ -188,7 +188,7 @@ impl Checking {
             let field = format!("services[{at}].domains");
             domains.extend(self.fit(&field, text, customer::domain(text)));
         }
-        Service {
+        Hosted {
             name: name.unwrap_or_default(),
             place,
             domains,

@@ -7,6 +7,7 @@
 
 mod addressee;
 mod addressees;
+mod arena;
 mod audience;
 mod changes;
 mod column;
@@ -39,7 +40,7 @@ pub use addressees::{Addressees, Choice, Told};
 pub use audience::{Audience, AudienceWrong, Lists};
 pub use changes::{Difference, difference};
 pub use column::{Field, Mapped};
-pub use customer::{Contact, Customer, Place, Service, domain};
+pub use customer::{Contact, Customer, Hosted, Place, domain};
 pub use intake::{How, Intake, IntakeError, Mistake, Understood};
 pub use keeper::Keeper;
 pub use layout::Kind;

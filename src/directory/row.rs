@@ -2,7 +2,7 @@
 
 use super::{
     column::{Field, Mapped},
-    customer::{self, Contact, Customer, Place, Service, Unfit},
+    customer::{self, Contact, Customer, Hosted, Place, Unfit},
     intake::{Mistake, Said},
 };
 use crate::model::limits;
@@ -37,7 +37,7 @@ pub(super) fn said(line: u32, columns: &[Mapped], fields: &[String]) -> (Said, V
 struct Reading {
     line: u32,
     customer: Customer,
-    service: Service,
+    service: Hosted,
     rank: Option<u16>,
     mistakes: Vec<Mistake>,
 }
@@ -125,7 +125,7 @@ impl Reading {
                 contact.rank = contact.rank.saturating_add(rank);
             }
         }
-        if self.service != Service::default() {
+        if self.service != Hosted::default() {
             self.customer.services.push(self.service);
         }
         let said = Said {

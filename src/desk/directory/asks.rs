@@ -16,7 +16,7 @@ use super::{none_yet, read, unread};
 use crate::{
     desk::{Desk, asking::Body, problem::Problem},
     directory::{Addressee, Audience, Choice, Customer, Directory, Lists},
-    model::{State, incident::Stage, limits, words::Lang},
+    model::{State, incident::Stage, limits},
 };
 
 /// Customers that a search shows.
@@ -124,11 +124,13 @@ pub(in crate::desk) async fn audience(
     let audience = read(&asked.audience, lists)?;
     let directory = desk.directory.get().ok_or_else(none_yet)?;
     let (avoid, sample) = (asked.avoid, asked.sample);
+    let languages = &desk.console.company.languages;
+    let otherwise = languages.first().copied().unwrap_or_default();
     let meant = desk.blocking("asking the directory", move |_| {
         let choice = Choice {
             failed: failed.as_ref(),
             avoid: &avoid,
-            otherwise: Lang::default(),
+            otherwise,
         };
         counted(&directory, &audience, &choice, sample)
     });

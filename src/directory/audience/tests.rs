@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::directory::customer::Contact;
 
-fn service(server: &str, datacentre: &str, product: &str, domain: &str) -> Service {
-    Service {
+fn service(server: &str, datacentre: &str, product: &str, domain: &str) -> Hosted {
+    Hosted {
         name: String::new(),
         place: Place {
             server: server.to_owned(),
@@ -18,7 +18,7 @@ fn service(server: &str, datacentre: &str, product: &str, domain: &str) -> Servi
     }
 }
 
-fn customer(number: &str, language: &str, services: Vec<Service>) -> Customer {
+fn customer(number: &str, language: &str, services: Vec<Hosted>) -> Customer {
     Customer {
         number: number.to_owned(),
         language: Some(language.to_owned()),

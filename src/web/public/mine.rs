@@ -37,7 +37,8 @@ struct Mine<'a> {
 
 /// What is said.
 struct Told {
-    shape: &'static str,
+    /// Shape and colour, where it says how something is.
+    shape: Option<&'static str>,
     heading: String,
     lines: Vec<String>,
     cases: Vec<Case>,
@@ -48,7 +49,6 @@ struct Case {
     said: String,
     next: Option<String>,
     href: String,
-    onward: String,
 }
 
 /// Something that goes on, and whom it touches where that was said.
@@ -94,13 +94,13 @@ pub(super) async fn ask(State(public): State<Arc<Public>>, request: Request) -> 
     }
     let going = going(&public.parts.cluster.state());
     if going.is_empty() {
-        let told = asked.told("working", "mine-calm", "mine-calm-more", &typed);
+        let told = asked.told(Some("working"), "mine-calm", "mine-calm-more", &typed);
         return asked.mine(StatusCode::OK, typed, None, Some(told));
     }
     let places = match public.parts.directory.get() {
         Some(directory) => places(directory, typed.clone()).await,
         None => {
-            let told = asked.told("limited", "mine-cannot", "mine-cannot-more", &typed);
+            let told = asked.told(None, "mine-cannot", "mine-cannot-more", &typed);
             return asked.mine(StatusCode::OK, typed, None, Some(told));
         }
     };
@@ -172,6 +172,14 @@ fn looked_up(directory: &Directory, typed: &str) -> Result<Vec<Place>, Directory
     Ok(all)
 }
 
+/// What was asked about, as it is spoken of: of a pasted address the host.
+fn spoken(typed: &str) -> String {
+    match typed.contains("://") {
+        true => host(typed),
+        false => typed.to_owned(),
+    }
+}
+
 /// The host of whatever people paste: an address of a page, a mail address, a name with a port.
 fn host(typed: &str) -> String {
     let text = typed.trim().to_lowercase();
@@ -191,10 +199,10 @@ impl Asked<'_> {
         parts.directory.get().is_some() && !going(&parts.cluster.state()).is_empty()
     }
 
-    fn told(&self, shape: &'static str, heading: &str, more: &str, typed: &str) -> Told {
+    fn told(&self, shape: Option<&'static str>, heading: &str, more: &str, typed: &str) -> Told {
         Told {
             shape,
-            heading: self.say.with(heading, [("asked", typed.into())]),
+            heading: self.say.with(heading, [("asked", spoken(typed).into())]),
             lines: vec![self.say.it(more)],
             cases: Vec::new(),
         }
@@ -209,8 +217,10 @@ impl Asked<'_> {
         let affected: Vec<&Going> = going.iter().filter(touched).collect();
         if !affected.is_empty() {
             return Told {
-                shape: "down",
-                heading: self.say.with("mine-affected", [("asked", typed.into())]),
+                shape: Some("down"),
+                heading: self
+                    .say
+                    .with("mine-affected", [("asked", spoken(typed).into())]),
                 lines: Vec::new(),
                 cases: affected
                     .into_iter()
@@ -227,18 +237,17 @@ impl Asked<'_> {
             .filter_map(|it| it.touches.as_ref().map(|it| it.1))
             .max();
         let Some(latest) = latest else {
-            return self.told("limited", "mine-cannot", "mine-cannot-more", typed);
+            return self.told(None, "mine-cannot", "mine-cannot-more", typed);
         };
         let more = self
             .say
             .with("mine-not-found-more", [("time", self.at(latest).into())]);
         Told {
-            shape: if unsaid.is_empty() {
-                "working"
-            } else {
-                "limited"
-            },
-            heading: self.say.with("mine-not-found", [("asked", typed.into())]),
+            // No colour of "working": most of those who are told this are not known at all.
+            shape: None,
+            heading: self
+                .say
+                .with("mine-not-found", [("asked", spoken(typed).into())]),
             lines: unsaid.into_iter().chain([more]).collect(),
             cases: Vec::new(),
         }
@@ -256,7 +265,6 @@ impl Asked<'_> {
             said: self.say.with("mine-affected-by", [("title", title.into())]),
             next,
             href: format!("/incident/{}?lang={}", going.id, self.say.lang.tag()),
-            onward: title.to_owned(),
         }
     }
 

@@ -24,7 +24,8 @@ fn with_directory(house: &House) {
     let blobs = Blobs::open(&house.folder.join("blobs")).unwrap();
     let path = house.folder.join("upload");
     std::fs::write(&path, CUSTOMERS).unwrap();
-    let mut intake = Intake::read(File::open(path).unwrap(), &How::default()).unwrap();
+    let upload = File::options().read(true).write(true).open(path).unwrap();
+    let mut intake = Intake::read(upload, &How::default()).unwrap();
     let made = whole(&mut intake, None, |_| false, (&blobs, &house.keyring), true)
         .unwrap()
         .unwrap();
@@ -144,6 +145,12 @@ async fn whoever_is_affected_is_told_by_what_however_they_type_it() {
     }
     let czech = asks(&house, "nova.example", "cs").await;
     assert!(czech.text.contains("Ano, nova.example se výpadek týká"));
+    let pasted = asks(&house, "https://www.nova.example/shop?x=1", "en").await;
+    assert!(
+        pasted.text.contains("www.nova.example is affected"),
+        "{}",
+        pasted.text
+    );
     let markup = asks(&house, "<b>x</b>", "en").await;
     assert!(!markup.text.contains("<b>x</b>"));
 }
