@@ -5,6 +5,7 @@ pub mod model;
 pub mod cluster;
 
 pub mod blobs;
+pub mod directory;
 pub mod letterbox;
 
 pub mod desk;

@@ -169,7 +169,8 @@ impl Desk {
             | Reply::Admitted(_)
             | Reply::Wanted(_)
             | Reply::Kept { .. }
-            | Reply::Leased { .. } => Ok(committed),
+            | Reply::Leased { .. }
+            | Reply::Sending { .. } => Ok(committed),
         }
     }
 }

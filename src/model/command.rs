@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     alone::AloneReport,
     audit::Segment,
+    campaign::CampaignChange,
     dns::{TsigAlgorithm, ZoneSettings, publish::ZonePart, signing::SigningChange},
     domain::DomainName,
     failover::{Policy, Target},
@@ -339,6 +340,8 @@ pub enum Command {
     Alone(AloneReport),
     /// Changes who keeps names outside, or says what is there.
     Keeper(KeeperChange),
+    /// Drafts, approves, stops or sends mass mail.
+    Campaign(CampaignChange),
 }
 
 impl Command {
@@ -389,6 +392,7 @@ impl Command {
             Self::ChangeSigning { change, .. } => change.kind(),
             Self::Incident(change) => change.kind(),
             Self::Keeper(change) => change.kind(),
+            Self::Campaign(change) => change.kind(),
             Self::ArchiveAudit(_) => "archive-audit",
             Self::People(change) => change.kind(),
             Self::Alone(_) => "alone",
@@ -439,7 +443,8 @@ impl Command {
             | Self::People(_)
             | Self::Incident(_)
             | Self::Alone(_)
-            | Self::Keeper(_) => None,
+            | Self::Keeper(_)
+            | Self::Campaign(_) => None,
         }
     }
 
@@ -490,6 +495,7 @@ impl Command {
             Self::SetTsigKey { key, .. } | Self::RemoveTsigKey { key } => key.to_string(),
             Self::Incident(change) => change.about(),
             Self::Keeper(change) => change.about(),
+            Self::Campaign(change) => change.about(),
             Self::ArchiveAudit(segment) => segment.blob.to_string(),
             Self::People(change) => change.about(),
             Self::Alone(report) => report.about(),
@@ -520,4 +526,11 @@ pub enum Reply {
     },
     /// Nothing was changed, and why.
     Refused(super::Refusal),
+    /// How a node stands that sends a campaign.
+    Sending {
+        /// Mail of it may leave.
+        running: bool,
+        /// Those of the segments that were named which the node holds, each with the index that granted it.
+        held: Vec<(u32, u64)>,
+    },
 }

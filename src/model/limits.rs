@@ -3,11 +3,13 @@
 //! Past a bound the answer is a clear refusal and the node stays up (P10). Those of the DNS and of incidents have their own
 //! files.
 
+mod campaigns;
 mod incidents;
 mod keepers;
 mod names;
 mod people;
 
+pub use campaigns::*;
 pub use incidents::{
     COMPONENTS_MAX, FEED_INCIDENTS_MAX, INCIDENT_UPDATES_MAX, INCIDENTS_GOING_MAX, INCIDENTS_MAX,
     MAINTENANCE_MS_MAX, PROMISE_MS, PROMISE_NUDGE_MS, TITLE_BYTES_MAX, UPDATE_CHARS_MAX,

@@ -9,6 +9,7 @@
 pub mod alone;
 pub mod audit;
 pub mod boxes;
+pub mod campaign;
 pub mod check;
 pub mod command;
 pub mod conversation;
@@ -37,6 +38,7 @@ use serde::{Deserialize, Serialize};
 
 use audit::Audit;
 use boxes::BoxMark;
+use campaign::Campaigns;
 use conversation::Conversation;
 use dns::Dns;
 use dns::publish::Giver;
@@ -105,6 +107,8 @@ pub struct State {
     pub incidents: Incidents,
     /// Who keeps names outside.
     pub keepers: Keepers,
+    /// Mass mail.
+    pub campaigns: Campaigns,
 }
 
 impl State {
@@ -326,6 +330,7 @@ impl State {
             }
             Command::Alone(report) => alone::report(entry, report),
             Command::Keeper(it) => keeper::change::change(self, index, &proposal.actor, it),
+            Command::Campaign(it) => campaign::change::change(self, index, &proposal.actor, it),
         }
     }
 
@@ -422,6 +427,7 @@ impl State {
             Command::Vote { .. } => true,
             Command::People(change) => change.is_frequent(),
             Command::Keeper(change) => change.is_frequent(),
+            Command::Campaign(change) => change.is_frequent(),
             _ => false,
         };
         if is_frequent {

@@ -144,7 +144,8 @@ pub fn found(config: &Config, name: Label) -> Result<Resident, FoundError> {
             | Reply::Admitted(_)
             | Reply::Wanted(_)
             | Reply::Kept { .. }
-            | Reply::Leased { .. } => Ok(()),
+            | Reply::Leased { .. }
+            | Reply::Sending { .. } => Ok(()),
         }
     })?;
     place.settle(&resident)?;

@@ -14,6 +14,7 @@ fn may_import(room: &str) -> Option<Vec<&'static str>> {
         "cluster",
         "letterbox",
         "blobs",
+        "directory",
         "config",
         "tasks",
         "tls",
@@ -28,6 +29,7 @@ fn may_import(room: &str) -> Option<Vec<&'static str>> {
         "seal" => &["durable"],
         "cluster" => &["config", "tls", "tasks", "durable", "seal"],
         "letterbox" | "blobs" => &["cluster", "tasks", "durable"],
+        "directory" => &["seal", "blobs", "cluster", "tasks", "durable"],
         "desk" => &[&door[..], &DOORS[..]].concat(),
         "cli" => &["cluster", "config", "durable", "seal", "tls", "demo", "run"],
         "demo" => &["cluster", "config", "durable", "seal", "tls"],
@@ -48,7 +50,7 @@ fn may_import(room: &str) -> Option<Vec<&'static str>> {
 
 /// Names every room once, so that the lists above can be put together freely.
 fn static_name(name: &str) -> &'static &'static str {
-    const ROOMS: [&str; 20] = [
+    const ROOMS: [&str; 21] = [
         "model",
         "clock",
         "tasks",
@@ -60,6 +62,7 @@ fn static_name(name: &str) -> &'static &'static str {
         "cluster",
         "letterbox",
         "blobs",
+        "directory",
         "desk",
         "cli",
         "demo",
@@ -77,10 +80,11 @@ fn static_name(name: &str) -> &'static &'static str {
 }
 
 /// One crate, one owner: an upgrade of the crate then touches one folder.
-const OWNERS: [(&str, &[&str]); 21] = [
+const OWNERS: [(&str, &[&str]); 22] = [
     ("openraft", &["cluster"]),
     ("openraft_rt", &["cluster"]),
     ("lettre", &["mail"]),
+    ("minijinja", &["mail"]),
     ("clap", &["cli", ""]),
     ("axum", &["web", "desk", "run"]),
     ("rusqlite", &["cluster", "letterbox"]),

@@ -345,33 +345,53 @@ impl Visit {
     }
 
     fn rings(&self) -> Vec<Ring> {
-        let ring = |it: &crate::model::people::Alarm| {
-            let AlarmKind::CodeUsed {
+        let ring = |it: &crate::model::people::Alarm| Ring {
+            index: it.index,
+            says: self.alarm_says(it),
+        };
+        self.state.people.open_alarms().map(ring).collect()
+    }
+
+    fn alarm_says(&self, it: &crate::model::people::Alarm) -> String {
+        match &it.what {
+            AlarmKind::CodeUsed {
                 serial,
                 place,
                 node,
                 alone,
                 again,
-            } = &it.what;
-            let parts = [
-                ("code", (place + 1).into()),
-                ("serial", serial.to_string().into()),
-                ("node", self.node_name(*node).into()),
-                ("time", self.time(it.at).into()),
-            ];
-            let mut says = self.say.with("alarm-code-used", parts);
-            for (so, key) in [(*again, "alarm-again"), (*alone, "alarm-alone")] {
-                if so {
-                    says.push(' ');
-                    says.push_str(&self.say.it(key));
+            } => {
+                let parts = [
+                    ("code", (place + 1).into()),
+                    ("serial", serial.to_string().into()),
+                    ("node", self.node_name(*node).into()),
+                    ("time", self.time(it.at).into()),
+                ];
+                let mut says = self.say.with("alarm-code-used", parts);
+                for (so, key) in [(*again, "alarm-again"), (*alone, "alarm-alone")] {
+                    if so {
+                        says.push(' ');
+                        says.push_str(&self.say.it(key));
+                    }
                 }
+                says
             }
-            Ring {
-                index: it.index,
-                says,
+            AlarmKind::MailCountsDown {
+                recipients,
+                by,
+                why,
+                from,
+                ..
+            } => {
+                let parts = [
+                    ("count", (*recipients).into()),
+                    ("who", by.clone().into()),
+                    ("why", why.as_str().to_owned().into()),
+                    ("time", self.time(*from).into()),
+                ];
+                self.say.with("alarm-mail-counts-down", parts)
             }
-        };
-        self.state.people.open_alarms().map(ring).collect()
+        }
     }
 
     /// A page as an answer.

@@ -28,6 +28,7 @@ alone-heading = Tento server je sám.
 alone-body = Nemůže se spojit s většinou ostatních. Jste přihlášeni jen na tomto serveru; změny, na kterých se musí shodnout všichni, počkají.
 alarm-heading = Byl použit nouzový kód.
 alarm-code-used = Kód { $code } z obálky { $serial } byl použit na serveru { $node }, { $time }.
+alarm-mail-counts-down = { $who } rozesílá sám e-mail, příjemců je { $count }, začne { $time }: { $why } Zastavit ho může kdokoli na stránce E-maily.
 alarm-again = Předtím byl použit jinde. Zjistěte hned, kdo ho má.
 alarm-alone = Ten server byl v té chvíli sám.
 alarm-known = Vím o tom

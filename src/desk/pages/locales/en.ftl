@@ -28,6 +28,7 @@ alone-heading = This server is alone.
 alone-body = It cannot reach a majority of the others. You are signed in on this server only; changes that all must agree on have to wait.
 alarm-heading = Break-glass code used.
 alarm-code-used = Code { $code } of envelope { $serial } was used on { $node } at { $time }.
+alarm-mail-counts-down = { $who } alone mails { $count } people from { $time } on: { $why } Anybody can stop it under Mail.
 alarm-again = It had been used before, elsewhere. Find out at once who has it.
 alarm-alone = That server was alone then.
 alarm-known = I know of it
