@@ -13,6 +13,7 @@ mod conversations;
 mod dns;
 mod failure;
 mod incidents;
+mod mail;
 mod node;
 mod output;
 mod people;
@@ -160,6 +161,11 @@ enum Verb {
         #[command(subcommand)]
         what: components::ComponentVerb,
     },
+    /// Mass mail: draft, check, approve, watch, stop, report
+    Mail {
+        #[command(subcommand)]
+        what: mail::Mail,
+    },
     /// Who did what
     Audit {
         #[command(subcommand)]
@@ -267,6 +273,7 @@ fn done(line: Line) -> Result<Said, Failure> {
         | Verb::Incident { .. }
         | Verb::Maintenance { .. }
         | Verb::Component { .. }
+        | Verb::Mail { .. }
         | Verb::Audit { .. } => {
             let key = line.repeat.unwrap_or_else(new_key);
             let node = match line.afar.way()? {
@@ -309,6 +316,7 @@ async fn asked(
         Verb::Incident { what } => incidents::incident(node, what, paper).await,
         Verb::Maintenance { what } => incidents::maintenance(node, what, paper).await,
         Verb::Component { what } => components::component(node, what).await,
+        Verb::Mail { what } => mail::mail(node, what, paper, !json).await,
         Verb::Audit { what } => audit::audit(node, what, paper).await,
         Verb::Demo(_)
         | Verb::DemoSink(_)

@@ -15,7 +15,7 @@ use utoipa::{
 };
 
 use super::{
-    Desk, audit, conversations, dns, incidents, members, people,
+    Desk, audit, campaigns, conversations, dns, incidents, members, people,
     problem::{Problem, Words},
     roles, site, status, tokens,
 };
@@ -124,6 +124,7 @@ fn table() -> Vec<Route> {
         conversations::routes(),
         dns::routes(),
         incidents::routes(),
+        campaigns::routes(),
         audit::routes(),
         people::routes(),
     ]

@@ -7,6 +7,7 @@ pub mod api;
 mod asking;
 mod audit;
 mod calls;
+mod campaigns;
 mod conversations;
 mod dns;
 mod entry;
@@ -49,6 +50,7 @@ use crate::{
 };
 
 pub use asking::Caller;
+pub use campaigns::Mailing;
 pub use https::{Console, serve as serve_console};
 pub use socket::BindError;
 
@@ -79,6 +81,8 @@ pub struct DeskParts {
     pub console: ConsoleParts,
     /// Requests of the last ten minutes that were passed on to a primary, by host name.
     pub late: LateVisitors,
+    /// What mass mail is written with, where this node mails.
+    pub mailing: Option<Arc<Mailing>>,
 }
 
 /// What the operators' door is about.

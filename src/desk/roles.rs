@@ -24,6 +24,7 @@ pub(super) enum Asks {
 const LOOK: Asks = Asks::For(Role::Viewer);
 const ANSWER: Asks = Asks::For(Role::Agent);
 const SPEAK: Asks = Asks::For(Role::Leader);
+const SPEAK_FRESH: Asks = Asks::Fresh(Role::Leader);
 const WORK: Asks = Asks::For(Role::Ops);
 const WORK_FRESH: Asks = Asks::Fresh(Role::Ops);
 const PEOPLE: Asks = Asks::For(Role::Admin);
@@ -69,6 +70,25 @@ const API: &[(&str, &str, Asks)] = &[
     ("post", "/incidents/{incident}/withdraw", SPEAK),
     ("get", "/incidents/{incident}/timeline", LOOK),
     ("get", "/incidents/{incident}/export", LOOK),
+    ("get", "/campaigns", LOOK),
+    ("post", "/campaigns", SPEAK),
+    ("post", "/campaigns/lists", SPEAK),
+    ("get", "/campaigns/{campaign}", LOOK),
+    ("get", "/campaigns/{campaign}/check", SPEAK),
+    ("get", "/campaigns/{campaign}/preview", SPEAK),
+    ("post", "/campaigns/{campaign}/test", SPEAK),
+    ("post", "/campaigns/{campaign}/request", SPEAK),
+    ("post", "/campaigns/{campaign}/approve", SPEAK_FRESH),
+    // Anybody who is signed in can stop a mass mail.
+    ("post", "/campaigns/{campaign}/pause", LOOK),
+    ("post", "/campaigns/{campaign}/cancel", LOOK),
+    ("post", "/campaigns/{campaign}/resume", SPEAK),
+    ("post", "/campaigns/{campaign}/release", SPEAK_FRESH),
+    ("get", "/campaigns/{campaign}/report", SPEAK),
+    ("get", "/suppressions", LOOK),
+    ("post", "/suppressions", SPEAK),
+    ("post", "/suppressions/remove", SPEAK),
+    ("post", "/suppressions/alone", PEOPLE_FRESH),
     ("get", "/dns", LOOK),
     ("get", "/dns/keepers", LOOK),
     ("get", "/dns/keepers/{keeper}", LOOK),

@@ -10,6 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
+    campaigns,
     Desk,
     api::Route,
     conversations, dns as names, incidents,
@@ -276,6 +277,7 @@ pub(super) fn alarms_of(desk: &Desk) -> Vec<String> {
     [
         people::alarms(desk),
         incidents::promises(&state),
+        campaigns::alarms(&state),
         alarms(&state, &health, &desk.letterbox.health()),
         names::cut_off(desk),
         names::answered_alone(desk),

@@ -6,6 +6,7 @@
 
 mod alone;
 mod apart;
+mod campaigns;
 mod descriptors;
 mod dns;
 mod founding;
@@ -187,6 +188,7 @@ pub fn run(config: &Config, metrics: Metrics, until: UntilStopped) -> Result<(),
     let names = node.start_names(&mut tasks, &runtimes, &open)?;
     node.start_watching(&mut tasks, &runtimes, incarnation, &metrics);
     node.start_keepers(&mut tasks, &runtimes, &metrics);
+    node.start_campaigns(&mut tasks, &runtimes, &metrics)?;
     let (counters, front) = (open.counters.clone(), open.front.clone());
     let certificates = open.certificates.clone();
     let late: LateVisitors = Arc::new(move || front.passing.late());
@@ -377,6 +379,7 @@ impl Node<'_> {
             version: env!("CARGO_PKG_VERSION"),
             names: names.clone(),
             late,
+            mailing: self.mailing(),
             console: desk::ConsoleParts {
                 company: Arc::new(self.config.company.clone()),
                 phone_tree: self.config.console.phone_tree.clone(),

@@ -272,6 +272,11 @@ impl Place {
         self.folder.join("raft")
     }
 
+    /// The journals of mass mail.
+    pub fn sending(&self) -> PathBuf {
+        self.folder.join("sending")
+    }
+
     /// The letterbox.
     pub fn letterbox(&self) -> PathBuf {
         self.folder.join("letterbox.db")

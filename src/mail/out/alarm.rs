@@ -15,7 +15,7 @@ pub(super) fn found(state: &State, index: u64) -> Option<&Alarm> {
 }
 
 /// The first mailbox of a person.
-pub(super) fn mailbox(keyring: &Keyring, state: &State, person: &Label) -> Option<EmailAddress> {
+pub fn mailbox(keyring: &Keyring, state: &State, person: &Label) -> Option<EmailAddress> {
     let account = state.people.accounts.get(person)?;
     let way = account.ways.iter().find(|it| it.kind == WayKind::Mail)?;
     let bytes = keyring.open(&person_context(person), &way.address)?;

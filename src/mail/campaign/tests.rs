@@ -1,0 +1,1 @@
+//! Mass mail without Raft: lists, texts, the gate.
