@@ -224,7 +224,9 @@ pub async fn mail(node: &Node, what: Mail, paper: Paper, live: bool) -> Result<S
             line,
         } => {
             let body = json!({ "person": person, "line": line });
-            let answer = node.post::<Tested>(&path(&campaign, "/test"), &body).await?;
+            let answer = node
+                .post::<Tested>(&path(&campaign, "/test"), &body)
+                .await?;
             let text = format!("{}\n", answer.value.says);
             Ok(Said::of(answer.json, text))
         }
@@ -257,7 +259,11 @@ pub async fn mail(node: &Node, what: Mail, paper: Paper, live: bool) -> Result<S
             addresses,
             updates_only,
         } => {
-            let scope = if updates_only { "updates" } else { "everything" };
+            let scope = if updates_only {
+                "updates"
+            } else {
+                "everything"
+            };
             let body = json!({ "addresses": addresses, "scope": scope });
             rules(node.post("/suppressions", &body).await?)
         }
@@ -310,9 +316,16 @@ async fn draft(node: &Node, drafting: &Drafting, paper: Paper) -> Result<Said, F
     let texts = texts(&drafting.texts)?;
     let mut list = None;
     if let Some(file) = &drafting.list {
-        let bytes = read(file, CAMPAIGN_LIST_BYTES_MAX, "name a CSV file or one of JSON lines")?;
+        let bytes = read(
+            file,
+            CAMPAIGN_LIST_BYTES_MAX,
+            "name a CSV file or one of JSON lines",
+        )?;
         let path = format!("/campaigns/lists?lang={}", part(&drafting.lang));
-        let taken = node.upload::<Taken>(&path, bytes.into(), |_| {}).await?.value;
+        let taken = node
+            .upload::<Taken>(&path, bytes.into(), |_| {})
+            .await?
+            .value;
         // Progress is a courtesy; a closed standard error must not stop the draft.
         let _ = writeln!(
             std::io::stderr(),
@@ -364,14 +377,18 @@ fn texts(folder: &Path) -> Result<BTreeMap<String, Value>, Failure> {
     let mut texts = BTreeMap::new();
     for entry in entries.flatten() {
         let file = entry.path();
-        let tag = file.file_stem().and_then(|it| it.to_str()).map(str::to_owned);
+        let tag = file
+            .file_stem()
+            .and_then(|it| it.to_str())
+            .map(str::to_owned);
         let (Some(tag), Some("txt")) = (tag, file.extension().and_then(|it| it.to_str())) else {
             continue;
         };
         let text = text_of(&file, advice)?;
         let (first, rest) = text.split_once('\n').unwrap_or((&text, ""));
         let subject = first.trim_end().strip_prefix("Subject:");
-        let subject = subject.ok_or_else(|| wrong(&file, "its first line is not 'Subject: ...'"))?;
+        let subject =
+            subject.ok_or_else(|| wrong(&file, "its first line is not 'Subject: ...'"))?;
         let html = file.with_extension("html");
         let html = html.exists().then(|| text_of(&html, advice)).transpose()?;
         let words = json!({
@@ -419,8 +436,16 @@ async fn approve(
     let found = known.value.binds.clone();
     let Some(found) = found else {
         let why = "its recipients are not frozen yet";
-        let advice = format!("ask for it with 'lifeboat mail request {}'", printable(campaign));
-        return Err(Failure::new(Exit::Refused, "there is nothing to approve", why, advice));
+        let advice = format!(
+            "ask for it with 'lifeboat mail request {}'",
+            printable(campaign)
+        );
+        return Err(Failure::new(
+            Exit::Refused,
+            "there is nothing to approve",
+            why,
+            advice,
+        ));
     };
     let Some(typed) = confirm else {
         let checked = node.get::<Checked>(&path(campaign, "/check")).await?;
@@ -458,7 +483,12 @@ async fn release(
         return change(node, campaign, "release", &json!({ "count": typed }), paper).await;
     }
     let known = node.get::<Campaign>(&path(campaign, "")).await?;
-    let waiting = known.value.outcomes.get("waiting").copied().unwrap_or_default();
+    let waiting = known
+        .value
+        .outcomes
+        .get("waiting")
+        .copied()
+        .unwrap_or_default();
     let text = format!(
         "{}\n{waiting} still wait in what was restored; whoever of them was mailed after the backup gets it twice.\n\
          To let it be sent: lifeboat mail release {campaign} --confirm {waiting}\n",
@@ -481,7 +511,15 @@ async fn list(node: &Node, paper: Paper) -> Result<Said, Failure> {
         ]
     };
     let rows: Vec<Vec<String>> = answer.value.campaigns.iter().map(row).collect();
-    let heading = ["CAMPAIGN", "STAGE", "RECIPIENTS", "SETTLED", "MADE", "BY", "NAME"];
+    let heading = [
+        "CAMPAIGN",
+        "STAGE",
+        "RECIPIENTS",
+        "SETTLED",
+        "MADE",
+        "BY",
+        "NAME",
+    ];
     let text = match rows.is_empty() {
         true => "no mass mail\n".to_owned(),
         false => table(&heading, &rows),
@@ -493,7 +531,10 @@ async fn show(node: &Node, campaign: &str, watch: bool, paper: Paper) -> Result<
     let mut last = String::new();
     loop {
         let answer = node.get::<Campaign>(&path(campaign, "")).await?;
-        let goes_on = matches!(answer.value.stage.as_str(), "counting" | "sending" | "paused");
+        let goes_on = matches!(
+            answer.value.stage.as_str(),
+            "counting" | "sending" | "paused"
+        );
         if !watch || !goes_on {
             if !last.is_empty() {
                 // The bar is a courtesy; nobody may be there to see it.

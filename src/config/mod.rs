@@ -34,7 +34,7 @@ pub use company::{Company, Network, PhoneLine, Spoken};
 pub use console::{Call, Console};
 pub use dns::{Dns, RateMode};
 pub use document::{NotToml, toml_as_json};
-pub use mail::{Mail, MailOut, MailSpec, Relay, RelayLogin, RelayTls};
+pub use mail::{Mail, MailOut, MailSpec, Mass, Relay, RelayLogin, RelayTls};
 pub use node::Node;
 pub use probe::Probe;
 pub use problem::{Problem, Problems};

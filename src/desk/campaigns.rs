@@ -31,8 +31,8 @@ use crate::model::{
     words::{EmailAddress, KeyedHash, Label, Note, Wrong},
 };
 
-pub(super) use views::{Checked, Shown};
 use views::{Campaigns, Preview};
+pub(super) use views::{Checked, Shown};
 
 /// What this node's desk needs to write and test mass mail.
 pub struct Mailing {
@@ -179,7 +179,12 @@ pub(super) fn routes() -> Vec<Route> {
 fn of_drafts() -> Vec<Route> {
     let draft = post(draft).layer(DefaultBodyLimit::max(2 * limits::CAMPAIGN_TEXTS_BYTES_MAX));
     vec![
-        Route::new::<Campaigns>("get", "/campaigns", "Mass mail, the newest first", get(list)),
+        Route::new::<Campaigns>(
+            "get",
+            "/campaigns",
+            "Mass mail, the newest first",
+            get(list),
+        ),
         Route::new::<lists::Taken>(
             "post",
             "/campaigns/lists",
@@ -188,9 +193,19 @@ fn of_drafts() -> Vec<Route> {
         )
         .query(&[("lang", "for lines without a language; default en")])
         .takes_bytes(),
-        Route::new::<Shown>("post", "/campaigns", "Draft a mass mail, or draft it anew", draft)
-            .takes::<Drafted>(),
-        Route::new::<Shown>("get", "/campaigns/{campaign}", "One, with its progress", get(show)),
+        Route::new::<Shown>(
+            "post",
+            "/campaigns",
+            "Draft a mass mail, or draft it anew",
+            draft,
+        )
+        .takes::<Drafted>(),
+        Route::new::<Shown>(
+            "get",
+            "/campaigns/{campaign}",
+            "One, with its progress",
+            get(show),
+        ),
         Route::new::<Checked>(
             "get",
             "/campaigns/{campaign}/check",
@@ -422,13 +437,18 @@ impl Desk {
         asked: &Agreed,
     ) -> Result<Json<Shown>, Problem> {
         let campaign = find(&self.cluster.state(), campaign)?.0;
-        let binds = asked.binds.parse().map_err(|wrong: Wrong| {
-            Problem::invalid("binds", &asked.binds, &wrong.wanted)
-        })?;
+        let binds = asked
+            .binds
+            .parse()
+            .map_err(|wrong: Wrong| Problem::invalid("binds", &asked.binds, &wrong.wanted))?;
         let alone = match asked.alone.as_deref() {
             None => None,
             Some(why) if why.trim().is_empty() => {
-                return Err(Problem::invalid("alone", "nothing", "a reason, in one line"));
+                return Err(Problem::invalid(
+                    "alone",
+                    "nothing",
+                    "a reason, in one line",
+                ));
             }
             Some(why) => Some(note("alone", why)?),
         };
@@ -519,7 +539,11 @@ impl Desk {
     fn mailing(&self) -> Result<&Mailing, Problem> {
         self.parts.mailing.as_deref().ok_or_else(|| {
             let why = "this node has no [mail] section, so it sends no mail";
-            Problem::forbidden("mass mail is not set up here", why, "ask a node that has one")
+            Problem::forbidden(
+                "mass mail is not set up here",
+                why,
+                "ask a node that has one",
+            )
         })
     }
 }

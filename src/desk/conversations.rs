@@ -471,7 +471,7 @@ impl Desk {
                     | Reply::Admitted(_)
                     | Reply::Wanted(_)
                     | Reply::Leased { .. }
-            | Reply::Sending { .. }
+                    | Reply::Sending { .. }
                     | Reply::Refused(_) => None,
                 };
                 let says = format!("{deed} {agreed}: a majority has it; {then}");

@@ -10,10 +10,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    campaigns,
     Desk,
     api::Route,
-    conversations, dns as names, incidents,
+    campaigns, conversations, dns as names, incidents,
     members::{self, Member},
     people,
 };

@@ -69,7 +69,9 @@ impl Node<'_> {
             };
             let token = keyring.unsubscribe(who);
             let names = web.names.iter();
-            names.map(|name| format!("https://{name}{port}/u/{token}")).collect()
+            names
+                .map(|name| format!("https://{name}{port}/u/{token}"))
+                .collect()
         });
         Some(letter::Sender {
             company: self.config.company.name.clone(),

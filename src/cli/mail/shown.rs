@@ -108,9 +108,18 @@ impl Checked {
             text.push_str(&format!("  {lang}  {number}\n"));
         }
         for (what, number) in [
-            ("do not get it in the language that they read", self.other_lang),
-            ("lines have an address that another line has, and are left out", self.repeated),
-            ("lines have an address that is suppressed, and are left out", self.suppressed),
+            (
+                "do not get it in the language that they read",
+                self.other_lang,
+            ),
+            (
+                "lines have an address that another line has, and are left out",
+                self.repeated,
+            ),
+            (
+                "lines have an address that is suppressed, and are left out",
+                self.suppressed,
+            ),
         ] {
             if number > 0 {
                 text.push_str(&format!("  {number} {what}\n"));
@@ -158,9 +167,18 @@ pub(super) fn said(it: &Campaign, paper: Paper) -> String {
     );
     if it.recipients > 0 {
         text.push_str(&format!("recipients  {}\n", it.recipients));
-        let langs = it.langs.iter().map(|(lang, count)| format!("{lang} {count}"));
-        text.push_str(&format!("languages   {}\n", langs.collect::<Vec<_>>().join(", ")));
-        let domains = it.domains.iter().map(|it| format!("{} {}", printable(&it.domain), it.recipients));
+        let langs = it
+            .langs
+            .iter()
+            .map(|(lang, count)| format!("{lang} {count}"));
+        text.push_str(&format!(
+            "languages   {}\n",
+            langs.collect::<Vec<_>>().join(", ")
+        ));
+        let domains = it
+            .domains
+            .iter()
+            .map(|it| format!("{} {}", printable(&it.domain), it.recipients));
         let domains: Vec<String> = domains.collect();
         if !domains.is_empty() {
             text.push_str(&format!("domains     {}\n", domains.join(", ")));
@@ -194,15 +212,24 @@ pub(super) fn said(it: &Campaign, paper: Paper) -> String {
         ));
     }
     if let (Some(by), Some(why)) = (&it.paused_by, &it.paused_why) {
-        text.push_str(&format!("paused by   {}: {}\n", printable(by), printable(why)));
+        text.push_str(&format!(
+            "paused by   {}: {}\n",
+            printable(by),
+            printable(why)
+        ));
     }
     if it.held {
-        text.push_str("HELD since a restore or a recovery; 'lifeboat mail release' shows what may repeat\n");
+        text.push_str(
+            "HELD since a restore or a recovery; 'lifeboat mail release' shows what may repeat\n",
+        );
     }
     if it.approved_by.is_some() {
         let outcomes = it.outcomes.iter().filter(|(_, count)| **count > 0);
         let outcomes = outcomes.map(|(name, count)| format!("{name} {count}"));
-        text.push_str(&format!("outcomes    {}\n", outcomes.collect::<Vec<_>>().join(", ")));
+        text.push_str(&format!(
+            "outcomes    {}\n",
+            outcomes.collect::<Vec<_>>().join(", ")
+        ));
     }
     if let Some(by) = &it.not_after {
         text.push_str(&format!("given up    {}\n", paper.time(by)));

@@ -48,16 +48,25 @@ pub(in crate::desk) async fn take(
     };
     let most = usize::try_from(CAMPAIGN_LIST_BYTES_MAX).unwrap_or(usize::MAX);
     let body = Limited::new(body, most).collect().await;
-    let bytes = body.map_err(|_| Problem::too_large(CAMPAIGN_LIST_BYTES_MAX))?.to_bytes();
+    let bytes = body
+        .map_err(|_| Problem::too_large(CAMPAIGN_LIST_BYTES_MAX))?
+        .to_bytes();
     let read = tokio::task::spawn_blocking(move || {
         let text = std::str::from_utf8(&bytes).map_err(|error| {
-            let line = 1 + bytes[..error.valid_up_to()].iter().filter(|it| **it == b'\n').count();
+            let line = 1 + bytes[..error.valid_up_to()]
+                .iter()
+                .filter(|it| **it == b'\n')
+                .count();
             Problem::invalid(&format!("line {line}"), "bytes that are no text", "UTF-8")
         })?;
         desk.kept(list::read(text, lang))
     });
     let ended = read.await.map_err(|_| {
-        Problem::failed(what, "reading it ended in a panic", "look at the node's log")
+        Problem::failed(
+            what,
+            "reading it ended in a panic",
+            "look at the node's log",
+        )
     })?;
     ended.map(Json)
 }
@@ -73,7 +82,11 @@ impl Desk {
             let mut told: Vec<Mistake> = told.collect();
             let more = read.wrong.saturating_sub(told.len() as u64);
             if more > 0 {
-                told.push(Mistake::of("the list", &format!("{more} more mistakes"), "none"));
+                told.push(Mistake::of(
+                    "the list",
+                    &format!("{more} more mistakes"),
+                    "none",
+                ));
             }
             return Err(Problem::mistaken("the list", told));
         }

@@ -42,7 +42,10 @@ fn lines(campaign: &Campaign, people: &[Addressee]) -> String {
     for (who, ordinal) in people.iter().zip(0_u32..) {
         let (segment, place) = campaign.place_of(ordinal);
         let (fate, dots) = campaign.fate(segment, place).unwrap_or((Fate::Waiting, 0));
-        let said = campaign.segments.get(&segment).and_then(|it| it.said.get(&place));
+        let said = campaign
+            .segments
+            .get(&segment)
+            .and_then(|it| it.said.get(&place));
         let fields = [
             (ordinal + 1).to_string(),
             quoted(&who.customer),

@@ -136,7 +136,10 @@ impl Campaigns {
         let mut all: Vec<_> = state.campaigns.all.iter().collect();
         all.sort_by_key(|(_, it)| std::cmp::Reverse(it.made));
         Self {
-            campaigns: all.into_iter().map(|(id, it)| Shown::of(state, *id, it)).collect(),
+            campaigns: all
+                .into_iter()
+                .map(|(id, it)| Shown::of(state, *id, it))
+                .collect(),
         }
     }
 }
@@ -179,7 +182,10 @@ impl Shown {
             made: rfc3339(it.made),
             not_after: approval.map(|_| rfc3339(it.not_after())),
             recipients,
-            outcomes: Fate::ALL.into_iter().map(|fate| (fate.name(), it.count(fate))).collect(),
+            outcomes: Fate::ALL
+                .into_iter()
+                .map(|fate| (fate.name(), it.count(fate)))
+                .collect(),
             settled: it.settled(),
             langs: frozen
                 .into_iter()
@@ -211,7 +217,9 @@ impl Shown {
             began: it.began.map(rfc3339),
             ended: it.ended.map(rfc3339),
             per_second,
-            left_s: per_second.filter(|it| *it > 0).map(|it| waiting.div_ceil(it)),
+            left_s: per_second
+                .filter(|it| *it > 0)
+                .map(|it| waiting.div_ceil(it)),
             nodes,
         }
     }

@@ -40,9 +40,15 @@ pub(super) async fn draft(
 ) -> Result<Json<Shown>, Problem> {
     desk.mailing()?;
     let mut mistakes = Vec::new();
-    let name = Note::new(&asked.name).ok().filter(|it| !it.as_str().is_empty());
+    let name = Note::new(&asked.name)
+        .ok()
+        .filter(|it| !it.as_str().is_empty());
     if name.is_none() {
-        mistakes.push(Mistake::of("name", &asked.name, "1 to 300 bytes on one line"));
+        mistakes.push(Mistake::of(
+            "name",
+            &asked.name,
+            "1 to 300 bytes on one line",
+        ));
     }
     let kind = Kind::of_name(&asked.kind);
     if kind.is_none() {
@@ -70,7 +76,11 @@ pub(super) async fn draft(
     if texts.len() > limits::CAMPAIGN_TEXTS_BYTES_MAX {
         return Err(Problem::too_large(limits::CAMPAIGN_TEXTS_BYTES_MAX as u64));
     }
-    let follows = asked.follows.as_ref().map(|it| desk.followed(it)).transpose()?;
+    let follows = asked
+        .follows
+        .as_ref()
+        .map(|it| desk.followed(it))
+        .transpose()?;
     let list = listed(desk, asked, follows).await?;
     let worker = desk.clone();
     let texts = blocking(move || worker.keep_blob(&texts)).await?;
@@ -167,7 +177,11 @@ pub(super) async fn check(
         recipients: checked.recipients.len() as u64,
         repeated: checked.repeated,
         suppressed: checked.suppressed,
-        langs: checked.langs.iter().map(|(lang, count)| (lang.tag(), *count)).collect(),
+        langs: checked
+            .langs
+            .iter()
+            .map(|(lang, count)| (lang.tag(), *count))
+            .collect(),
         other_lang: checked.other_lang,
         domains: domains
             .map(|(domain, recipients)| Domain { domain, recipients })
@@ -243,9 +257,20 @@ pub(super) async fn test(
     // Each test is a mail of its own: a number that no recipient has, different each time.
     let number = u32::from_be_bytes(clock::random_bytes()) | 0x8000_0000;
     let recipient = (number, &sample.who);
-    let mail = letter::write(&mailing.from, &desk.keyring, &series, recipient, &sample.mail);
-    let mail = mail.map_err(|error| Problem::failed(what, error.to_string(), "look at the text"))?;
-    let whom = body.value.person.as_deref().unwrap_or("the support mailbox");
+    let mail = letter::write(
+        &mailing.from,
+        &desk.keyring,
+        &series,
+        recipient,
+        &sample.mail,
+    );
+    let mail =
+        mail.map_err(|error| Problem::failed(what, error.to_string(), "look at the text"))?;
+    let whom = body
+        .value
+        .person
+        .as_deref()
+        .unwrap_or("the support mailbox");
     match mailing.way.carry(&mail, &|| true).await {
         Outcome::Accepted => Ok(Json(Tested {
             says: format!("a relay took the test for {whom}"),
@@ -269,7 +294,11 @@ pub(super) async fn request(
     };
     if !matches!(campaign.stage, Stage::Draft | Stage::Asked) {
         let why = "it was approved already";
-        return Err(Problem::forbidden("it cannot be frozen", why, "draft another one"));
+        return Err(Problem::forbidden(
+            "it cannot be frozen",
+            why,
+            "draft another one",
+        ));
     }
     let against = body.value.against.unwrap_or(campaign.generation);
     let worker = desk.clone();
@@ -333,7 +362,11 @@ impl Desk {
         let lines: Vec<Listed> = meant.map(|(who, line)| Listed { line, who }).collect();
         if lines.is_empty() {
             let why = "nobody of that campaign is meant";
-            return Err(Problem::forbidden("there is nobody to mail", why, "look at its report"));
+            return Err(Problem::forbidden(
+                "there is nobody to mail",
+                why,
+                "look at its report",
+            ));
         }
         self.keep_sheet(LIST, &lines)
     }
@@ -364,7 +397,9 @@ impl Desk {
         let state = self.cluster.state();
         let kind = campaign.draft.kind;
         Ok(check::check(&press, &list, |address| {
-            state.campaigns.keeps_away(&name_of(&self.keyring, address), kind)
+            state
+                .campaigns
+                .keeps_away(&name_of(&self.keyring, address), kind)
         }))
     }
 
@@ -405,7 +440,11 @@ impl Desk {
                 .collect();
             let more = checked.wrong.saturating_sub(mistakes.len() as u64);
             if more > 0 {
-                mistakes.push(Mistake::of("the list", &format!("{more} more mistakes"), "none"));
+                mistakes.push(Mistake::of(
+                    "the list",
+                    &format!("{more} more mistakes"),
+                    "none",
+                ));
             }
             return Err(Problem::mistaken("the campaign", mistakes));
         }
@@ -417,8 +456,14 @@ impl Desk {
             manifest,
             recipients: u32::try_from(checked.recipients.len()).unwrap_or(u32::MAX),
             routes: mailing.routes,
-            langs: checked.langs.iter().map(|(lang, count)| (*lang, *count)).collect::<Vec<(Lang, u32)>>(),
-            domains: domains.map(|(domain, count)| (Note::cut(&domain), count)).collect(),
+            langs: checked
+                .langs
+                .iter()
+                .map(|(lang, count)| (*lang, *count))
+                .collect::<Vec<(Lang, u32)>>(),
+            domains: domains
+                .map(|(domain, count)| (Note::cut(&domain), count))
+                .collect(),
             repeated: checked.repeated,
             suppressed: checked.suppressed,
         })

@@ -331,7 +331,9 @@ fn mailing() -> Arc<desk::Mailing> {
          [[relays]]\nhost = \"127.0.0.1\"\nport = 1\ntls = \"none\"\n",
     )
     .unwrap();
-    let out = config::Mail::check(spec, &mut config::Problems::new()).out.unwrap();
+    let out = config::Mail::check(spec, &mut config::Problems::new())
+        .out
+        .unwrap();
     Arc::new(desk::Mailing {
         from: crate::mail::campaign::letter::Sender {
             company: "Example".to_owned(),

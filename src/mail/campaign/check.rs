@@ -117,7 +117,11 @@ fn oddness(who: &Addressee, mail: &Rendered) -> usize {
     let name = who.name.as_deref().unwrap_or_default();
     let missing = usize::from(who.name.is_none()) + usize::from(who.customer.is_empty());
     let letters = name.chars().filter(|it| !it.is_ascii_alphabetic()).count();
-    missing * 100 + usize::from(mail.other_lang) * 500 + letters + name.len() / 20 + who.services.len()
+    missing * 100
+        + usize::from(mail.other_lang) * 500
+        + letters
+        + name.len() / 20
+        + who.services.len()
 }
 
 impl Checked {
@@ -135,7 +139,11 @@ impl Checked {
 
     /// The largest mail domains.
     pub fn largest_domains(&self, most: usize) -> Vec<(String, u32)> {
-        let mut all: Vec<_> = self.domains.iter().map(|(it, count)| (it.clone(), *count)).collect();
+        let mut all: Vec<_> = self
+            .domains
+            .iter()
+            .map(|(it, count)| (it.clone(), *count))
+            .collect();
         all.sort_by_key(|(domain, count)| (std::cmp::Reverse(*count), domain.clone()));
         all.truncate(most);
         all

@@ -93,7 +93,8 @@ impl Journal {
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(failed)?;
         let records = records(&bytes);
-        file.set_len((records.len() * RECORD) as u64).map_err(failed)?;
+        file.set_len((records.len() * RECORD) as u64)
+            .map_err(failed)?;
         file.seek(io::SeekFrom::End(0)).map_err(failed)?;
         if fresh && let Some(folder) = path.parent() {
             durable::sync_folder(folder).map_err(failed)?;

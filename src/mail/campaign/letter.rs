@@ -83,7 +83,10 @@ pub fn write(
         if !links.is_empty() {
             let links: Vec<String> = links.iter().map(|it| format!("<{it}>")).collect();
             headers.push(("List-Unsubscribe", links.join(", ")));
-            headers.push(("List-Unsubscribe-Post", "List-Unsubscribe=One-Click".to_owned()));
+            headers.push((
+                "List-Unsubscribe-Post",
+                "List-Unsubscribe=One-Click".to_owned(),
+            ));
         }
     }
     for (name, value) in headers {
@@ -93,7 +96,9 @@ pub fn write(
     let builder = builder.header(MIME_VERSION_1_0);
     let text = || SinglePart::plain(mail.text.clone());
     let message = match &mail.html {
-        None => builder.header(ContentType::TEXT_PLAIN).body(mail.text.clone()),
+        None => builder
+            .header(ContentType::TEXT_PLAIN)
+            .body(mail.text.clone()),
         Some(html) => {
             let parts = MultiPart::builder()
                 .kind(MultiPartKind::Alternative)
@@ -125,5 +130,8 @@ fn plain(text: &str) -> String {
 pub fn mark(keyring: &Keyring, campaign: CampaignId, ordinal: u32) -> String {
     let said = [campaign.0.to_be_bytes(), ordinal.to_be_bytes()].concat();
     let KeyedHash(hash) = keyring.mac("campaign message", &said);
-    hash[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+    hash[..16]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }

@@ -104,7 +104,12 @@ impl Read {
         let Ok(address) = EmailAddress::new(&line.address) else {
             return self.wrong(number, "address", &line.address, "an e-mail address");
         };
-        let lang = match line.lang.as_deref().map(str::trim).filter(|it| !it.is_empty()) {
+        let lang = match line
+            .lang
+            .as_deref()
+            .map(str::trim)
+            .filter(|it| !it.is_empty())
+        {
             None => Some(lang),
             Some(tag) => Lang::of_tag(tag),
         };
@@ -114,7 +119,10 @@ impl Read {
             self.wrong(number, "lang", &found, &known);
         }
         let name = line.name.filter(|it| !it.trim().is_empty());
-        let values = line.values.iter().map(|(name, value)| (name.as_str(), value));
+        let values = line
+            .values
+            .iter()
+            .map(|(name, value)| (name.as_str(), value));
         let fields = [("customer", &line.customer)].into_iter();
         let fields = fields
             .chain(name.iter().map(|it| ("name", it)))
@@ -132,7 +140,8 @@ impl Read {
         }
         if line.values.len() > LIST_VALUES_MAX || line.services.len() > LIST_SERVICES_MAX {
             let found = format!("{} and {}", line.values.len(), line.services.len());
-            let wanted = format!("{LIST_VALUES_MAX} values and {LIST_SERVICES_MAX} services at most");
+            let wanted =
+                format!("{LIST_VALUES_MAX} values and {LIST_SERVICES_MAX} services at most");
             faults.push(("values and services".to_owned(), found, wanted));
         }
         for (field, found, wanted) in faults {
@@ -159,7 +168,8 @@ impl Read {
         };
         let heading: Vec<String> = heading.iter().map(|it| it.trim().to_lowercase()).collect();
         if !heading.iter().any(|it| it == "address") {
-            let wanted = "a heading with address, and lang, name, customer, services where there are any";
+            let wanted =
+                "a heading with address, and lang, name, customer, services where there are any";
             return self.wrong(1, "the heading", &heading.join(","), wanted);
         }
         for (number, row) in rows {
@@ -190,7 +200,10 @@ impl Read {
                     "lang" => line.lang = Some(value),
                     "services" => {
                         let parts = value.split('|').map(str::trim);
-                        line.services = parts.filter(|it| !it.is_empty()).map(str::to_owned).collect();
+                        line.services = parts
+                            .filter(|it| !it.is_empty())
+                            .map(str::to_owned)
+                            .collect();
                     }
                     // What is empty is missing, so that a template that needs it says so.
                     _ if value.is_empty() => {}

@@ -25,7 +25,9 @@ use crate::directory::addressee::Addressee;
 use crate::model::campaign::{
     Campaign, CampaignChange, CampaignId, Fact, Fate, What, free_segments, may_send,
 };
-use crate::model::limits::{FINAL_DOTS_MAX, OUTCOMES_AT_ONCE, SEGMENT_RENEWAL_MS, SEGMENTS_AT_ONCE};
+use crate::model::limits::{
+    FINAL_DOTS_MAX, OUTCOMES_AT_ONCE, SEGMENT_RENEWAL_MS, SEGMENTS_AT_ONCE,
+};
 use crate::model::words::{EmailAddress, KeyedHash};
 use crate::model::{Reply, State};
 use crate::tasks::Stop;
@@ -230,8 +232,11 @@ impl Mission {
             _ => return Err(Shut::Settled),
         }
         let who = self.recipient(campaign, job).ok_or(Shut::Settled)?;
-        let kept_away = EmailAddress::new(&who.address)
-            .is_ok_and(|it| state.campaigns.keeps_away(&self.name_of(&it), campaign.draft.kind));
+        let kept_away = EmailAddress::new(&who.address).is_ok_and(|it| {
+            state
+                .campaigns
+                .keeps_away(&self.name_of(&it), campaign.draft.kind)
+        });
         match kept_away {
             true => Err(Shut::Suppressed),
             false => Ok(()),

@@ -20,7 +20,9 @@ use crate::clock;
 use crate::cluster::{Cluster, ProposeError};
 use crate::config::MailOut;
 use crate::mail::out::way::{Way, WayError};
-use crate::model::campaign::{Campaign, CampaignChange, CampaignId, Fact, Stage, What, held, may_send};
+use crate::model::campaign::{
+    Campaign, CampaignChange, CampaignId, Fact, Stage, What, held, may_send,
+};
 use crate::model::limits::OUTCOMES_AT_ONCE;
 use crate::model::words::{ClientId, KeyedHash, Timestamp};
 use crate::model::{Command, Proposal, Reply, State};
@@ -168,7 +170,9 @@ impl Sender {
                     id
                 });
             }
-            self.counted.at_work.set(i64::try_from(at_work.len()).unwrap_or(i64::MAX));
+            self.counted
+                .at_work
+                .set(i64::try_from(at_work.len()).unwrap_or(i64::MAX));
             self.end_what_is_late(&state).await;
             tokio::select! {
                 () = stop.cancelled() => {}
@@ -309,7 +313,9 @@ impl Sender {
         match facts_of(path) {
             // What was not answered is told when the journal is opened to send, or when nobody will open it any more.
             Ok(facts) => {
-                let told = facts.into_iter().filter(|it| ended || it.what != What::Unanswered);
+                let told = facts
+                    .into_iter()
+                    .filter(|it| ended || it.what != What::Unanswered);
                 self.tell(id, told.collect()).await
             }
             Err(error) => {
@@ -332,7 +338,9 @@ impl Sender {
                 facts: batch.to_vec(),
             };
             match self.propose(change).await {
-                Ok(_) => info!(campaign = %id, count = batch.len(), "told what was sent before the last stop"),
+                Ok(_) => {
+                    info!(campaign = %id, count = batch.len(), "told what was sent before the last stop")
+                }
                 Err(_) => return false,
             }
         }
@@ -343,7 +351,11 @@ impl Sender {
     async fn end_what_is_late(&self, state: &State) {
         let now = self.time(state);
         let me = self.cluster.id();
-        let place = state.voters.iter().position(|it| *it == me).unwrap_or(state.voters.len());
+        let place = state
+            .voters
+            .iter()
+            .position(|it| *it == me)
+            .unwrap_or(state.voters.len());
         for (id, campaign) in &state.campaigns.all {
             let open = matches!(campaign.stage, Stage::Sending | Stage::Paused { .. });
             let late = campaign.not_after().plus_ms(TURN_MS * place as u64) < now;
@@ -381,7 +393,10 @@ impl Sender {
         let _lags = tokio::time::timeout(SEEN_WITHIN, changes.wait_for(|it| *it >= index)).await;
     }
 
-    pub(super) async fn propose(&self, change: CampaignChange) -> Result<(u64, Reply), ProposeError> {
+    pub(super) async fn propose(
+        &self,
+        change: CampaignChange,
+    ) -> Result<(u64, Reply), ProposeError> {
         let id = ClientId(clock::random_bytes());
         let proposal = Proposal::of_node(id, self.cluster.id(), Command::Campaign(change));
         let committed = self.cluster.propose(proposal, AGREEMENT).await?;
@@ -394,9 +409,9 @@ fn is_news(campaign: &Campaign, fact: &Fact) -> bool {
     use crate::model::campaign::Fate;
     let known = campaign.fate(fact.segment, fact.place).map(|it| it.0);
     match fact.what {
-        What::Unanswered => known.is_some_and(|it| {
-            matches!(it, Fate::Waiting | Fate::Cancelled | Fate::Expired)
-        }),
+        What::Unanswered => {
+            known.is_some_and(|it| matches!(it, Fate::Waiting | Fate::Cancelled | Fate::Expired))
+        }
         What::Delivered => known.is_some_and(|it| it != Fate::Delivered),
         What::Refused(_) | What::Rejected(_) | What::Suppressed => known == Some(Fate::Waiting),
     }

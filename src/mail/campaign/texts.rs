@@ -137,8 +137,13 @@ impl Press {
         };
         let bytes = text.len() + html.as_ref().map_or(0, String::len);
         if bytes > CAMPAIGN_MAIL_BYTES_MAX {
-            let wanted = format!("at most {CAMPAIGN_MAIL_BYTES_MAX} bytes: larger mails are cut off");
-            return Err(flaw(&format!("{tag}.txt"), &format!("{bytes} bytes"), &wanted));
+            let wanted =
+                format!("at most {CAMPAIGN_MAIL_BYTES_MAX} bytes: larger mails are cut off");
+            return Err(flaw(
+                &format!("{tag}.txt"),
+                &format!("{bytes} bytes"),
+                &wanted,
+            ));
         }
         Ok(Rendered {
             lang,
@@ -163,7 +168,11 @@ impl Press {
         for (name, value) in &who.values {
             values.insert(name.clone(), Value::from(value.as_str()));
         }
-        let services: Vec<Value> = who.services.iter().map(|it| Value::from(it.as_str())).collect();
+        let services: Vec<Value> = who
+            .services
+            .iter()
+            .map(|it| Value::from(it.as_str()))
+            .collect();
         values.insert("services".to_owned(), Value::from(services));
         values.insert("customer".to_owned(), Value::from(who.customer.as_str()));
         values.insert("address".to_owned(), Value::from(who.address.as_str()));
@@ -186,7 +195,9 @@ impl Press {
 /// Links that anybody on the way can change do not belong into a mail that asks to be believed.
 fn insecure(tag: &str, html: &str) -> Option<Flaw> {
     let found = html.to_ascii_lowercase();
-    let at = found.find("href=\"http://").or_else(|| found.find("src=\"http"))?;
+    let at = found
+        .find("href=\"http://")
+        .or_else(|| found.find("src=\"http"))?;
     let line = 1 + html[..at].matches('\n').count();
     let place = format!("{tag}.html, line {line}");
     let found = "a link over http:// or a picture from outside";
@@ -203,7 +214,9 @@ fn flaw(place: &str, found: &str, wanted: &str) -> Flaw {
 }
 
 fn told(name: &str, error: &minijinja::Error) -> Flaw {
-    let line = error.line().map_or(String::new(), |it| format!(", line {it}"));
+    let line = error
+        .line()
+        .map_or(String::new(), |it| format!(", line {it}"));
     let found = match error.detail() {
         Some(detail) => format!("{}: {detail}", error.kind()),
         None => error.kind().to_string(),

@@ -65,7 +65,8 @@ pub(super) async fn line(mission: Arc<Mission>, number: usize, facts: mpsc::Send
 }
 
 fn bit(relay: usize) -> u8 {
-    1_u8.checked_shl(u32::try_from(relay).unwrap_or(u32::MAX)).unwrap_or(0)
+    1_u8.checked_shl(u32::try_from(relay).unwrap_or(u32::MAX))
+        .unwrap_or(0)
 }
 
 impl Mission {
@@ -75,7 +76,8 @@ impl Mission {
             Ok(mail) => mail,
             Err(why) => {
                 warn!(campaign = %self.id, why, "a mail that was checked cannot be written");
-                self.outcome(line, &job, What::Rejected(Status::default())).await;
+                self.outcome(line, &job, What::Rejected(Status::default()))
+                    .await;
                 return;
             }
         };
@@ -89,7 +91,11 @@ impl Mission {
                 match self.sender.way.open(number).await {
                     Ok(session) => session,
                     Err(error) => {
-                        warn!(relay = relay.host, why = whole(&error), "relay not usable for mass mail");
+                        warn!(
+                            relay = relay.host,
+                            why = whole(&error),
+                            "relay not usable for mass mail"
+                        );
                         relay.fails();
                         self.queue.again(job, Duration::ZERO);
                         return;
@@ -128,7 +134,13 @@ impl Mission {
         self.settle(number, line, (job, fresh), outcome).await;
     }
 
-    async fn settle(&self, number: usize, line: &mut Line, (job, fresh): (Job, bool), outcome: Outcome) {
+    async fn settle(
+        &self,
+        number: usize,
+        line: &mut Line,
+        (job, fresh): (Job, bool),
+        outcome: Outcome,
+    ) {
         let relay = &self.sender.relays[number];
         match outcome {
             Outcome::Accepted => {
@@ -161,9 +173,13 @@ impl Mission {
                     return self.queue.again(job, ELSEWHERE);
                 }
                 let (first, most) = RECIPIENT_RETRY_MS;
-                let wait = first.checked_shl(job.tries.min(16)).unwrap_or(most).min(most);
+                let wait = first
+                    .checked_shl(job.tries.min(16))
+                    .unwrap_or(most)
+                    .min(most);
                 let tries = job.tries.saturating_add(1);
-                self.queue.again(Job { tries, ..job }, Duration::from_millis(wait));
+                self.queue
+                    .again(Job { tries, ..job }, Duration::from_millis(wait));
             }
             Outcome::Unknown(why) => {
                 warn!(campaign = %self.id, relay = relay.host, why, "a mail may have been taken; it is sent again under the same Message-ID");
@@ -200,7 +216,12 @@ impl Mission {
             }
         }
         let (segment, place) = (job.segment, job.place);
-        if self.journal.write(Record::Begin { segment, place }).await.is_err() {
+        if self
+            .journal
+            .write(Record::Begin { segment, place })
+            .await
+            .is_err()
+        {
             self.end.cancel();
             *shut = Some(Shut::Stopped);
             return false;
@@ -212,10 +233,18 @@ impl Mission {
 
     fn written(&self, job: &Job) -> Result<Composed, String> {
         let state = self.sender.cluster.state();
-        let campaign = state.campaigns.all.get(&self.id).ok_or("the campaign is gone")?;
+        let campaign = state
+            .campaigns
+            .all
+            .get(&self.id)
+            .ok_or("the campaign is gone")?;
         let ordinal = campaign.ordinal(job.segment, job.place);
         let place = usize::try_from(ordinal).map_err(|it| it.to_string())?;
-        let who = self.load.recipients.get(place).ok_or("the manifest is too short")?;
+        let who = self
+            .load
+            .recipients
+            .get(place)
+            .ok_or("the manifest is too short")?;
         let mail = self.load.press.render(who);
         let mail = mail.map_err(|flaw| format!("{}: {}", flaw.place, flaw.found))?;
         let (keyring, series) = (&self.sender.keyring, &self.load.series);

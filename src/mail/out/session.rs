@@ -140,7 +140,11 @@ impl Session {
     }
 
     /// The same in one round trip (RFC 2920). All three answers are read, whatever the first says.
-    async fn envelope_at_once(&mut self, from: &str, to: &str) -> Result<Option<Outcome>, LineError> {
+    async fn envelope_at_once(
+        &mut self,
+        from: &str,
+        to: &str,
+    ) -> Result<Option<Outcome>, LineError> {
         let all = format!("{from}{to}DATA\r\n");
         self.line.commands(Step::From, &all).await?;
         let mut said_no = None;

@@ -9,14 +9,13 @@ use imbl::{OrdMap, Vector};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Approval, Asked, Campaign, CampaignId, Draft, Ending, Fact, Fate, Frozen, Scope, Segment, Stage,
-    Suppression, binds, fate, held, may_send,
+    Approval, Asked, Campaign, CampaignId, Draft, Ending, Fact, Fate, Frozen, Scope, Segment,
+    Stage, Suppression, binds, fate, held, may_send,
 };
 use crate::model::{
     Actor, Refusal, Reply, State, limits,
     outbox::Lease,
-    people,
-    site,
+    people, site,
     words::{KeyedHash, NodeId, Note},
 };
 
@@ -212,8 +211,16 @@ pub(in crate::model) fn change(
             binds,
             count,
             alone,
-        } => approve(state, index, actor, *campaign, (*binds, *count, alone.as_ref())),
-        CampaignChange::Pause { campaign, why } => pause(state, index, *campaign, actor.spoken(), why),
+        } => approve(
+            state,
+            index,
+            actor,
+            *campaign,
+            (*binds, *count, alone.as_ref()),
+        ),
+        CampaignChange::Pause { campaign, why } => {
+            pause(state, index, *campaign, actor.spoken(), why)
+        }
         CampaignChange::Resume { campaign } => resume(state, index, *campaign),
         CampaignChange::Cancel { campaign, .. } => cancel(state, index, *campaign),
         CampaignChange::Release { campaign, count } => release(state, index, *campaign, *count),
@@ -437,7 +444,11 @@ fn approve(
     }
     let alone_up_to = state.campaigns.alone_up_to();
     let campaign = known(state, id)?.clone();
-    in_stage(&campaign, campaign.stage == Stage::Asked, "one that waits for an approval")?;
+    in_stage(
+        &campaign,
+        campaign.stage == Stage::Asked,
+        "one that waits for an approval",
+    )?;
     let (Some(frozen), Some(asked)) = (&campaign.frozen, &campaign.asked) else {
         return Err(Refusal::Internal);
     };
@@ -454,7 +465,10 @@ fn approve(
         let wanted = "a request of the last 24 hours: ask again";
         return Err(Refusal::unsound("campaign", "asked too long ago", wanted));
     }
-    for (what, blob) in [("texts", campaign.draft.texts.0), ("manifest", frozen.manifest.0)] {
+    for (what, blob) in [
+        ("texts", campaign.draft.texts.0),
+        ("manifest", frozen.manifest.0),
+    ] {
         if !site::held_by_majority(state, &blob) {
             let wanted = "one that a majority of the servers has copied: try again in a moment";
             return Err(Refusal::unsound(what, "not copied yet", wanted));
@@ -491,8 +505,10 @@ fn approve(
 
 /// Cuts the manifest into segments.
 fn lay_out(campaign: &mut Campaign, recipients: u32) {
-    let size = (recipients / limits::SEGMENTS_WANTED)
-        .clamp(limits::SEGMENT_RECIPIENTS_MIN, limits::SEGMENT_RECIPIENTS_MAX);
+    let size = (recipients / limits::SEGMENTS_WANTED).clamp(
+        limits::SEGMENT_RECIPIENTS_MIN,
+        limits::SEGMENT_RECIPIENTS_MAX,
+    );
     campaign.segment_size = size;
     campaign.segments = (0..recipients.div_ceil(size))
         .map(|number| {
@@ -564,15 +580,14 @@ fn end_all(campaign: &mut Campaign, fate: Fate) {
     }
 }
 
-fn release(
-    state: &mut State,
-    index: u64,
-    id: CampaignId,
-    count: u32,
-) -> Result<Reply, Refusal> {
+fn release(state: &mut State, index: u64, id: CampaignId, count: u32) -> Result<Reply, Refusal> {
     let generation = state.cluster.as_ref().map_or(0, |it| it.generation);
     let campaign = known(state, id)?;
-    in_stage(campaign, campaign.released != generation, "one that is held after a restore")?;
+    in_stage(
+        campaign,
+        campaign.released != generation,
+        "one that is held after a restore",
+    )?;
     let waiting = campaign.count(Fate::Waiting);
     if count != waiting {
         let wanted = "the number of recipients that still wait and may get it twice, typed";
@@ -728,7 +743,9 @@ fn after_report(campaign: &mut Campaign, now: crate::model::words::Timestamp) {
     } else if campaign.goes_badly() && !campaign.tolerated {
         campaign.stage = Stage::Paused {
             by: Actor::System.spoken(),
-            why: Note::cut("more than one in ten was refused: look at the report, then resume or cancel"),
+            why: Note::cut(
+                "more than one in ten was refused: look at the report, then resume or cancel",
+            ),
         };
     }
 }
