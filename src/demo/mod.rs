@@ -9,6 +9,7 @@ mod child;
 mod facts;
 mod http;
 mod letter;
+mod mass_mail;
 mod names;
 mod node;
 mod places;

@@ -2,7 +2,7 @@
 //! number, watched, stopped, reported. Nothing is mailed from here but a test to somebody of the company.
 
 mod lists;
-mod report;
+pub(super) mod report;
 mod views;
 mod work;
 
@@ -347,9 +347,8 @@ async fn pause(
     asking: Asking,
     body: Body<Because>,
 ) -> Result<Json<Shown>, Problem> {
-    let (campaign, why) = desk.named(&campaign, &body.value)?;
-    let change = CampaignChange::Pause { campaign, why };
-    desk.campaign_changed(&asking, &body.bytes, "pausing it", (campaign, change))
+    let how = (&body.value, false);
+    desk.pause_campaign(&asking, &body.bytes, &campaign, how)
         .await
 }
 
@@ -359,9 +358,8 @@ async fn resume(
     asking: Asking,
     body: Body<Because>,
 ) -> Result<Json<Shown>, Problem> {
-    let (campaign, _) = desk.named(&campaign, &body.value)?;
-    let change = CampaignChange::Resume { campaign };
-    desk.campaign_changed(&asking, &body.bytes, "resuming it", (campaign, change))
+    let how = (&body.value, true);
+    desk.pause_campaign(&asking, &body.bytes, &campaign, how)
         .await
 }
 
@@ -473,6 +471,23 @@ impl Desk {
         let (campaign, why) = self.named(campaign, because)?;
         let change = CampaignChange::Cancel { campaign, why };
         self.campaign_changed(asking, content, "cancelling it", (campaign, change))
+            .await
+    }
+
+    /// Pauses a campaign, or lets it go on.
+    pub(super) async fn pause_campaign(
+        &self,
+        asking: &Asking,
+        content: &[u8],
+        campaign: &str,
+        (because, goes_on): (&Because, bool),
+    ) -> Result<Json<Shown>, Problem> {
+        let (campaign, why) = self.named(campaign, because)?;
+        let (what, change) = match goes_on {
+            false => ("pausing it", CampaignChange::Pause { campaign, why }),
+            true => ("resuming it", CampaignChange::Resume { campaign }),
+        };
+        self.campaign_changed(asking, content, what, (campaign, change))
             .await
     }
 

@@ -16,17 +16,7 @@ pub(in crate::desk) async fn csv(
     Shared(desk): Shared<Desk>,
     Path(campaign): Path<String>,
 ) -> Result<Response, Problem> {
-    let state = desk.cluster.state();
-    let (_, campaign) = find(&state, &campaign)?;
-    let campaign = campaign.clone();
-    let written = tokio::task::spawn_blocking(move || {
-        let people = desk.manifest_of(&campaign)?;
-        Ok::<_, Problem>(lines(&campaign, &people))
-    });
-    let csv = written.await.map_err(|_| {
-        let what = "writing the report";
-        Problem::failed(what, "it ended in a panic", "look at the node's log")
-    })??;
+    let csv = written(&desk, &campaign).await?;
     let headers = [
         (
             header::CONTENT_TYPE,
@@ -35,6 +25,20 @@ pub(in crate::desk) async fn csv(
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ];
     Ok((headers, csv).into_response())
+}
+
+/// The report as a text.
+pub(in crate::desk) async fn written(desk: &Desk, campaign: &str) -> Result<String, Problem> {
+    let campaign = find(&desk.cluster.state(), campaign)?.1.clone();
+    let desk = desk.clone();
+    let written = tokio::task::spawn_blocking(move || {
+        let people = desk.manifest_of(&campaign)?;
+        Ok::<_, Problem>(lines(&campaign, &people))
+    });
+    written.await.map_err(|_| {
+        let what = "writing the report";
+        Problem::failed(what, "it ended in a panic", "look at the node's log")
+    })?
 }
 
 fn lines(campaign: &Campaign, people: &[Addressee]) -> String {

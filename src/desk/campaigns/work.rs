@@ -28,6 +28,8 @@ use crate::model::{
 
 /// In what time a campaign must be delivered where nobody said so.
 const DELIVER_MS: u64 = 24 * 3_600_000;
+/// Recipients of whom all are rendered for a page: a second's work.
+const SAMPLED_MAX: u32 = 20_000;
 /// Domains that a check names.
 const DOMAINS_SHOWN: usize = 20;
 
@@ -401,6 +403,15 @@ impl Desk {
                 .campaigns
                 .keeps_away(&name_of(&self.keyring, address), kind)
         }))
+    }
+
+    /// Mails to be looked at before an approval; of a very large campaign the first. Blocking.
+    pub(in crate::desk) fn samples(&self, campaign: &Campaign) -> Result<Vec<Sample>, Problem> {
+        let recipients = campaign.frozen.as_ref().map_or(0, |it| it.recipients);
+        if recipients > SAMPLED_MAX {
+            return Ok(vec![self.one_of(campaign, None)?]);
+        }
+        Ok(self.rendered(campaign)?.samples)
     }
 
     /// One person's mail. Blocking.

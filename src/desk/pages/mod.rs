@@ -4,6 +4,7 @@
 //! A page without a line in `roles` is nobody's. A form without this session's token is refused.
 
 mod door;
+mod mails;
 mod says;
 mod staff;
 mod texts;
@@ -97,6 +98,12 @@ fn table() -> Vec<(&'static str, &'static str, MethodRouter<Pages>)> {
             "/incidents/{incident}/withdraw",
             post(says::withdraw),
         ),
+        ("get", "/mail", get(mails::list)),
+        ("get", "/mail/{campaign}", get(mails::show)),
+        ("post", "/mail/{campaign}/approve", post(mails::approve)),
+        ("post", "/mail/{campaign}/cancel", post(mails::cancel)),
+        ("post", "/mail/{campaign}/pause", post(mails::pause)),
+        ("get", "/mail/{campaign}/report.csv", get(mails::export)),
         ("get", "/nodes", get(views::nodes)),
         ("get", "/record", get(views::record)),
         ("get", "/record.csv", get(views::export)),
@@ -217,9 +224,10 @@ struct Entry {
 }
 
 /// The menu; each name is the end of its text's key.
-const MENU: [(&str, &str); 7] = [
+const MENU: [(&str, &str); 8] = [
     ("overview", "/"),
     ("incidents", "/incidents"),
+    ("mail", "/mail"),
     ("nodes", "/nodes"),
     ("people", "/people"),
     ("sessions", "/sessions"),

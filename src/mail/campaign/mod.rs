@@ -22,19 +22,27 @@ use crate::config::MailOut;
 use crate::model::words::{EmailAddress, KeyedHash};
 use crate::seal::Keyring;
 
-/// What an approval binds of the ways out: the sender, the relays in their order, and who we are there.
+/// What an approval binds of the ways out: the sender, the relays, and who we are there. Their order does not count, as
+/// each node may begin with another.
 pub fn routes(out: &MailOut) -> KeyedHash {
-    let mut hash = Sha256::new_with_prefix(b"lifeboat routes 1\0");
-    let mut part = |text: &str| {
-        hash.update((text.len() as u64).to_be_bytes());
-        hash.update(text);
+    let relay = |it: &crate::config::Relay| {
+        let user = it.login.as_ref().map_or("", |it| it.user.as_str());
+        [
+            it.host.clone(),
+            it.port.to_string(),
+            format!("{:?}", it.tls),
+            user.to_owned(),
+        ]
     };
-    part(out.from.as_str());
-    for relay in &out.relays {
-        part(&relay.host);
-        part(&relay.port.to_string());
-        part(&format!("{:?}", relay.tls));
-        part(relay.login.as_ref().map_or("", |it| it.user.as_str()));
+    let mut relays: Vec<[String; 4]> = out.relays.iter().map(relay).collect();
+    relays.sort();
+    let mut hash = Sha256::new_with_prefix(b"lifeboat routes 1\0");
+    for part in [out.from.as_str()]
+        .into_iter()
+        .chain(relays.iter().flatten().map(String::as_str))
+    {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
     }
     KeyedHash(hash.finalize().into())
 }

@@ -15,6 +15,7 @@ pub mod texts;
 mod ticket;
 mod times;
 pub mod token;
+mod unsubscribe;
 mod write;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -99,6 +100,7 @@ pub fn is_kept(path: &str) -> bool {
         "write"
             | "ticket"
             | "c"
+            | "u"
             | "incident"
             | "status"
             | "status.json"
@@ -116,7 +118,7 @@ fn first_part(path: &str) -> &str {
 /// knows nothing of it.
 pub fn keeps_words(path: &str) -> bool {
     let first = path.trim_start_matches('/').split('/').next();
-    matches!(first, Some("write" | "ticket" | "c"))
+    matches!(first, Some("write" | "ticket" | "c" | "u"))
 }
 
 /// The pages as routes.
@@ -132,6 +134,7 @@ pub fn routes(parts: PublicParts) -> Result<Router, LookError> {
         .route("/write", get(front).post(write::post))
         .route("/ticket", get(ticket::show).post(ticket::open))
         .route("/c/{link}", get(talk::show).post(talk::add))
+        .route("/u/{token}", get(unsubscribe::show).post(unsubscribe::take))
         .route("/status", get(status::page))
         .route("/status.json", get(status::json))
         .route("/status.atom", get(status::atom))
