@@ -4,6 +4,8 @@
 
 #[path = "tidy/papers.rs"]
 mod papers;
+#[path = "tidy/rooms.rs"]
+mod rooms;
 #[path = "tidy/rules.rs"]
 mod rules;
 #[path = "tidy/source.rs"]

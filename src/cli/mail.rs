@@ -255,6 +255,12 @@ pub async fn mail(node: &Node, what: Mail, paper: Paper, live: bool) -> Result<S
         Mail::Report { campaign } => {
             Ok(Said::bytes(node.fetch(&path(&campaign, "/report")).await?))
         }
+        other => of_rules(node, other).await,
+    }
+}
+
+async fn of_rules(node: &Node, what: Mail) -> Result<Said, Failure> {
+    match what {
         Mail::Suppress {
             addresses,
             updates_only,
@@ -278,6 +284,7 @@ pub async fn mail(node: &Node, what: Mail, paper: Paper, live: bool) -> Result<S
             let body = json!({ "alone_up_to": most });
             rules(node.post("/suppressions/alone", &body).await?)
         }
+        _ => Ok(Said::nothing()),
     }
 }
 

@@ -1,20 +1,17 @@
 //! Mass mail over the API: list and draft, every mail rendered, frozen at the request, agreed to by people who typed the
 //! number, watched, stopped, reported. Nothing is mailed from here but a test to somebody of the company.
 
+mod asked;
 mod lists;
 pub(super) mod report;
 mod views;
 mod work;
-
-use std::collections::BTreeMap;
 
 use axum::{
     Json,
     extract::{DefaultBodyLimit, Path, State as Shared},
     routing::{get, post},
 };
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use super::{
     Desk,
@@ -31,6 +28,8 @@ use crate::model::{
     words::{EmailAddress, KeyedHash, Label, Note, Wrong},
 };
 
+use asked::{Addresses, Against, Alone, Drafted, Rules, Test, Tested, Typed};
+pub(super) use asked::{Agreed, Because};
 use views::{Campaigns, Preview};
 pub(super) use views::{Checked, Shown};
 
@@ -42,131 +41,6 @@ pub struct Mailing {
     pub routes: KeyedHash,
     /// For test mails.
     pub way: Way,
-}
-
-/// What is to be sent.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Drafted {
-    /// What people call it; recipients do not see it.
-    name: String,
-    /// essential or updates.
-    kind: String,
-    /// By language: subject, text, and html where there is one.
-    texts: BTreeMap<String, Words>,
-    /// The list that was sent before, as it was answered.
-    list: Option<String>,
-    /// Or an earlier campaign's recipients.
-    follows: Option<Follows>,
-    /// In what time after the approval it must be delivered, such as 24h.
-    deliver: Option<String>,
-    /// Everybody at once, without smaller waves first.
-    #[serde(default)]
-    at_once: bool,
-    /// The campaign that is drafted anew.
-    campaign: Option<String>,
-    /// Its generation that this was made against.
-    against: Option<u64>,
-}
-
-/// The texts of one language.
-#[derive(Clone, Deserialize, ToSchema)]
-#[schema(as = CampaignWords)]
-#[serde(deny_unknown_fields)]
-struct Words {
-    subject: String,
-    text: String,
-    html: Option<String>,
-}
-
-/// An earlier campaign's recipients.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct Follows {
-    campaign: String,
-    /// got or missed.
-    who: String,
-}
-
-/// Against which generation something is asked.
-#[derive(Deserialize, ToSchema)]
-#[schema(as = CampaignAgainst)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Against {
-    against: Option<u64>,
-}
-
-/// An approval.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Agreed {
-    /// The hash of what was looked at.
-    pub(super) binds: String,
-    /// The number of recipients, typed.
-    pub(super) count: u32,
-    /// Why nobody else agrees: then a countdown runs that anybody can stop.
-    pub(super) alone: Option<String>,
-}
-
-/// Why something is stopped.
-#[derive(Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Because {
-    #[serde(default)]
-    pub(super) reason: String,
-}
-
-/// How many may get it twice, typed.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Typed {
-    count: u32,
-}
-
-/// Whom a test goes to.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Test {
-    /// Somebody with an account and a mailbox; left out, the support mailbox.
-    person: Option<String>,
-    /// The line of the list whose mail it is; left out, the first.
-    line: Option<u32>,
-}
-
-/// A test that was sent.
-#[derive(Serialize, ToSchema)]
-pub(super) struct Tested {
-    says: String,
-}
-
-/// Addresses.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Addresses {
-    addresses: Vec<String>,
-    /// updates or everything.
-    scope: Option<String>,
-}
-
-/// How many addresses are suppressed, and how many one person alone may mail to.
-#[derive(Serialize, ToSchema)]
-pub(super) struct Rules {
-    suppressed: u64,
-    alone_up_to: u32,
-}
-
-/// How many one person alone may mail to.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Alone {
-    alone_up_to: u32,
-}
-
-/// Which line of the list.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Line {
-    line: Option<u32>,
 }
 
 pub(super) fn routes() -> Vec<Route> {

@@ -190,6 +190,13 @@ pub(super) fn said(it: &Campaign, paper: Paper) -> String {
             ));
         }
     }
+    text.push_str(&far(it, paper));
+    text
+}
+
+/// Who asked and agreed, and how far it has come.
+fn far(it: &Campaign, paper: Paper) -> String {
+    let mut text = String::new();
     if let Some(by) = &it.asked_by {
         text.push_str(&format!("asked by    {}\n", printable(by)));
     }

@@ -8,12 +8,9 @@ use utoipa::ToSchema;
 use crate::clock;
 use crate::model::{
     State,
-    campaign::{
-        Campaign, CampaignId, Fate, Kind, Stage, binds,
-        change::{is_held, spoken},
-    },
+    campaign::{Campaign, CampaignId, Fate, Frozen, Kind, Stage, binds, is_held, spoken},
     when::rfc3339,
-    words::BlobHash,
+    words::{BlobHash, Note},
 };
 
 /// Every campaign.
@@ -164,12 +161,6 @@ impl Shown {
         let manifest = frozen.map(|it| it.manifest.0);
         let per_second = rate(it);
         let waiting = u64::from(it.count(Fate::Waiting));
-        let mut nodes = BTreeMap::new();
-        for lease in it.segments.values().filter_map(|it| it.lease) {
-            let known = state.nodes.get(&lease.node);
-            let name = known.map_or_else(|| lease.node.to_string(), |it| it.facts.name.to_string());
-            *nodes.entry(name).or_default() += 1;
-        }
         let approval = it.approval.as_ref();
         let alone_why = approval.and_then(|it| it.alone.as_ref());
         Self {
@@ -187,19 +178,8 @@ impl Shown {
                 .map(|fate| (fate.name(), it.count(fate)))
                 .collect(),
             settled: it.settled(),
-            langs: frozen
-                .into_iter()
-                .flat_map(|it| &it.langs)
-                .map(|(lang, count)| (lang.tag(), *count))
-                .collect(),
-            domains: frozen
-                .into_iter()
-                .flat_map(|it| &it.domains)
-                .map(|(domain, recipients)| Domain {
-                    domain: domain.as_str().to_owned(),
-                    recipients: *recipients,
-                })
-                .collect(),
+            langs: frozen.map(langs).unwrap_or_default(),
+            domains: frozen.map(domains).unwrap_or_default(),
             repeated: frozen.map_or(0, |it| it.repeated),
             suppressed: frozen.map_or(0, |it| it.suppressed),
             binds: frozen.map(|frozen| binds(&it.draft, frozen).to_string()),
@@ -220,9 +200,33 @@ impl Shown {
             left_s: per_second
                 .filter(|it| *it > 0)
                 .map(|it| waiting.div_ceil(it)),
-            nodes,
+            nodes: at_work(state, it),
         }
     }
+}
+
+fn langs(frozen: &Frozen) -> BTreeMap<&'static str, u32> {
+    let langs = frozen.langs.iter();
+    langs.map(|(lang, count)| (lang.tag(), *count)).collect()
+}
+
+fn domains(frozen: &Frozen) -> Vec<Domain> {
+    let domain = |(domain, recipients): &(Note, u32)| Domain {
+        domain: domain.as_str().to_owned(),
+        recipients: *recipients,
+    };
+    frozen.domains.iter().map(domain).collect()
+}
+
+/// How many segments each node is at.
+fn at_work(state: &State, campaign: &Campaign) -> BTreeMap<String, u32> {
+    let mut nodes = BTreeMap::new();
+    for lease in campaign.segments.values().filter_map(|it| it.lease) {
+        let known = state.nodes.get(&lease.node);
+        let name = known.map_or_else(|| lease.node.to_string(), |it| it.facts.name.to_string());
+        *nodes.entry(name).or_default() += 1;
+    }
+    nodes
 }
 
 /// Voters that hold a blob.

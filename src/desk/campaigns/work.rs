@@ -6,7 +6,9 @@ use axum::{
 };
 
 use super::{
-    Against, Body, Desk, Drafted, Follows, Line, Mailing, Problem, Test, Tested, find, person,
+    Body, Desk, Mailing, Problem,
+    asked::{Against, Drafted, Follows, Line, Test, Tested},
+    find, person,
     views::{Checked, Domain, Preview, Shown, Wrong, kinds},
 };
 use crate::clock;
@@ -28,8 +30,6 @@ use crate::model::{
 
 /// In what time a campaign must be delivered where nobody said so.
 const DELIVER_MS: u64 = 24 * 3_600_000;
-/// Recipients of whom all are rendered for a page: a second's work.
-const SAMPLED_MAX: u32 = 20_000;
 /// Domains that a check names.
 const DOMAINS_SHOWN: usize = 20;
 
@@ -408,7 +408,7 @@ impl Desk {
     /// Mails to be looked at before an approval; of a very large campaign the first. Blocking.
     pub(in crate::desk) fn samples(&self, campaign: &Campaign) -> Result<Vec<Sample>, Problem> {
         let recipients = campaign.frozen.as_ref().map_or(0, |it| it.recipients);
-        if recipients > SAMPLED_MAX {
+        if recipients > limits::CAMPAIGN_SAMPLED_MAX {
             return Ok(vec![self.one_of(campaign, None)?]);
         }
         Ok(self.rendered(campaign)?.samples)

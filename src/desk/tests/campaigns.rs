@@ -21,7 +21,7 @@ async fn drafted(boat: &Boat, text: &str, list: &str) -> Value {
         "name": "power", "kind": "essential", "list": taken["list"], "at_once": true,
         "texts": { "en": { "subject": "No power", "text": text, "html": null } },
     });
-    let got = boat.post("/campaigns", text, &draft).await;
+    let got = boat.post("/campaigns", "draft", &draft).await;
     assert_eq!(got.status, StatusCode::OK, "{:?}", got.body);
     got.json()
 }

@@ -94,7 +94,8 @@ pub(super) async fn run(
         stop,
     });
     info!(campaign = %id, "sending begins here");
-    let reports = tokio::spawn(mission.clone().report_all(told));
+    let mut reports = JoinSet::new();
+    reports.spawn(mission.clone().report_all(told));
     let mut lines = JoinSet::new();
     for (relay, it) in mission.sender.relays.iter().enumerate() {
         for _ in 0..it.connections {
@@ -106,7 +107,7 @@ pub(super) async fn run(
     while lines.join_next().await.is_some() {}
     // With the last line's end nothing more is told, and the reports end when all is agreed on.
     drop(facts);
-    if let Err(error) = reports.await {
+    if let Some(Err(error)) = reports.join_next().await {
         warn!(campaign = %id, %error, "reporting outcomes ended badly");
     }
     mission.give_back().await;

@@ -10,7 +10,8 @@ use super::journal::Record;
 use super::letter;
 use super::mission::{Mission, Shut, Told};
 use super::queue::Job;
-use crate::mail::out::compose::Composed;
+use super::texts::Flaw;
+use crate::mail::out::compose::{ComposeError, Composed};
 use crate::mail::out::session::{Letter, Outcome, Session};
 use crate::mail::out::way::whole;
 use crate::model::campaign::{Fact, Status, What};
@@ -74,8 +75,8 @@ impl Mission {
         let relay = &self.sender.relays[number];
         let mail = match self.written(&job) {
             Ok(mail) => mail,
-            Err(why) => {
-                warn!(campaign = %self.id, why, "a mail that was checked cannot be written");
+            Err(error) => {
+                warn!(campaign = %self.id, %error, "a mail that was checked cannot be written");
                 self.outcome(line, &job, What::Rejected(Status::default()))
                     .await;
                 return;
@@ -231,26 +232,33 @@ impl Mission {
         shut.is_none()
     }
 
-    fn written(&self, job: &Job) -> Result<Composed, String> {
+    fn written(&self, job: &Job) -> Result<Composed, Unwritten> {
         let state = self.sender.cluster.state();
-        let campaign = state
-            .campaigns
-            .all
-            .get(&self.id)
-            .ok_or("the campaign is gone")?;
+        let campaign = state.campaigns.all.get(&self.id).ok_or(Unwritten::Gone)?;
         let ordinal = campaign.ordinal(job.segment, job.place);
-        let place = usize::try_from(ordinal).map_err(|it| it.to_string())?;
-        let who = self
-            .load
-            .recipients
-            .get(place)
-            .ok_or("the manifest is too short")?;
-        let mail = self.load.press.render(who);
-        let mail = mail.map_err(|flaw| format!("{}: {}", flaw.place, flaw.found))?;
+        let place = usize::try_from(ordinal).unwrap_or(usize::MAX);
+        let who = self.load.recipients.get(place).ok_or(Unwritten::Gone)?;
+        let mail = self.load.press.render(who).map_err(Unwritten::Flawed)?;
         let (keyring, series) = (&self.sender.keyring, &self.load.series);
-        letter::write(&self.sender.from, keyring, series, (ordinal, who), &mail)
-            .map_err(|error| error.to_string())
+        Ok(letter::write(
+            &self.sender.from,
+            keyring,
+            series,
+            (ordinal, who),
+            &mail,
+        )?)
     }
+}
+
+/// Why a mail that was checked cannot be written.
+#[derive(Debug, thiserror::Error)]
+enum Unwritten {
+    #[error("the campaign or the recipient is gone")]
+    Gone,
+    #[error("{}: found {}; wanted {}", .0.place, .0.found, .0.wanted)]
+    Flawed(Flaw),
+    #[error(transparent)]
+    Compose(#[from] ComposeError),
 }
 
 /// Whether a refusal says that there is no such recipient: X.1.x and X.2.x (RFC 3463), or 550, 551 and 553 where the

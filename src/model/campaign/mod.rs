@@ -6,6 +6,8 @@
 
 pub mod change;
 pub mod fate;
+mod rules;
+mod sending;
 
 use std::{fmt, sync::Arc};
 
@@ -362,7 +364,7 @@ impl Campaign {
         }
         for (number, end) in self.wave_ends().into_iter().enumerate() {
             let over = self.waves_over.get(number);
-            if !over.is_some_and(|at| at.plus_ms(limits::WAVE_PAUSE_MS) <= now) {
+            if over.is_none_or(|at| at.plus_ms(limits::WAVE_PAUSE_MS) > now) {
                 return end.min(all);
             }
         }
@@ -425,6 +427,24 @@ pub fn free_segments(
         })
     };
     (start..open).chain(0..start).filter(free)
+}
+
+/// A stage as it is written.
+pub fn spoken(stage: &Stage) -> &'static str {
+    match stage {
+        Stage::Draft => "draft",
+        Stage::Asked => "asked",
+        Stage::Sending => "sending",
+        Stage::Paused { .. } => "paused",
+        Stage::Ended(Ending::Done) => "done",
+        Stage::Ended(Ending::Cancelled) => "cancelled",
+        Stage::Ended(Ending::Expired) => "expired",
+    }
+}
+
+/// Whether a campaign is held, for whoever tells people of it.
+pub fn is_held(state: &State, campaign: &Campaign) -> bool {
+    !matches!(campaign.stage, Stage::Ended(_)) && held(state, campaign)
 }
 
 #[cfg(test)]

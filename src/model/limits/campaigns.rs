@@ -59,6 +59,8 @@ pub const CAMPAIGN_LIST_BYTES_MAX: u64 = 256 << 20;
 pub const CAMPAIGN_UNPACKED_BYTES_MAX: u64 = 1 << 30;
 /// Mistakes of a list or of rendering that are told one by one; the rest is counted.
 pub const CAMPAIGN_MISTAKES_TOLD: usize = 50;
+/// Recipients of whom all are rendered anew for the page of an approval: a second's work.
+pub const CAMPAIGN_SAMPLED_MAX: u32 = 20_000;
 /// Steps of a template for one recipient: a list of a thousand servers takes a tenth of it.
 pub const TEMPLATE_STEPS_MAX: u64 = 100_000;
 /// Characters of a subject: mail programs show seventy of them.

@@ -62,7 +62,8 @@ impl Fleet {
         assert_eq!(committed.reply, Reply::Done);
     }
 
-    fn approved(&self, recipients: u32) {
+    /// What is sent to so many, with every blob on disk.
+    fn prepared(&self, recipients: u32) -> (Draft, Frozen) {
         let people: Vec<Addressee> = (0..recipients)
             .map(|number| Addressee {
                 address: address(number),
@@ -96,6 +97,12 @@ impl Fleet {
             repeated: 0,
             suppressed: 0,
         };
+        (draft, frozen)
+    }
+
+    fn approved(&self, recipients: u32) {
+        let (draft, frozen) = self.prepared(recipients);
+        let (texts, manifest) = (draft.texts, frozen.manifest);
         let bound = binds(&draft, &frozen);
         let (campaign, against) = (ID, 0);
         let draft = Box::new(draft);

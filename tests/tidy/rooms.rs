@@ -1,0 +1,110 @@
+//! The rooms of the house: who may know whom, and which room owns which crate.
+
+const DOORS: [&str; 5] = ["web", "dns", "mail", "probe", "relay"];
+
+/// What every room but the model may use besides its own list: counting and logging have no direction.
+const WALLS: [&str; 3] = ["model", "clock", "telemetry"];
+
+/// Which rooms a room may know. A room that is not listed is not part of the house.
+pub fn may_import(room: &str) -> Option<Vec<&'static str>> {
+    let door = [
+        "cluster",
+        "letterbox",
+        "blobs",
+        "directory",
+        "errands",
+        "https",
+        "config",
+        "tasks",
+        "tls",
+        "seal",
+        "durable",
+    ];
+    let own: &[&str] = match room {
+        "model" => return Some(vec![]),
+        "clock" | "tasks" | "telemetry" | "durable" => return Some(vec!["model"]),
+        "config" => return Some(vec!["model"]),
+        "tls" => &["config", "durable"],
+        "seal" => &["durable"],
+        "cluster" => &["config", "tls", "tasks", "durable", "seal"],
+        "letterbox" | "blobs" => &["cluster", "tasks", "durable"],
+        "directory" => &["cluster", "blobs", "seal", "tasks"],
+        "errands" => &["cluster", "tasks"],
+        "https" => &[],
+        "desk" => &[&door[..], &DOORS[..]].concat(),
+        "cli" => &["cluster", "config", "durable", "seal", "tls", "demo", "run"],
+        "demo" => &["cluster", "config", "durable", "seal", "tls"],
+        "run" => &[&door[..], &DOORS[..], &["durable", "desk"]].concat(),
+        // The map and the two lines that start the command line.
+        "" => &["cli"],
+        other if DOORS.contains(&other) => &door,
+        _ => return None,
+    };
+    Some(
+        [own, &WALLS]
+            .concat()
+            .iter()
+            .map(|name| *static_name(name))
+            .collect(),
+    )
+}
+
+/// Names every room once, so that the lists above can be put together freely.
+fn static_name(name: &str) -> &'static &'static str {
+    const ROOMS: [&str; 23] = [
+        "model",
+        "clock",
+        "tasks",
+        "telemetry",
+        "durable",
+        "config",
+        "tls",
+        "seal",
+        "cluster",
+        "letterbox",
+        "blobs",
+        "directory",
+        "errands",
+        "https",
+        "desk",
+        "cli",
+        "demo",
+        "run",
+        "web",
+        "dns",
+        "mail",
+        "probe",
+        "relay",
+    ];
+    ROOMS
+        .iter()
+        .find(|room| **room == name)
+        .expect("the tables above name rooms of the house only")
+}
+
+/// One crate, one owner: an upgrade of the crate then touches one folder.
+pub const OWNERS: [(&str, &[&str]); 22] = [
+    ("openraft", &["cluster"]),
+    ("openraft_rt", &["cluster"]),
+    ("lettre", &["mail"]),
+    ("minijinja", &["mail"]),
+    ("clap", &["cli", ""]),
+    ("axum", &["web", "desk", "run"]),
+    ("rusqlite", &["cluster", "letterbox"]),
+    ("askama", &["web", "desk"]),
+    ("fluent_templates", &["web", "desk"]),
+    ("toml", &["config"]),
+    ("rcgen", &["tls"]),
+    ("x509_parser", &["tls"]),
+    ("anyhow", &["", "cli", "run", "demo"]),
+    ("hickory_proto", &["dns"]),
+    ("hickory_net", &["dns"]),
+    ("hickory_server", &["dns"]),
+    // The demo asks the nodes as the public does, through a resolver that is not ours.
+    ("hickory_resolver", &["mail", "probe", "demo"]),
+    ("SystemTime", &["clock"]),
+    ("aws_lc_rs::rand", &["clock"]),
+    ("ServerConfig::builder", &["tls"]),
+    ("ClientConfig::builder", &["tls"]),
+    ("RootCertStore", &["tls"]),
+];
