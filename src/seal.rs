@@ -195,6 +195,23 @@ impl Keyring {
         URL_SAFE_NO_PAD.encode([&conversation.0[..], &hash[..16]].concat())
     }
 
+    /// The secret part of the address at which somebody unsubscribes, by the name of their address in the state.
+    pub fn unsubscribe(&self, address: &KeyedHash) -> String {
+        let KeyedHash(hash) = self.mac("unsubscribe", &address.0);
+        URL_SAFE_NO_PAD.encode([&address.0[..], &hash[..16]].concat())
+    }
+
+    /// Whom such an address is about; `None` when it is not one of ours.
+    pub fn open_unsubscribe(&self, token: &str) -> Option<KeyedHash> {
+        let bytes: [u8; 48] = URL_SAFE_NO_PAD.decode(token).ok()?.try_into().ok()?;
+        let (address, secret) = bytes.split_at(32);
+        let address = KeyedHash(address.try_into().ok()?);
+        let KeyedHash(hash) = self.mac("unsubscribe", &address.0);
+        constant_time::verify_slices_are_equal(&hash[..16], secret)
+            .ok()
+            .map(|()| address)
+    }
+
     /// The conversation that a link opens; `None` when it is not one of ours. Takes the same time for every wrong one.
     pub fn open_link(&self, link: &str) -> Option<ConversationId> {
         let bytes: [u8; 32] = URL_SAFE_NO_PAD.decode(link).ok()?.try_into().ok()?;

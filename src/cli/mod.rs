@@ -15,6 +15,7 @@ mod directory;
 mod dns;
 mod failure;
 mod incidents;
+mod mail;
 mod node;
 mod output;
 mod people;
@@ -183,6 +184,11 @@ enum Verb {
         #[command(subcommand)]
         what: components::ComponentVerb,
     },
+    /// Mass mail: draft, check, approve, watch, stop, report
+    Mail {
+        #[command(subcommand)]
+        what: mail::Mail,
+    },
     /// Who did what
     Audit {
         #[command(subcommand)]
@@ -294,6 +300,7 @@ fn done(line: Line) -> Result<Said, Failure> {
         | Verb::Channel { .. }
         | Verb::Notice { .. }
         | Verb::Component { .. }
+        | Verb::Mail { .. }
         | Verb::Audit { .. } => {
             let key = line.repeat.unwrap_or_else(new_key);
             let node = match line.afar.way()? {
@@ -339,6 +346,7 @@ async fn asked(
         Verb::Channel { what } => channels::channel(node, what).await,
         Verb::Notice { what } => channels::notice(node, what, paper).await,
         Verb::Component { what } => components::component(node, what).await,
+        Verb::Mail { what } => mail::mail(node, what, paper, !json).await,
         Verb::Audit { what } => audit::audit(node, what, paper).await,
         Verb::Demo(_)
         | Verb::DemoSink(_)

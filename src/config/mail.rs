@@ -9,7 +9,10 @@ use serde::Deserialize;
 
 use super::problem::Problems;
 use super::secret::SecretFile;
-use crate::model::limits::{LEASE_MS_MAX, MAIL_RELAYS_MAX};
+use crate::model::limits::{
+    LEASE_MS_MAX, MAIL_RELAYS_MAX, RELAY_CONNECTIONS, RELAY_CONNECTIONS_MAX,
+    RELAY_MAILS_PER_CONNECTION,
+};
 use crate::model::words::{EmailAddress, Lang};
 
 /// What a file may say under `[mail]`.
@@ -38,6 +41,9 @@ pub struct RelaySpec {
     tls_ca_file: Option<PathBuf>,
     user: Option<String>,
     password_file: Option<PathBuf>,
+    connections: Option<usize>,
+    mails_per_connection: Option<u32>,
+    per_second: Option<u32>,
 }
 
 /// The section, checked.
@@ -85,6 +91,29 @@ pub struct Relay {
     pub tls_ca_file: Option<PathBuf>,
     /// Who we are there.
     pub login: Option<RelayLogin>,
+    /// How mass mail uses it.
+    pub mass: Mass,
+}
+
+/// How mass mail uses a relay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mass {
+    /// Connections of one node at a time.
+    pub connections: usize,
+    /// Mails over one connection before it is opened anew.
+    pub mails_per_connection: u32,
+    /// Mails a second of all nodes together; nothing for no limit.
+    pub per_second: Option<u32>,
+}
+
+impl Default for Mass {
+    fn default() -> Self {
+        Self {
+            connections: RELAY_CONNECTIONS,
+            mails_per_connection: RELAY_MAILS_PER_CONNECTION,
+            per_second: None,
+        }
+    }
 }
 
 /// Who we are at a relay.
@@ -232,6 +261,11 @@ fn relay(spec: RelaySpec, key: &str, problems: &mut Problems) -> Option<Relay> {
         let wanted = "\"starttls\" or \"tls\", as a password must not be sent in the clear";
         problems.add(&format!("{key}.tls"), "\"none\" with a user", wanted);
     }
+    let mass = mass(
+        key,
+        (spec.connections, spec.mails_per_connection, spec.per_second),
+        problems,
+    );
     let host = host?;
     let tls_name = spec.tls_name.unwrap_or_else(|| host.clone());
     plain_host(
@@ -247,7 +281,33 @@ fn relay(spec: RelaySpec, key: &str, problems: &mut Problems) -> Option<Relay> {
         tls_name,
         tls_ca_file: spec.tls_ca_file,
         login,
+        mass,
     })
+}
+
+fn mass(
+    key: &str,
+    (connections, mails_per_connection, per_second): (Option<usize>, Option<u32>, Option<u32>),
+    problems: &mut Problems,
+) -> Mass {
+    let usual = Mass::default();
+    let mass = Mass {
+        connections: connections.unwrap_or(usual.connections),
+        mails_per_connection: mails_per_connection.unwrap_or(usual.mails_per_connection),
+        per_second,
+    };
+    if !(1..=RELAY_CONNECTIONS_MAX).contains(&mass.connections) {
+        let wanted = format!("1 to {RELAY_CONNECTIONS_MAX} connections of one node");
+        problems.add(&format!("{key}.connections"), mass.connections, &wanted);
+    }
+    if mass.mails_per_connection == 0 {
+        problems.add(&format!("{key}.mails-per-connection"), 0, "1 or more");
+    }
+    if mass.per_second == Some(0) {
+        let wanted = "1 or more mails a second, or no such line for no limit";
+        problems.add(&format!("{key}.per-second"), 0, wanted);
+    }
+    mass
 }
 
 fn email(key: &str, text: &str, example: &str, problems: &mut Problems) -> Option<EmailAddress> {

@@ -34,7 +34,7 @@ pub use company::{Company, Network, PhoneLine, Spoken};
 pub use console::{Call, Console};
 pub use dns::{Dns, RateMode};
 pub use document::{NotToml, toml_as_json};
-pub use mail::{Mail, MailOut, Relay, RelayLogin, RelayTls};
+pub use mail::{Mail, MailOut, MailSpec, Mass, Relay, RelayLogin, RelayTls};
 pub use node::Node;
 pub use probe::Probe;
 pub use problem::{Problem, Problems};
@@ -60,7 +60,7 @@ struct FileSpec {
     cluster: cluster::ClusterSpec,
     web: web::WebSpec,
     dns: dns::DnsSpec,
-    mail: mail::MailSpec,
+    mail: MailSpec,
     probe: probe::ProbeSpec,
     company: company::CompanySpec,
     console: console::ConsoleSpec,

@@ -10,6 +10,7 @@ mod customers;
 mod facts;
 mod http;
 mod letter;
+mod mass_mail;
 mod names;
 mod node;
 mod places;

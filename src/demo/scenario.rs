@@ -1,6 +1,6 @@
 //! The story of an outage, played with the parts that are built: what happens, what is measured, which promises are put
 //! to the test. Each step goes on from what the step before left; a step that cannot be played ends the story as a
-//! failure. Mass mail has no part in it yet.
+//! failure.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::customers;
+use super::mass_mail::{self, MassMail};
 use super::names;
 use super::node::Node;
 use super::sink::{self, Kept};
@@ -62,7 +63,9 @@ pub(super) async fn outage(stage: &mut Stage) -> bool {
         story.lone_node_takes_a_message(&mut timeline).await?;
         story.everybody_comes_back(&mut timeline).await?;
         story.site_is_published(&mut timeline).await?;
+        let mail = story.everybody_is_mailed(&mut timeline).await?;
         story.leader_dies(&mut timeline).await?;
+        story.the_report_adds_up(&mail, &mut timeline).await?;
         story.primary_returns(&mut timeline).await?;
         story.it_is_told_outside(&mut timeline).await?;
         story.nothing_was_lost_or_doubled(&mut timeline).await
@@ -317,6 +320,62 @@ impl Story<'_> {
         let lacking = self.lacking(shows).await;
         timeline.measured("every node shows it", began.elapsed());
         timeline.promise_everywhere("P2", "the published page is everywhere", &lacking);
+        Ok(())
+    }
+
+    async fn everybody_is_mailed(&mut self, timeline: &mut Timeline) -> anyhow::Result<MassMail> {
+        let node = &self.stage.nodes[self.follower().await?];
+        let (mail, refused) = MassMail::sent(self.stage, node).await?;
+        let words = "a wrong number of recipients mails nobody";
+        timeline.promise("P7", words, refused);
+        timeline.event(&format!(
+            "the shift leader mails {} customers through all nodes",
+            mass_mail::CUSTOMERS
+        ));
+        let before = mass_mail::count(self.stage);
+        let enough = mass_mail::CUSTOMERS as usize / 4;
+        until("a quarter of the mails", async || {
+            mass_mail::count(self.stage) >= before + enough
+        })
+        .await?;
+        Ok(mail)
+    }
+
+    async fn the_report_adds_up(
+        &mut self,
+        mail: &MassMail,
+        timeline: &mut Timeline,
+    ) -> anyhow::Result<()> {
+        let began = clock::monotonic();
+        let node = &self.stage.nodes[0];
+        let mut stage = String::new();
+        while began.elapsed() < mass_mail::WITHIN && stage != "done" {
+            let shown = mail.shown(node).await.unwrap_or_default();
+            stage = shown["stage"].as_str().unwrap_or_default().to_owned();
+            tokio::time::sleep(LOOK).await;
+        }
+        anyhow::ensure!(
+            stage == "done",
+            "the mass mail did not come to its end: {stage}"
+        );
+        timeline.measured("every customer has an outcome", began.elapsed());
+        self.until_in_step().await?;
+        let taken = MassMail::taken(self.stage);
+        let all = mass_mail::CUSTOMERS as usize;
+        let words = format!("{} of {all} customers have the mail", taken.len());
+        timeline.promise("P6", &words, taken.len() == all);
+        let repeated: usize = taken.values().map(|it| it.len() - 1).sum();
+        let one_id = taken.values().all(|it| it.iter().all(|id| *id == it[0]));
+        let words = format!(
+            "{repeated} mails were repeated by the killed node of {} connections, under one Message-ID each",
+            mass_mail::CONNECTIONS
+        );
+        timeline.promise("P6", &words, one_id && repeated <= mass_mail::CONNECTIONS);
+        let known: std::collections::BTreeSet<String> = taken.into_keys().collect();
+        let lacking = self
+            .lacking(async |node| mail.delivered(node).await.is_ok_and(|it| it == known))
+            .await;
+        timeline.promise_everywhere("P6", "the report says so of each of them", &lacking);
         Ok(())
     }
 

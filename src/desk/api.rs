@@ -15,7 +15,7 @@ use utoipa::{
 };
 
 use super::{
-    Desk, audit, conversations, directory, dns, incidents, members, notices, people,
+    Desk, audit, campaigns, conversations, directory, dns, incidents, members, notices, people,
     problem::{Problem, Words},
     roles, site, status, tokens,
 };
@@ -126,6 +126,7 @@ fn table() -> Vec<Route> {
         incidents::routes(),
         notices::routes(),
         directory::routes(),
+        campaigns::routes(),
         audit::routes(),
         people::routes(),
     ]

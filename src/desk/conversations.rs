@@ -472,6 +472,7 @@ impl Desk {
                     | Reply::Wanted(_)
                     | Reply::Leased { .. }
                     | Reply::Directory(_)
+                    | Reply::Sending { .. }
                     | Reply::Refused(_) => None,
                 };
                 let says = format!("{deed} {agreed}: a majority has it; {then}");

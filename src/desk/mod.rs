@@ -7,6 +7,7 @@ pub mod api;
 mod asking;
 mod audit;
 mod calls;
+mod campaigns;
 mod conversations;
 mod directory;
 mod dns;
@@ -53,6 +54,7 @@ use crate::{
 };
 
 pub use asking::Caller;
+pub use campaigns::Mailing;
 pub use https::{Console, serve as serve_console};
 pub use socket::BindError;
 
@@ -87,6 +89,8 @@ pub struct DeskParts {
     pub late: LateVisitors,
     /// The way to channels outside, where this node has one.
     pub relay: Option<relay::Way>,
+    /// What mass mail is written with, where this node mails.
+    pub mailing: Option<Arc<Mailing>>,
 }
 
 /// What the operators' door is about.
@@ -192,7 +196,8 @@ impl Desk {
             | Reply::Wanted(_)
             | Reply::Kept { .. }
             | Reply::Leased { .. }
-            | Reply::Directory(_) => Ok(committed),
+            | Reply::Directory(_)
+            | Reply::Sending { .. } => Ok(committed),
         }
     }
 }

@@ -24,6 +24,7 @@ pub(super) enum Asks {
 const LOOK: Asks = Asks::For(Role::Viewer);
 const ANSWER: Asks = Asks::For(Role::Agent);
 const SPEAK: Asks = Asks::For(Role::Leader);
+const SPEAK_FRESH: Asks = Asks::Fresh(Role::Leader);
 const WORK: Asks = Asks::For(Role::Ops);
 const WORK_FRESH: Asks = Asks::Fresh(Role::Ops);
 const PEOPLE: Asks = Asks::For(Role::Admin);
@@ -88,6 +89,25 @@ const API: &[(&str, &str, Asks)] = &[
     ("get", "/directory/customers/{customer}", ANSWER),
     ("post", "/directory/erase", PEOPLE_FRESH),
     ("post", "/directory/readmit", PEOPLE_FRESH),
+    ("get", "/campaigns", LOOK),
+    ("post", "/campaigns", SPEAK),
+    ("post", "/campaigns/lists", SPEAK),
+    ("get", "/campaigns/{campaign}", LOOK),
+    ("get", "/campaigns/{campaign}/check", SPEAK),
+    ("get", "/campaigns/{campaign}/preview", SPEAK),
+    ("post", "/campaigns/{campaign}/test", SPEAK),
+    ("post", "/campaigns/{campaign}/request", SPEAK),
+    ("post", "/campaigns/{campaign}/approve", SPEAK_FRESH),
+    // Anybody who is signed in can stop a mass mail.
+    ("post", "/campaigns/{campaign}/pause", LOOK),
+    ("post", "/campaigns/{campaign}/cancel", LOOK),
+    ("post", "/campaigns/{campaign}/resume", SPEAK),
+    ("post", "/campaigns/{campaign}/release", SPEAK_FRESH),
+    ("get", "/campaigns/{campaign}/report", SPEAK),
+    ("get", "/suppressions", LOOK),
+    ("post", "/suppressions", SPEAK),
+    ("post", "/suppressions/remove", SPEAK),
+    ("post", "/suppressions/alone", PEOPLE_FRESH),
     ("get", "/dns", LOOK),
     ("get", "/dns/keepers", LOOK),
     ("get", "/dns/keepers/{keeper}", LOOK),
@@ -158,6 +178,12 @@ const PAGES: &[(&str, &str, Asks)] = &[
     ("post", "/notices/stop", ANSWER),
     ("post", "/notices/{notice}/done", ANSWER),
     ("post", "/incidents/{incident}/affects", SPEAK),
+    ("get", "/mail", LOOK),
+    ("get", "/mail/{campaign}", LOOK),
+    ("post", "/mail/{campaign}/approve", SPEAK_FRESH),
+    ("post", "/mail/{campaign}/cancel", LOOK),
+    ("post", "/mail/{campaign}/pause", LOOK),
+    ("get", "/mail/{campaign}/report.csv", SPEAK),
     ("get", "/nodes", LOOK),
     ("get", "/record", LOOK),
     ("get", "/record.csv", LOOK),

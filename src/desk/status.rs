@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::{
     Desk,
     api::Route,
-    conversations, dns as names, incidents,
+    campaigns, conversations, dns as names, incidents,
     members::{self, Member},
     notices, people,
 };
@@ -277,6 +277,7 @@ pub(super) fn alarms_of(desk: &Desk) -> Vec<String> {
         people::alarms(desk),
         incidents::promises(&state),
         notices::alarms(&state, clock::now()),
+        campaigns::alarms(&state),
         alarms(&state, &health, &desk.letterbox.health()),
         names::cut_off(desk),
         names::answered_alone(desk),

@@ -567,7 +567,11 @@ fn settled(reply: &Reply, item: &Item) -> bool {
     match reply {
         Reply::Kept { .. } | Reply::Done => true,
         Reply::Refused(_) => false,
-        Reply::Admitted(_) | Reply::Wanted(_) | Reply::Leased { .. } | Reply::Directory(_) => {
+        Reply::Admitted(_)
+        | Reply::Wanted(_)
+        | Reply::Leased { .. }
+        | Reply::Directory(_)
+        | Reply::Sending { .. } => {
             tracing::error!(item = %item.proposal.id, "a letterbox item got another command's answer: its id was used twice");
             true
         }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     alone::AloneReport,
     audit::Segment,
+    campaign::CampaignChange,
     directory::{DirectoryChange, DirectoryVersion},
     dns::{TsigAlgorithm, ZoneSettings, publish::ZonePart, signing::SigningChange},
     domain::DomainName,
@@ -347,6 +348,8 @@ pub enum Command {
     Directory(DirectoryChange),
     /// The majority is lost, and a person made one node a cluster of its own. Only a recovery writes it.
     Recovered(Recovered),
+    /// Drafts, approves, stops or sends mass mail.
+    Campaign(CampaignChange),
 }
 
 impl Command {
@@ -398,6 +401,7 @@ impl Command {
             Self::Incident(change) => change.kind(),
             Self::Keeper(change) => change.kind(),
             Self::Notice(change) => change.kind(),
+            Self::Campaign(change) => change.kind(),
             Self::ArchiveAudit(_) => "archive-audit",
             Self::People(change) => change.kind(),
             Self::Alone(_) => "alone",
@@ -453,7 +457,8 @@ impl Command {
             | Self::Keeper(_)
             | Self::Notice(_)
             | Self::Directory(_)
-            | Self::Recovered(_) => None,
+            | Self::Recovered(_)
+            | Self::Campaign(_) => None,
         }
     }
 
@@ -505,6 +510,7 @@ impl Command {
             Self::Incident(change) => change.about(),
             Self::Keeper(change) => change.about(),
             Self::Notice(change) => change.about(),
+            Self::Campaign(change) => change.about(),
             Self::ArchiveAudit(segment) => segment.blob.to_string(),
             Self::People(change) => change.about(),
             Self::Alone(report) => report.about(),
@@ -539,4 +545,11 @@ pub enum Reply {
     Refused(super::Refusal),
     /// A version of the directory was made the wanted one.
     Directory(DirectoryVersion),
+    /// How a node stands that sends a campaign.
+    Sending {
+        /// Mail of it may leave.
+        running: bool,
+        /// Those of the segments that were named which the node holds, each with the index that granted it.
+        held: Vec<(u32, u64)>,
+    },
 }

@@ -3,6 +3,7 @@
 //! Past a bound the answer is a clear refusal and the node stays up (P10). Those of the DNS and of incidents have their own
 //! files.
 
+mod campaigns;
 mod directory;
 mod incidents;
 mod keepers;
@@ -10,6 +11,7 @@ mod names;
 mod notices;
 mod people;
 
+pub use campaigns::*;
 pub use directory::*;
 pub use incidents::{
     COMPONENTS_MAX, FEED_INCIDENTS_MAX, INCIDENT_UPDATES_MAX, INCIDENTS_GOING_MAX, INCIDENTS_MAX,

@@ -9,6 +9,7 @@
 pub mod alone;
 pub mod audit;
 pub mod boxes;
+pub mod campaign;
 pub mod check;
 pub mod command;
 pub mod conversation;
@@ -39,6 +40,7 @@ use serde::{Deserialize, Serialize};
 
 use audit::Audit;
 use boxes::BoxMark;
+use campaign::Campaigns;
 use conversation::Conversation;
 use directory::Directories;
 use dns::Dns;
@@ -113,6 +115,8 @@ pub struct State {
     pub notices: Notices,
     /// Who the customers are.
     pub directory: Directories,
+    /// Mass mail.
+    pub campaigns: Campaigns,
 }
 
 impl State {
@@ -339,6 +343,7 @@ impl State {
             Command::Notice(it) => notice::change::change(self, index, proposal.actor.spoken(), it),
             Command::Directory(it) => directory::change(self, index, &proposal.actor, it),
             Command::Recovered(it) => nodes::recovered(self, &proposal.actor, it),
+            Command::Campaign(it) => campaign::change::change(self, index, &proposal.actor, it),
         }
     }
 
@@ -435,6 +440,7 @@ impl State {
             Command::Vote { .. } => true,
             Command::People(change) => change.is_frequent(),
             Command::Keeper(change) => change.is_frequent(),
+            Command::Campaign(change) => change.is_frequent(),
             _ => false,
         };
         if is_frequent {

@@ -145,7 +145,8 @@ pub fn found(config: &Config, name: Label) -> Result<Resident, FoundError> {
             | Reply::Wanted(_)
             | Reply::Kept { .. }
             | Reply::Leased { .. }
-            | Reply::Directory(_) => Ok(()),
+            | Reply::Directory(_)
+            | Reply::Sending { .. } => Ok(()),
         }
     })?;
     place.settle(&resident)?;

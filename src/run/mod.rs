@@ -6,6 +6,7 @@
 
 mod alone;
 mod apart;
+mod campaigns;
 mod descriptors;
 mod directory;
 mod dns;
@@ -195,6 +196,7 @@ pub fn run(config: &Config, metrics: Metrics, until: UntilStopped) -> Result<(),
     node.start_keepers(&mut tasks, &runtimes, &metrics);
     node.start_relay(&mut tasks, &runtimes, &metrics);
     node.start_directory(&mut tasks, &runtimes, node.directory);
+    node.start_campaigns(&mut tasks, &runtimes, &metrics)?;
     let (counters, front) = (open.counters.clone(), open.front.clone());
     let certificates = open.certificates.clone();
     let late: LateVisitors = Arc::new(move || front.passing.late());
@@ -389,6 +391,7 @@ impl Node<'_> {
             directory: self.directory.clone(),
             late,
             relay: self.relay_way(),
+            mailing: self.mailing(),
             console: desk::ConsoleParts {
                 company: Arc::new(self.config.company.clone()),
                 phone_tree: self.config.console.phone_tree.clone(),

@@ -277,6 +277,11 @@ impl Place {
         self.folder.join(format!("raft-of-generation-{generation}"))
     }
 
+    /// The journals of mass mail.
+    pub fn sending(&self) -> PathBuf {
+        self.folder.join("sending")
+    }
+
     /// The letterbox.
     pub fn letterbox(&self) -> PathBuf {
         self.folder.join("letterbox.db")

@@ -73,7 +73,7 @@ fn an_outage_is_played_and_everything_promised_holds() {
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}");
     assert!(
-        said.contains("Every promise touched held: P1, P2, P3, P5."),
+        said.contains("Every promise touched held: P1, P2, P3, P5, P6, P7."),
         "{said}"
     );
     let left = std::fs::read_dir(folder.path()).unwrap().count();

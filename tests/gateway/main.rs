@@ -28,6 +28,7 @@
 
 mod alone;
 mod attack;
+mod campaigns;
 mod clocks;
 mod cold_start;
 mod copies;

@@ -174,7 +174,9 @@ impl Majority {
 
     /// Has something agreed on, whatever the weather.
     pub(crate) fn apply(&self, proposal: Proposal) -> Committed {
-        locked(&self.log).push(proposal.clone());
+        // Held until the state is out: nodes ask from several threads, and one would lose what another did.
+        let mut log = locked(&self.log);
+        log.push(proposal.clone());
         let mut state = State::clone(&self.state.load());
         let index = state.index + 1;
         let at = clock::now().plus_ms(self.ahead_ms.load(Ordering::SeqCst));
@@ -184,6 +186,7 @@ impl Majority {
             stamped: &stamped,
         });
         self.publish(state);
+        drop(log);
         Committed { index, reply }
     }
 

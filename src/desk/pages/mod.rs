@@ -4,6 +4,7 @@
 //! A page without a line in `roles` is nobody's. A form without this session's token is refused.
 
 mod door;
+mod mails;
 mod says;
 mod staff;
 mod texts;
@@ -102,6 +103,12 @@ fn table() -> Vec<(&'static str, &'static str, MethodRouter<Pages>)> {
         ("post", "/notices/stop", post(told::stop)),
         ("post", "/notices/{notice}/done", post(told::done)),
         ("post", "/incidents/{incident}/affects", post(says::affects)),
+        ("get", "/mail", get(mails::list)),
+        ("get", "/mail/{campaign}", get(mails::show)),
+        ("post", "/mail/{campaign}/approve", post(mails::approve)),
+        ("post", "/mail/{campaign}/cancel", post(mails::cancel)),
+        ("post", "/mail/{campaign}/pause", post(mails::pause)),
+        ("get", "/mail/{campaign}/report.csv", get(mails::export)),
         ("get", "/nodes", get(views::nodes)),
         ("get", "/record", get(views::record)),
         ("get", "/record.csv", get(views::export)),
@@ -223,9 +230,10 @@ struct Entry {
 }
 
 /// The menu; each name is the end of its text's key.
-const MENU: [(&str, &str); 7] = [
+const MENU: [(&str, &str); 8] = [
     ("overview", "/"),
     ("incidents", "/incidents"),
+    ("mail", "/mail"),
     ("nodes", "/nodes"),
     ("people", "/people"),
     ("sessions", "/sessions"),
@@ -352,33 +360,53 @@ impl Visit {
     }
 
     fn rings(&self) -> Vec<Ring> {
-        let ring = |it: &crate::model::people::Alarm| {
-            let AlarmKind::CodeUsed {
+        let ring = |it: &crate::model::people::Alarm| Ring {
+            index: it.index,
+            says: self.alarm_says(it),
+        };
+        self.state.people.open_alarms().map(ring).collect()
+    }
+
+    fn alarm_says(&self, it: &crate::model::people::Alarm) -> String {
+        match &it.what {
+            AlarmKind::CodeUsed {
                 serial,
                 place,
                 node,
                 alone,
                 again,
-            } = &it.what;
-            let parts = [
-                ("code", (place + 1).into()),
-                ("serial", serial.to_string().into()),
-                ("node", self.node_name(*node).into()),
-                ("time", self.time(it.at).into()),
-            ];
-            let mut says = self.say.with("alarm-code-used", parts);
-            for (so, key) in [(*again, "alarm-again"), (*alone, "alarm-alone")] {
-                if so {
-                    says.push(' ');
-                    says.push_str(&self.say.it(key));
+            } => {
+                let parts = [
+                    ("code", (place + 1).into()),
+                    ("serial", serial.to_string().into()),
+                    ("node", self.node_name(*node).into()),
+                    ("time", self.time(it.at).into()),
+                ];
+                let mut says = self.say.with("alarm-code-used", parts);
+                for (so, key) in [(*again, "alarm-again"), (*alone, "alarm-alone")] {
+                    if so {
+                        says.push(' ');
+                        says.push_str(&self.say.it(key));
+                    }
                 }
+                says
             }
-            Ring {
-                index: it.index,
-                says,
+            AlarmKind::MailCountsDown {
+                recipients,
+                by,
+                why,
+                from,
+                ..
+            } => {
+                let parts = [
+                    ("count", (*recipients).into()),
+                    ("who", by.clone().into()),
+                    ("why", why.as_str().to_owned().into()),
+                    ("time", self.time(*from).into()),
+                ];
+                self.say.with("alarm-mail-counts-down", parts)
             }
-        };
-        self.state.people.open_alarms().map(ring).collect()
+        }
     }
 
     /// A page as an answer.

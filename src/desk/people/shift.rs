@@ -144,22 +144,38 @@ pub(in crate::desk) fn alarms(desk: &Desk) -> Vec<String> {
 
 /// What an alarm says, in English.
 pub(in crate::desk) fn spoken(state: &State, alarm: &Alarm) -> String {
-    let AlarmKind::CodeUsed {
-        serial,
-        place,
-        node,
-        alone,
-        again,
-    } = &alarm.what;
-    let known = state.nodes.get(node);
-    let node = known.map_or_else(|| node.to_string(), |it| it.facts.name.to_string());
-    let how = match (alone, again) {
-        (_, true) => ", although it had been used before",
-        (true, false) => ", which was alone then",
-        (false, false) => "",
-    };
-    let code = place + 1;
-    format!("code {code} of break-glass envelope {serial} was used on {node}{how}")
+    match &alarm.what {
+        AlarmKind::CodeUsed {
+            serial,
+            place,
+            node,
+            alone,
+            again,
+        } => {
+            let known = state.nodes.get(node);
+            let node = known.map_or_else(|| node.to_string(), |it| it.facts.name.to_string());
+            let how = match (alone, again) {
+                (_, true) => ", although it had been used before",
+                (true, false) => ", which was alone then",
+                (false, false) => "",
+            };
+            let code = place + 1;
+            format!("code {code} of break-glass envelope {serial} was used on {node}{how}")
+        }
+        AlarmKind::MailCountsDown {
+            campaign,
+            recipients,
+            by,
+            why,
+            from,
+        } => {
+            let (why, from) = (why.as_str(), at(*from));
+            format!(
+                "{by} alone mails {recipients} people from {from} on: {why}; \
+                 'lifeboat mail cancel {campaign}' or the console stops it"
+            )
+        }
+    }
 }
 
 impl Desk {

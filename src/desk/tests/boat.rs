@@ -112,6 +112,7 @@ impl Boat {
             directory: directory.clone(),
             late: Arc::new(Vec::new),
             relay: None,
+            mailing: Some(mailing()),
             console: desk::ConsoleParts {
                 company: Arc::new(config::Company::check(
                     Default::default(),
@@ -331,6 +332,29 @@ impl Boat {
             body: answer.into_body().collect().await.unwrap().to_bytes(),
         }
     }
+}
+
+/// What mass mail is written with; no relay answers.
+fn mailing() -> Arc<desk::Mailing> {
+    let address = |text| crate::model::words::EmailAddress::new(text).unwrap();
+    let spec: config::MailSpec = toml::from_str(
+        "from = \"notice@help.example.net\"\nsupport = \"support@example.com\"\n\
+         [[relays]]\nhost = \"127.0.0.1\"\nport = 1\ntls = \"none\"\n",
+    )
+    .unwrap();
+    let out = config::Mail::check(spec, &mut config::Problems::new())
+        .out
+        .unwrap();
+    Arc::new(desk::Mailing {
+        from: crate::mail::campaign::letter::Sender {
+            company: "Example".to_owned(),
+            from: address("notice@help.example.net"),
+            reply_to: address("support@example.com"),
+            unsubscribe: Arc::new(|_| Vec::new()),
+        },
+        routes: crate::mail::campaign::routes(&out),
+        way: crate::mail::out::way::Way::new(&out).unwrap(),
+    })
 }
 
 /// Waits until something is so.

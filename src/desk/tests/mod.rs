@@ -1,6 +1,7 @@
 //! The API as its callers meet it: over a real socket, on a node with a real state, letterbox and disk.
 
 pub(crate) mod boat;
+mod campaigns;
 mod console;
 mod directory;
 mod dns;

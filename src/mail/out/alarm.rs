@@ -15,7 +15,7 @@ pub(super) fn found(state: &State, index: u64) -> Option<&Alarm> {
 }
 
 /// The first mailbox of a person.
-pub(super) fn mailbox(keyring: &Keyring, state: &State, person: &Label) -> Option<EmailAddress> {
+pub fn mailbox(keyring: &Keyring, state: &State, person: &Label) -> Option<EmailAddress> {
     let account = state.people.accounts.get(person)?;
     let way = account.ways.iter().find(|it| it.kind == WayKind::Mail)?;
     let bytes = keyring.open(&person_context(person), &way.address)?;
@@ -36,15 +36,91 @@ pub(super) fn id(index: u64, person: Option<&Label>) -> [u8; 16] {
 
 /// Subject and text.
 pub(super) fn words(lang: Lang, company: &str, state: &State, alarm: &Alarm) -> (String, String) {
-    let AlarmKind::CodeUsed {
+    match &alarm.what {
+        AlarmKind::CodeUsed {
+            serial,
+            place,
+            node,
+            alone,
+            again,
+        } => {
+            let used = Used {
+                serial: *serial,
+                number: place + 1,
+                node: name_of(state, *node),
+                at: rfc3339(alarm.at),
+                alone: *alone,
+                again: *again,
+            };
+            code_used(lang, company, state, &used)
+        }
+        AlarmKind::MailCountsDown {
+            campaign,
+            recipients,
+            by,
+            why,
+            from,
+        } => {
+            let facts = (campaign.to_string(), *recipients, by.as_str(), why.as_str());
+            counts_down(lang, company, facts, &rfc3339(*from))
+        }
+    }
+}
+
+/// Somebody alone lets a mass mail go: what everybody must hear of while it can be stopped.
+fn counts_down(
+    lang: Lang,
+    company: &str,
+    (campaign, recipients, by, why): (String, u32, &str, &str),
+    from: &str,
+) -> (String, String) {
+    match lang {
+        Lang::Cs => {
+            let text = format!(
+                "{by} rozesílá sám hromadný e-mail. Kdokoli přihlášený ho může zastavit.\n\n\
+                 Příjemců: {recipients}\n\
+                 Důvod: {why}\n\
+                 Začne: {from}\n\n\
+                 Zastavit ho můžete v konzoli, nebo příkazem:\n\
+                 lifeboat mail cancel {campaign} --reason \"...\"\n\n\
+                 {company}\n"
+            );
+            (format!("Za chvíli odejde e-mail {recipients} lidem"), text)
+        }
+        Lang::En => {
+            let text = format!(
+                "{by} sends a mass mail alone. Anybody who is signed in can stop it.\n\n\
+                 Recipients: {recipients}\n\
+                 Reason: {why}\n\
+                 Begins: {from}\n\n\
+                 Stop it on the console, or with:\n\
+                 lifeboat mail cancel {campaign} --reason \"...\"\n\n\
+                 {company}\n"
+            );
+            (format!("{recipients} people are mailed in a moment"), text)
+        }
+    }
+}
+
+/// A break-glass code that was used.
+struct Used {
+    serial: u64,
+    number: u32,
+    node: String,
+    at: String,
+    alone: bool,
+    again: bool,
+}
+
+fn code_used(lang: Lang, company: &str, state: &State, used: &Used) -> (String, String) {
+    let Used {
         serial,
-        place,
+        number,
         node,
+        at,
         alone,
         again,
-    } = &alarm.what;
-    let node = name_of(state, *node);
-    let (at, number) = (rfc3339(alarm.at), place + 1);
+    } = used;
     let holder = state.people.envelopes.get(serial);
     let holder = holder.map_or("", |it| it.holder.as_str());
     match lang {

@@ -293,6 +293,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
         self.reply(step, within).await
     }
 
+    /// Writes several commands at once, for a server that takes them so (RFC 2920); the answers are read one by one.
+    pub async fn commands(&mut self, step: Step, lines: &str) -> Result<(), LineError> {
+        let within = self.patience.command;
+        self.write(step, lines.as_bytes(), within).await
+    }
+
+    /// Reads the answer to one of several commands.
+    pub async fn answer(&mut self, step: Step) -> Result<Reply, LineError> {
+        self.reply(step, self.patience.command).await
+    }
+
     /// Writes a piece of a message.
     pub async fn block(&mut self, bytes: &[u8]) -> Result<(), LineError> {
         self.write(Step::Message, bytes, self.patience.block).await

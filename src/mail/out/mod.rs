@@ -2,7 +2,7 @@
 //! From the wire up: `reply`, `line`, `session`, `way`; from the state down: `texts`, `compose`, `letters`; and the
 //! two who bring both together, `courier` for what is agreed on and `held` for what only this node has.
 
-mod alarm;
+pub mod alarm;
 pub mod compose;
 pub mod courier;
 pub mod held;

@@ -157,6 +157,8 @@ pub struct Offers {
     pub utf8: bool,
     /// SIZE (RFC 1870): offered, with the largest message in bytes where the server names one.
     pub size: Option<u64>,
+    /// PIPELINING (RFC 2920).
+    pub pipelining: bool,
     /// AUTH PLAIN (RFC 4616).
     pub auth_plain: bool,
     /// AUTH LOGIN.
@@ -174,6 +176,7 @@ impl Offers {
             match words.next() {
                 Some("STARTTLS") => offers.starttls = true,
                 Some("8BITMIME") => offers.eight_bit = true,
+                Some("PIPELINING") => offers.pipelining = true,
                 Some("SMTPUTF8") => offers.utf8 = true,
                 Some("SIZE") => {
                     offers.size = Some(words.next().and_then(|n| n.parse().ok()).unwrap_or(0))

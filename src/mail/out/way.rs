@@ -152,6 +152,26 @@ impl Way {
         }
     }
 
+    /// Opens a session of its own with the relay of this number, for whoever keeps sessions by themselves.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(in crate::mail) async fn open(&self, number: usize) -> Result<Session, WayError> {
+        let station = self.stations.get(number).ok_or_else(|| WayError::Session {
+            host: format!("relay {}", number + 1),
+            source: LineError::Lookup {
+                host: format!("relay {}", number + 1),
+                source: std::io::ErrorKind::NotFound.into(),
+            },
+        })?;
+        let relay = station.relay().await?;
+        let session = Session::open(&relay, &self.hello, self.patience).await;
+        session.map_err(|source| WayError::Session {
+            host: station.config.host.clone(),
+            source,
+        })
+    }
+
     async fn carry_to(
         &self,
         number: usize,
@@ -251,7 +271,7 @@ fn names_the_recipient(status: &str) -> bool {
 }
 
 /// The error and what caused it, in one line.
-fn whole(error: &dyn Error) -> String {
+pub(in crate::mail) fn whole(error: &dyn Error) -> String {
     let mut line = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

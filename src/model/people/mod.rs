@@ -14,7 +14,9 @@ use imbl::{OrdMap, OrdSet, Vector};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Refusal, Reply, State, limits,
+    Refusal, Reply, State,
+    campaign::CampaignId,
+    limits,
     outbox::{self, ItemKind},
     proposal::Entry,
     words::{KeyedHash, Label, Lang, NodeId, Note, Sealed, SessionId, Timestamp},
@@ -277,6 +279,38 @@ pub enum AlarmKind {
         /// The code had been used before, elsewhere: somebody must look at once.
         again: bool,
     },
+    /// One person sends a mass mail; everybody can stop it while the countdown runs.
+    MailCountsDown {
+        /// The campaign.
+        campaign: CampaignId,
+        /// How many get it.
+        recipients: u32,
+        /// Who sends it.
+        by: String,
+        /// Why.
+        why: Note,
+        /// When it begins.
+        from: Timestamp,
+    },
+}
+
+/// Tells everybody that a mass mail begins soon, so that anybody can stop it.
+pub(super) fn campaign_counts_down(state: &mut State, index: u64, id: CampaignId) {
+    let Some(campaign) = state.campaigns.all.get(&id) else {
+        return;
+    };
+    let (Some(approval), Some(frozen)) = (&campaign.approval, &campaign.frozen) else {
+        return;
+    };
+    let what = AlarmKind::MailCountsDown {
+        campaign: id,
+        recipients: frozen.recipients,
+        by: approval.by.clone(),
+        why: approval.alone.clone().unwrap_or_default(),
+        from: approval.from,
+    };
+    let at = state.now;
+    raise(state, index, at, what);
 }
 
 /// Makes a change.

@@ -17,6 +17,7 @@ pub mod texts;
 mod ticket;
 mod times;
 pub mod token;
+mod unsubscribe;
 mod write;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -104,6 +105,7 @@ pub fn is_kept(path: &str) -> bool {
         "write"
             | "ticket"
             | "c"
+            | "u"
             | "incident"
             | "is-it-me"
             | "status"
@@ -127,7 +129,7 @@ fn first_part(path: &str) -> &str {
 /// knows nothing of it.
 pub fn keeps_words(path: &str) -> bool {
     let first = path.trim_start_matches('/').split('/').next();
-    matches!(first, Some("write" | "ticket" | "c"))
+    matches!(first, Some("write" | "ticket" | "c" | "u"))
 }
 
 /// What is said, for programs.
@@ -166,6 +168,7 @@ pub fn routes(parts: PublicParts) -> Result<Router, LookError> {
         .route("/ticket", get(ticket::show).post(ticket::open))
         .route("/c/{link}", get(talk::show).post(talk::add))
         .route("/is-it-me", get(mine::show).post(mine::ask))
+        .route("/u/{token}", get(unsubscribe::show).post(unsubscribe::take))
         .route("/status", get(status::page))
         .route("/incident/{id}", get(status::incident))
         .route("/incident/{id}/cap.xml", get(feeds::cap_message));

@@ -133,6 +133,16 @@ pub struct TicketPage<'a> {
     pub form: Form,
 }
 
+/// The page on which somebody unsubscribes.
+#[derive(Template)]
+#[template(path = "unsubscribe.html", config = "src/web/public/askama.toml")]
+pub struct Unsubscribe<'a> {
+    /// What stands around it.
+    pub frame: Frame<'a>,
+    /// The secret part of its address.
+    pub token: String,
+}
+
 /// A page with a heading and a few sentences.
 #[derive(Template)]
 #[template(path = "plain.html", config = "src/web/public/askama.toml")]

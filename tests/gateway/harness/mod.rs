@@ -7,6 +7,7 @@ pub mod ledger;
 pub mod logbook;
 pub mod node;
 pub mod operators;
+pub mod recorder;
 pub mod room;
 pub mod stage;
 

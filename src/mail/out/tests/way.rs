@@ -31,6 +31,7 @@ fn relay(port: u16) -> RelayConfig {
         tls_name: "127.0.0.1".to_owned(),
         tls_ca_file: None,
         login: None,
+        mass: crate::config::Mass::default(),
     }
 }
 

@@ -326,7 +326,7 @@ fn a_published_site_takes_everything_but_our_own_paths() {
     for path in ["/", "/css/a.css", "/writer", "/cz", "/index.html"] {
         assert!(!is_ours(path), "{path}");
     }
-    for path in ["/write", "/ticket", "/c/x"] {
+    for path in ["/write", "/ticket", "/c/x", "/u/x"] {
         assert!(is_kept(path), "{path}");
     }
     for path in ["/", "/cs/", "/en", "/en/help"] {
