@@ -422,6 +422,11 @@ fn of_places(text: &str) -> Result<(AudienceText, Audience), Problem> {
     Ok((line, audience))
 }
 
+/// Reads an audience that names no lists.
+pub(super) fn read_audience(text: &str) -> Result<Audience, Problem> {
+    read(text, Lists::new())
+}
+
 /// Reads an audience.
 fn read(text: &str, lists: Lists) -> Result<Audience, Problem> {
     Audience::read(text, lists).map_err(|wrong| {
