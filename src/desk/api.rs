@@ -17,7 +17,7 @@ use utoipa::{
 use super::{
     Desk, audit, conversations, dns, incidents, members, people,
     problem::{Problem, Words},
-    roles, site, status, tokens,
+    roles, site, status, talks, tokens,
 };
 use crate::model::limits;
 
@@ -122,6 +122,7 @@ fn table() -> Vec<Route> {
         tokens::routes(),
         site::routes(),
         conversations::routes(),
+        talks::routes(),
         dns::routes(),
         incidents::routes(),
         audit::routes(),

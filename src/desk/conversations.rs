@@ -16,8 +16,9 @@ use super::{
     Desk,
     api::Route,
     asking::{Asking, Body},
+    people::label,
     problem::Problem,
-    seen::{Seen, Wanted, matches, opened_by, seen},
+    seen::{Seen, Sought, Wanted, Whose, matches, opened_by, seen},
 };
 use crate::{
     clock,
@@ -56,6 +57,12 @@ pub(super) struct Brief {
     touched: String,
     /// The beginning of the last message.
     excerpt: Option<String>,
+    /// Since when the customer waits for an answer.
+    since: Option<String>,
+    /// Whose it is.
+    assigned: Option<String>,
+    /// What it is about.
+    tags: Vec<String>,
 }
 
 /// Conversations, the one touched last first.
@@ -83,6 +90,25 @@ pub(super) struct Opened {
     closed: Option<String>,
     touched: String,
     messages: Vec<Said>,
+    /// What agents told each other; customers never see it.
+    notes: Vec<Noted>,
+    /// Whose it is.
+    assigned: Option<String>,
+    /// What it is about.
+    tags: Vec<String>,
+    /// How many of the messages an agent has seen.
+    seen: u32,
+}
+
+/// A note among agents.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Noted {
+    by: String,
+    /// Nothing when the key for it is not here.
+    text: Option<String>,
+    taken: String,
+    /// A majority has it.
+    agreed: bool,
 }
 
 /// One message.
@@ -122,12 +148,12 @@ pub(super) struct Nothing {}
 #[derive(Serialize, ToSchema)]
 pub(super) struct Kept {
     /// agreed (a majority has it) or held (this node, and perhaps others, have it and will pass it on).
-    kept: &'static str,
+    pub(super) kept: &'static str,
     conversation: String,
     /// Its place in the conversation, once agreed.
     number: Option<u32>,
     /// In words.
-    says: String,
+    pub(super) says: String,
 }
 
 /// Which conversations to list.
@@ -137,6 +163,8 @@ struct Which {
     state: Option<String>,
     limit: Option<usize>,
     after: Option<String>,
+    assigned: Option<String>,
+    tag: Option<String>,
 }
 
 pub(super) fn routes() -> Vec<Route> {
@@ -152,6 +180,8 @@ pub(super) fn routes() -> Vec<Route> {
                 "state",
                 "open (default), waiting, closed, quarantined or all",
             ),
+            ("assigned", "whose: an agent's name, or nobody"),
+            ("tag", "only those with this tag"),
             ("limit", "how many, at most 1000"),
             ("after", "what `next` said"),
         ]),
@@ -190,7 +220,7 @@ async fn list(
     query: Result<Query<Which>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Json<Listed>, Problem> {
     let Query(which) = query.map_err(|error| {
-        Problem::invalid("the query", &error.body_text(), "state, limit and after")
+        Problem::invalid("the query", &error.body_text(), "state, assigned, tag, limit and after")
     })?;
     let wanted = match which.state.as_deref() {
         None | Some("open") => Wanted::Open,
@@ -202,6 +232,15 @@ async fn list(
             let states = "open, waiting, closed, quarantined or all";
             return Err(Problem::invalid("state", other, states));
         }
+    };
+    let sought = Sought {
+        wanted,
+        whose: match which.assigned.as_deref() {
+            None => Whose::Anybodys,
+            Some("nobody") => Whose::Nobodys,
+            Some(name) => Whose::Of(label("assigned", name)?),
+        },
+        tag: which.tag.as_deref().map(|it| label("tag", it)).transpose()?,
     };
     let limit = which.limit.unwrap_or(PAGE);
     if !(1..=limits::DESK_PAGE_MAX).contains(&limit) {
@@ -215,7 +254,7 @@ async fn list(
         }
     };
     // A walk over all conversations takes tens of milliseconds when there are 200,000 of them.
-    tokio::task::spawn_blocking(move || desk.listed(wanted, limit, after))
+    tokio::task::spawn_blocking(move || desk.listed(&sought, limit, after))
         .await
         .map(Json)
         .map_err(|_| {
@@ -240,18 +279,7 @@ async fn answer(
     body: Body<Answer>,
 ) -> Result<(StatusCode, Json<Kept>), Problem> {
     let conversation = desk.find(&conversation)?;
-    let text = MessageText::new(&body.value.text).map_err(|wrong| {
-        let count = body.value.text.chars().count();
-        Problem::invalid("text", &format!("{count} characters"), &wrong.wanted)
-    })?;
-    let context = conversation_context(&conversation);
-    let command = Command::AddMessage {
-        conversation,
-        body: desk.keyring.seal(&context, text.as_str().as_bytes()),
-        taken: clock::now(),
-    };
-    let deed = ("the answer", "is kept", "it goes to the customer");
-    desk.post(&asking, &body.bytes, conversation, command, deed)
+    desk.answer(&asking, &body.bytes, conversation, &body.value.text)
         .await
 }
 
@@ -262,14 +290,7 @@ async fn close(
     body: Body<Nothing>,
 ) -> Result<(StatusCode, Json<Kept>), Problem> {
     let conversation = desk.find(&conversation)?;
-    let command = Command::CloseConversation { conversation };
-    let deed = (
-        "closing it",
-        "is done",
-        "the customer's next message opens it again",
-    );
-    desk.post(&asking, &body.bytes, conversation, command, deed)
-        .await
+    desk.close(&asking, &body.bytes, conversation).await
 }
 
 async fn release(
@@ -279,43 +300,72 @@ async fn release(
     body: Body<Nothing>,
 ) -> Result<(StatusCode, Json<Kept>), Problem> {
     let conversation = desk.find(&conversation)?;
-    let command = Command::ReleaseConversation { conversation };
-    let deed = (
-        "releasing it",
-        "is done",
-        "its messages go to the support mailbox",
-    );
-    desk.post(&asking, &body.bytes, conversation, command, deed)
-        .await
+    desk.release(&asking, &body.bytes, conversation).await
 }
 
 impl Desk {
+    /// Closes a conversation.
+    pub(super) async fn close(
+        &self,
+        asking: &Asking,
+        content: &[u8],
+        conversation: ConversationId,
+    ) -> Result<(StatusCode, Json<Kept>), Problem> {
+        let command = Command::CloseConversation { conversation };
+        let then = "the customer's next message opens it again";
+        let deed = ("closing it", "is done", then);
+        self.post(asking, content, conversation, command, deed)
+            .await
+    }
+
+    /// Takes one out of quarantine.
+    pub(super) async fn release(
+        &self,
+        asking: &Asking,
+        content: &[u8],
+        conversation: ConversationId,
+    ) -> Result<(StatusCode, Json<Kept>), Problem> {
+        let command = Command::ReleaseConversation { conversation };
+        let then = "its messages go to the support mailbox";
+        let deed = ("releasing it", "is done", then);
+        self.post(asking, content, conversation, command, deed)
+            .await
+    }
+
+    /// Answers a customer.
+    pub(super) async fn answer(
+        &self,
+        asking: &Asking,
+        content: &[u8],
+        conversation: ConversationId,
+        text: &str,
+    ) -> Result<(StatusCode, Json<Kept>), Problem> {
+        let text = words("text", text)?;
+        let context = conversation_context(&conversation);
+        let command = Command::AddMessage {
+            conversation,
+            body: self.keyring.seal(&context, text.as_str().as_bytes()),
+            taken: clock::now(),
+        };
+        let deed = ("the answer", "is kept", "it goes to the customer");
+        self.post(asking, content, conversation, command, deed)
+            .await
+    }
+
     fn listed(
         &self,
-        wanted: Wanted,
+        sought: &Sought,
         limit: usize,
         after: Option<(Timestamp, ConversationId)>,
     ) -> Listed {
-        let state = self.cluster.state();
-        let held = self.letterbox.held();
-        let only_held = held
-            .keys()
-            .filter(|it| !state.conversations.contains_key(*it));
         let before = |at: &(Timestamp, ConversationId)| after.is_none_or(|after| *at < after);
-        let mut found: Vec<(Timestamp, ConversationId)> = Vec::new();
-        for id in state.conversations.keys().chain(only_held) {
-            let looks = match state.conversations.get(id) {
-                // Most conversations have nothing held: judge them without opening anything.
-                Some(agreed) if !held.contains_key(id) => {
-                    matches(agreed, wanted).then_some(agreed.touched)
-                }
-                Some(_) | None => {
-                    let seen = seen(&self.letterbox, &state, *id).filter(|it| it.is(wanted));
-                    seen.map(|it| it.touched)
-                }
-            };
-            found.extend(looks.map(|touched| (touched, *id)).filter(|it| before(it)));
-        }
+        let state = self.cluster.state();
+        let mut found: Vec<(Timestamp, ConversationId)> = self
+            .found(sought)
+            .into_iter()
+            .map(|(id, touched)| (touched, id))
+            .filter(before)
+            .collect();
         found.sort_unstable_by(|one, other| other.cmp(one));
         let more = found.len() > limit;
         found.truncate(limit);
@@ -328,6 +378,34 @@ impl Desk {
             next: next.map(|(touched, id)| format!("{}.{id}", touched.0)),
             conversations: briefs.collect(),
         }
+    }
+
+    /// Every conversation that is asked for, with when anything last happened in it.
+    pub(super) fn found(&self, sought: &Sought) -> Vec<(ConversationId, Timestamp)> {
+        let state = self.cluster.state();
+        let held = self.letterbox.held();
+        let looks = |id: &ConversationId| match state.conversations.get(id) {
+            // Most conversations have nothing held: judge them without opening anything.
+            Some(agreed) if !held.contains_key(id) => {
+                let fits = matches(agreed, sought.wanted) && sought.fits(state.talks.all.get(id));
+                fits.then_some((*id, agreed.touched))
+            }
+            Some(_) | None => {
+                let seen = seen(&self.letterbox, &state, *id)?;
+                let fits = seen.is(sought.wanted) && sought.fits(Some(&seen.talk));
+                fits.then_some((*id, seen.touched))
+            }
+        };
+        if sought.wanted == Wanted::Waiting {
+            // The queue is kept; what is held may add to it.
+            let agreed = state.talks.waiting.iter().map(|it| &it.1);
+            let agreed = agreed.filter(|it| !held.contains_key(*it));
+            return agreed.chain(held.keys()).filter_map(looks).collect();
+        }
+        let only_held = held.keys();
+        let only_held = only_held.filter(|it| !state.conversations.contains_key(*it));
+        let all = state.conversations.keys().chain(only_held);
+        all.filter_map(looks).collect()
     }
 
     fn brief(&self, id: ConversationId, seen: &Seen) -> Brief {
@@ -344,6 +422,9 @@ impl Desk {
             held: seen.held.len() as u64,
             touched: rfc3339(seen.touched),
             excerpt: last.map(excerpt),
+            since: seen.since().map(rfc3339),
+            assigned: seen.talk.assigned.as_ref().map(ToString::to_string),
+            tags: seen.talk.tags.iter().map(ToString::to_string).collect(),
         }
     }
 
@@ -361,7 +442,21 @@ impl Desk {
             closed: seen.closed.map(rfc3339),
             touched: rfc3339(seen.touched),
             messages: self.said(id, seen),
+            notes: self.noted(id, seen),
+            assigned: seen.talk.assigned.as_ref().map(ToString::to_string),
+            tags: seen.talk.tags.iter().map(ToString::to_string).collect(),
+            seen: seen.talk.seen,
         }
+    }
+
+    fn noted(&self, id: ConversationId, seen: &Seen) -> Vec<Noted> {
+        let notes = seen.talk.notes.iter().map(|it| Noted {
+            by: it.by.to_string(),
+            text: self.text(id, &it.body),
+            taken: rfc3339(it.taken),
+            agreed: it.index > 0,
+        });
+        notes.collect()
     }
 
     /// What was said, agreed first and then held, as both keep their order.
@@ -403,13 +498,13 @@ impl Desk {
         agreed.chain(held).collect()
     }
 
-    fn text(&self, id: ConversationId, sealed: &Sealed) -> Option<String> {
+    pub(super) fn text(&self, id: ConversationId, sealed: &Sealed) -> Option<String> {
         let bytes = self.keyring.open(&conversation_context(&id), sealed)?;
         String::from_utf8(bytes).ok()
     }
 
     /// The conversation that people mean by its id or its ticket code.
-    fn find(&self, text: &str) -> Result<ConversationId, Problem> {
+    pub(super) fn find(&self, text: &str) -> Result<ConversationId, Problem> {
         let state = self.cluster.state();
         let held = self.letterbox.held();
         if let Ok(id) = text.parse::<ConversationId>() {
@@ -441,7 +536,7 @@ impl Desk {
     }
 
     /// Posts a write into the letterbox and says truthfully what became of it.
-    async fn post(
+    pub(super) async fn post(
         &self,
         asking: &Asking,
         content: &[u8],
@@ -500,12 +595,20 @@ pub(super) fn taken(command: &Command) -> Option<Timestamp> {
     }
 }
 
+/// What an agent writes.
+pub(super) fn words(field: &str, text: &str) -> Result<MessageText, Problem> {
+    MessageText::new(text).map_err(|wrong| {
+        let count = text.chars().count();
+        Problem::invalid(field, &format!("{count} characters"), &wrong.wanted)
+    })
+}
+
 fn cursor(text: &str) -> Option<(Timestamp, ConversationId)> {
     let (at, id) = text.split_once('.')?;
     Some((Timestamp(at.parse().ok()?), id.parse().ok()?))
 }
 
-fn excerpt(text: &str) -> String {
+pub(super) fn excerpt(text: &str) -> String {
     let line: String = text
         .chars()
         .take(EXCERPT_CHARS)
@@ -514,14 +617,14 @@ fn excerpt(text: &str) -> String {
     line
 }
 
-fn gone() -> Problem {
+pub(super) fn gone() -> Problem {
     Problem::not_found(
         "conversation",
         "'lifeboat conversations list --state all' shows those this node knows",
     )
 }
 
-fn door(door: Door) -> &'static str {
+pub(super) fn door(door: Door) -> &'static str {
     match door {
         Door::Form => "form",
         Door::Chat => "chat",

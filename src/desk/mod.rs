@@ -22,6 +22,7 @@ mod seen;
 mod site;
 mod socket;
 mod status;
+mod talks;
 mod tokens;
 
 use std::{

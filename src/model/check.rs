@@ -27,6 +27,7 @@ impl State {
         self.people.check(&mut wrong);
         self.check_incidents(&mut wrong);
         self.check_keepers(&mut wrong);
+        self.check_talks(&mut wrong);
         self.check_record(&mut wrong);
         for voter in self
             .voters

@@ -18,6 +18,7 @@ use super::{
     outbox::{ItemId, Outcome},
     people::PeopleChange,
     site::SiteVersion,
+    talk::TalkChange,
     words::{
         BlobHash, ClusterId, ConversationId, KeyedHash, Label, Lang, NodeId, Note, Sealed,
         TicketCode, Timestamp, TokenId,
@@ -339,6 +340,8 @@ pub enum Command {
     Alone(AloneReport),
     /// Changes who keeps names outside, or says what is there.
     Keeper(KeeperChange),
+    /// Changes what agents made of conversations.
+    Talk(TalkChange),
 }
 
 impl Command {
@@ -389,6 +392,7 @@ impl Command {
             Self::ChangeSigning { change, .. } => change.kind(),
             Self::Incident(change) => change.kind(),
             Self::Keeper(change) => change.kind(),
+            Self::Talk(change) => change.kind(),
             Self::ArchiveAudit(_) => "archive-audit",
             Self::People(change) => change.kind(),
             Self::Alone(_) => "alone",
@@ -402,6 +406,7 @@ impl Command {
             | Self::AddMessage { conversation, .. }
             | Self::CloseConversation { conversation }
             | Self::ReleaseConversation { conversation } => Some(*conversation),
+            Self::Talk(change) => change.conversation(),
             Self::Found { .. }
             | Self::CreateToken { .. }
             | Self::RevokeToken { .. }
@@ -490,6 +495,7 @@ impl Command {
             Self::SetTsigKey { key, .. } | Self::RemoveTsigKey { key } => key.to_string(),
             Self::Incident(change) => change.about(),
             Self::Keeper(change) => change.about(),
+            Self::Talk(change) => change.about(),
             Self::ArchiveAudit(segment) => segment.blob.to_string(),
             Self::People(change) => change.about(),
             Self::Alone(report) => report.about(),

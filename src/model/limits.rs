@@ -7,6 +7,7 @@ mod incidents;
 mod keepers;
 mod names;
 mod people;
+mod talk;
 
 pub use incidents::{
     COMPONENTS_MAX, FEED_INCIDENTS_MAX, INCIDENT_UPDATES_MAX, INCIDENTS_GOING_MAX, INCIDENTS_MAX,
@@ -16,6 +17,7 @@ pub use incidents::{
 pub use keepers::*;
 pub use names::*;
 pub use people::*;
+pub use talk::*;
 
 /// Characters in one message of a customer or an agent: a long letter, not a file.
 pub const MESSAGE_CHARS_MAX: usize = 4_000;

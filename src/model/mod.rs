@@ -26,6 +26,7 @@ pub mod proposal;
 pub mod refusal;
 pub mod site;
 pub mod stored;
+pub mod talk;
 pub mod when;
 pub mod words;
 
@@ -48,6 +49,7 @@ use nodes::{ClusterFacts, JoinToken, Node};
 use outbox::{Item, ItemId};
 use people::People;
 use site::{Blob, SiteVersion, Sites};
+use talk::Talks;
 use words::{
     BlobHash, ClientId, ConversationId, KeyedHash, NodeId, TicketCode, Timestamp, TokenId,
 };
@@ -105,6 +107,8 @@ pub struct State {
     pub incidents: Incidents,
     /// Who keeps names outside.
     pub keepers: Keepers,
+    /// What agents made of conversations, and who waits.
+    pub talks: Talks,
 }
 
 impl State {
@@ -125,7 +129,9 @@ impl State {
         }
         let before = self.clone();
         let result = self.allowed(proposal).and_then(|()| self.change(entry));
-        if result.is_err() {
+        if result.is_ok() {
+            talk::keep_in_line(&before, self, entry);
+        } else {
             // Whatever a command did before it was refused: the same state as if it had not been asked for.
             *self = before;
         }
@@ -326,6 +332,7 @@ impl State {
             }
             Command::Alone(report) => alone::report(entry, report),
             Command::Keeper(it) => keeper::change::change(self, index, &proposal.actor, it),
+            Command::Talk(it) => talk::change::change(self, entry, it),
         }
     }
 
@@ -422,6 +429,7 @@ impl State {
             Command::Vote { .. } => true,
             Command::People(change) => change.is_frequent(),
             Command::Keeper(change) => change.is_frequent(),
+            Command::Talk(change) => change.is_frequent(),
             _ => false,
         };
         if is_frequent {

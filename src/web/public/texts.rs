@@ -105,7 +105,7 @@ mod tests {
         ("en", include_str!("locales/en.ftl")),
     ];
 
-    const USERS: [&str; 20] = [
+    const USERS: [&str; 22] = [
         include_str!("templates/base.html"),
         include_str!("templates/front.html"),
         include_str!("templates/write_form.html"),
@@ -126,6 +126,8 @@ mod tests {
         include_str!("templates/case.html"),
         include_str!("templates/status.html"),
         include_str!("templates/incident.html"),
+        include_str!("templates/newer.html"),
+        include_str!("live.rs"),
     ];
 
     const PARTS: [&str; 18] = [

@@ -72,12 +72,15 @@ pub(super) async fn house_with(keyring: Arc<Keyring>, majority: Arc<Majority>, i
     let (letterbox, work) = Letterbox::open(&path, cluster.clone()).unwrap();
     let stop = Stop::new();
     tokio::spawn(work(stop.clone()));
+    tokio::spawn(letterbox.clone().ring_bells(stop.clone()));
     let parts = PublicParts {
         cluster: cluster.clone(),
         letterbox,
         keyring: keyring.clone(),
         company: Arc::new(company()),
         node: "Frankfurt".to_owned(),
+        connections: 100,
+        counters: Arc::default(),
     };
     House {
         routes: routes(parts).unwrap(),
