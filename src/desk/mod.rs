@@ -17,6 +17,7 @@ mod members;
 mod pages;
 mod people;
 mod problem;
+mod reading;
 mod roles;
 mod seen;
 mod site;

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::{
     Desk,
     api::Route,
-    conversations, dns as names, incidents,
+    dns as names, incidents, reading,
     members::{self, Member},
     people,
 };
@@ -348,7 +348,7 @@ fn letters(desk: &Desk) -> Letters {
     let oldest = held
         .values()
         .flatten()
-        .filter_map(|it| conversations::taken(&it.proposal.command))
+        .filter_map(|it| reading::taken(&it.proposal.command))
         .min();
     Letters {
         held: health.held,

@@ -21,9 +21,10 @@ use super::{
     Desk,
     api::Route,
     asking::{Asking, Body},
-    conversations::{Kept, Nothing, gone, words},
+    conversations::{Kept, Nothing, words},
     people::label,
     problem::{Mistake, Problem},
+    reading::gone,
     seen::{Seen, Sought, Wanted, Whose, seen},
 };
 use crate::{

@@ -79,8 +79,10 @@ impl Drop for Listening {
             return;
         };
         let mut by_conversation = self.bells.lock();
-        // Ours and the map's: nobody else listens.
-        if Arc::strong_count(&self.bell) <= 2 {
+        // Let go of while nobody else can, so that the last one sees that it is the last.
+        drop(std::mem::take(&mut self.bell));
+        let is_last = |it: &Arc<Bell>| Arc::strong_count(it) == 1;
+        if by_conversation.get(&conversation).is_some_and(is_last) {
             by_conversation.remove(&conversation);
         }
     }
@@ -105,6 +107,12 @@ impl Bells {
             heard: bell.times.load(Ordering::Acquire),
             bell,
         }
+    }
+
+    /// How many are listened to.
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        self.lock().len()
     }
 
     fn ring(&self, changed: &[ConversationId]) {

@@ -202,4 +202,4 @@ function smallTargets(least) {
     .map(([html, box]) => `${html} ${Math.round(box.width)} x ${Math.round(box.height)}`);
 }
 
-module.exports = { operators: console_ };
+module.exports = { operators: console_, code, looksRight };

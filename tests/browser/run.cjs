@@ -9,6 +9,7 @@
 // Needs playwright-core and axe-core in NODE_PATH (tests/run puts them into target/browser) and Chromium at $CHROMIUM.
 'use strict';
 const { chromium } = require('playwright-core');
+const { chat } = require('./chat.cjs');
 const { operators } = require('./console.cjs');
 const { Gateway } = require('./gateway.cjs');
 const { incidents } = require('./incidents.cjs');
@@ -54,6 +55,7 @@ async function main() {
     else console.log('     nobody can speak for the company here: incidents were left out');
     if (gateway.operators.length > 0) await operators(checks, browser, gateway, option('--pictures'));
     else console.log('     nobody can sign in here: the console was left out');
+    if (gateway.canKill() && gateway.operators.length > 0) await chat(checks, browser, gateway, option('--pictures'));
     if (gateway.canKill()) await survival(checks, browser, gateway);
     else console.log('     nothing may be killed here: the survival checks were left out');
   } finally {

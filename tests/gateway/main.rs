@@ -28,6 +28,7 @@
 
 mod alone;
 mod attack;
+mod chat;
 mod clocks;
 mod cold_start;
 mod copies;

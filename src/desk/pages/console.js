@@ -34,7 +34,12 @@
     source.onopen = () => { heard = Date.now(); lost(false); };
     source.onmessage = () => { heard = Date.now(); refresh(); };
     source.addEventListener('beat', () => { heard = Date.now(); });
-    source.onerror = () => { lost(true); if (source.readyState === 2) setTimeout(listen, 1_000 + Math.random() * 2_000); };
+    source.onerror = () => {
+      const broken = source;
+      // Most breaks are over in a moment; only a longer one is worth a word.
+      setTimeout(() => { if (source === broken && broken.readyState !== 1) lost(true); }, 2_500);
+      if (broken.readyState === 2) setTimeout(() => { if (source === broken) listen(); }, 1_000 + Math.random() * 2_000);
+    };
   }
 
   // The way to another server, with what was typed. It travels behind the #, which is sent to nobody.

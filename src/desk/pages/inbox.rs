@@ -13,9 +13,9 @@ use super::{Choice, Frame, Posted, Visit, encoded, hex, see};
 use crate::clock;
 use crate::desk::{
     asking::Asking,
-    conversations::{door, excerpt},
     people::label,
     problem::Problem,
+    reading::{door, excerpt},
     seen::{Sought, Wanted, Whose, seen},
     talks::{AnswerAll, AnsweredAll, Prepare},
 };

@@ -14,8 +14,8 @@ use super::{Frame, Posted, Visit, encoded, hex, see};
 use crate::clock;
 use crate::desk::{
     asking::Asking,
-    conversations::gone,
     problem::Problem,
+    reading::gone,
     seen::{Seen, seen},
     talks::Tags,
 };

@@ -39,6 +39,9 @@ const JSON: &str = "application/json";
 /// Messages of the customer whose state is said in each event: what became of older ones changes no more.
 const STATES_TOLD: usize = 20;
 
+/// Tells a page that it has no seat: it asks again later, by itself.
+const FULL: &[u8] = b"event: full\ndata: 1\n\n";
+
 /// What is asked of a conversation's address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wish {
@@ -172,6 +175,12 @@ impl Public {
         })
     }
 
+    /// The door is nearly full: then chat gives its connections up, so that pages, form and DNS keep theirs (P10).
+    fn is_crowded(&self) -> bool {
+        let open = self.parts.counters.open.get();
+        open.saturating_mul(10) >= (self.parts.connections as u64).saturating_mul(9)
+    }
+
     /// The place after everything agreed that is known here.
     pub(super) fn place_after(&self, known: &Known) -> String {
         format!("{}.{}", self.epoch(), known.last_index())
@@ -273,7 +282,11 @@ pub(super) async fn read_along(
     // From here on nothing is missed: it is listened for before the first look.
     let listening = public.parts.letterbox.listen(id);
     let network = public.paces.network_of(asked.visitor.address);
-    let seat = public.streams.take(network, id);
+    let seat = if public.is_crowded() {
+        None
+    } else {
+        public.streams.take(network, id)
+    };
     if seat.is_none() {
         public.parts.counters.streams_full.add();
     }
@@ -374,7 +387,7 @@ impl Stream {
             event.push_str(&of_news(&news));
             if self.seat.is_none() {
                 self.ended = true;
-                event.push_str("event: full\ndata: 1\n\n");
+                event.push_str(std::str::from_utf8(FULL).unwrap_or_default());
             }
             return Some(event.into());
         }
@@ -392,6 +405,10 @@ impl Stream {
             // With the beat the place among those who wait is looked at again; nobody rings for that.
             if let Some(news) = self.reader.news(false) {
                 return Some(of_news(&news).into());
+            }
+            if beats && self.reader.public.is_crowded() {
+                self.ended = true;
+                return Some(Bytes::from_static(FULL));
             }
             if beats {
                 return Some(Bytes::from_static(b"event: beat\ndata: 1\n\n"));
@@ -518,7 +535,8 @@ mod tests {
         assert_eq!(id("a", "0123456789abcdef"), id("a", "0123456789abcdef"));
         assert_ne!(id("a", "0123456789abcdef"), id("b", "0123456789abcdef"));
         assert_ne!(id("a", "0123456789abcdef"), id("a", "0123456789abcdee"));
-        for wrong in ["", "short", "0123456789abcde\0", "ěščřžýáíé0123456", &"a".repeat(65)] {
+        let long = "a".repeat(65);
+        for wrong in ["", "short", "0123456789abcde\0", "ěščřžýáíé0123456", &long] {
             assert_eq!(id("a", wrong), None, "{wrong:?}");
         }
         // What the script in the page computes (SHA-256 by WebCrypto).

@@ -20,6 +20,7 @@ pub(super) struct House {
     pub(super) keyring: Arc<Keyring>,
     pub(super) majority: Arc<Majority>,
     health: watch::Sender<Arc<Health>>,
+    pub(super) counters: Arc<Counters>,
     folder: PathBuf,
     stop: Stop,
 }
@@ -73,6 +74,7 @@ pub(super) async fn house_with(keyring: Arc<Keyring>, majority: Arc<Majority>, i
     let stop = Stop::new();
     tokio::spawn(work(stop.clone()));
     tokio::spawn(letterbox.clone().ring_bells(stop.clone()));
+    let counters = Arc::new(Counters::default());
     let parts = PublicParts {
         cluster: cluster.clone(),
         letterbox,
@@ -80,13 +82,14 @@ pub(super) async fn house_with(keyring: Arc<Keyring>, majority: Arc<Majority>, i
         company: Arc::new(company()),
         node: "Frankfurt".to_owned(),
         connections: 100,
-        counters: Arc::default(),
+        counters: counters.clone(),
     };
     House {
         routes: routes(parts).unwrap(),
         keyring,
         majority,
         health,
+        counters,
         folder,
         stop,
     }
@@ -148,6 +151,15 @@ impl House {
             headers: parts.headers,
             text: String::from_utf8(bytes.to_vec()).unwrap(),
         }
+    }
+
+    /// A conversation's events.
+    pub(super) async fn listen(&self, path: &str) -> Body {
+        let request = axum::http::Request::get(path).header(header::ACCEPT, "text/event-stream");
+        let request = request.body(Body::empty()).unwrap();
+        let answer = self.routes.clone().oneshot(request).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        answer.into_body()
     }
 
     pub(super) async fn get(&self, path: &str) -> Page {
