@@ -448,7 +448,7 @@ impl Desk {
 
     /// Says that whoever asks is at it, or has left. Only a majority is told, and nobody waits for that.
     pub(super) fn is_present(&self, asking: &Asking, conversation: ConversationId, doing: Doing) {
-        if self.cluster.health().alone() {
+        if self.cluster.health().alone() || self.is_known_present(asking, conversation, doing) {
             return;
         }
         let change = TalkChange::Present {
@@ -465,6 +465,18 @@ impl Desk {
             // Lost, it is said again with the next page or beat.
             let _lost = cluster.propose(proposal, deadline).await;
         });
+    }
+
+    /// Whether that was said a moment ago: every page that is read anew would say it again, and be rung for it.
+    fn is_known_present(&self, asking: &Asking, id: ConversationId, doing: Doing) -> bool {
+        let state = self.cluster.state();
+        let talk = state.talks.all.get(&id);
+        let name = Label::new(&asking.actor.spoken()).ok();
+        let known = name.and_then(|it| talk?.present.get(&it).copied());
+        let Some(known) = known else {
+            return doing == Doing::Gone;
+        };
+        known.doing == doing && known.until.ms_since(clock::now()) > limits::TALK_PRESENT_MS / 2
     }
 
     /// The open conversations with a tag.

@@ -42,6 +42,17 @@
     };
   }
 
+  // Puts another version of the page in the place of this one, with its forms.
+  function take(page) {
+    const main = page.querySelector('main');
+    // A script that came with a parsed page is not run; one that is made here is.
+    const script = document.createElement('script');
+    script.src = main.querySelector('script[src]').src;
+    source?.close();
+    document.querySelector('main').replaceWith(main);
+    main.append(script);
+  }
+
   // The way to another server, with what was typed. It travels behind the #, which is sent to nobody.
   function lost(is) {
     const notice = document.getElementById('lost');
@@ -72,18 +83,15 @@
       event.preventDefault();
       const body = new URLSearchParams(new FormData(form));
       body.set('do', event.submitter?.value || 'send');
-      try {
-        const answer = await fetch(form.action, { method: 'POST', body, signal: AbortSignal.timeout(ANSWER_MS) });
-        const page = new DOMParser().parseFromString(await answer.text(), 'text/html');
-        const main = page.querySelector('main');
-        document.querySelector('main').replaceWith(main);
-        source?.close();
-        const script = document.createElement('script');
-        script.src = page.querySelector('script[src]').src;
-        main.append(script);
-      } catch {
-        lost(true);
+      // The same key each time: however often it arrives, at whichever server of this name, it is one answer.
+      for (const wait of [0, 1_000, 2_000]) {
+        await new Promise((done) => setTimeout(done, wait));
+        try {
+          const answer = await fetch(form.action, { method: 'POST', body, signal: AbortSignal.timeout(ANSWER_MS) });
+          return take(new DOMParser().parseFromString(await answer.text(), 'text/html'));
+        } catch { /* again, or elsewhere */ }
       }
+      lost(true);
     });
   }
   document.addEventListener('visibilitychange', () => {

@@ -256,16 +256,14 @@ impl Visit {
         seen(&desk.letterbox, &desk.cluster.state(), id)
     }
 
-    /// What to say when somebody else wrote after the page was made: an agent first, else the customer.
+    /// What to say when a colleague answered after the page was made. What the customer writes meanwhile shows by itself
+    /// and stops nobody.
     fn crossed(&self, keys: &[(String, Option<String>)], last: &str) -> Option<String> {
         let known = keys.iter().position(|it| it.0 == last)?;
-        let newer = &keys[known + 1..];
-        let agent = newer.iter().find_map(|it| it.1.clone());
-        match (agent, newer.is_empty()) {
-            (_, true) => None,
-            (Some(who), _) => Some(self.say.with("talk-crossed-agent", [("name", who.into())])),
-            (None, _) => Some(self.say.it("talk-crossed-customer")),
-        }
+        let me = self.who();
+        let mut agents = keys[known + 1..].iter().filter_map(|it| it.1.clone());
+        let who = agents.find(|it| *it != me)?;
+        Some(self.say.with("talk-crossed", [("name", who.into())]))
     }
 
     /// What was typed with a prepared answer after it.
