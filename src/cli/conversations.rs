@@ -265,7 +265,12 @@ fn by_lang(texts: &[String]) -> Result<BTreeMap<&str, &str>, Failure> {
     if let Some(wrong) = texts.iter().find(|it| !split(it)) {
         let why = format!("found {wrong:?}, wanted a language, an equals sign and a text");
         let advice = "write it like --text 'en=We are working on it.'";
-        return Err(Failure::new(Exit::Usage, "--text cannot be used", why, advice));
+        return Err(Failure::new(
+            Exit::Usage,
+            "--text cannot be used",
+            why,
+            advice,
+        ));
     }
     Ok(texts.iter().filter_map(|it| it.split_once('=')).collect())
 }
@@ -465,7 +470,11 @@ fn opened(conversation: &Opened, paper: Paper) -> String {
         ));
     }
     for note in &conversation.notes {
-        let kept = if note.agreed { "safely stored" } else { "held on this node" };
+        let kept = if note.agreed {
+            "safely stored"
+        } else {
+            "held on this node"
+        };
         text.push_str(&format!(
             "\nNOTE by {}, {}; customers never see it; {kept}\n{}\n",
             printable(&note.by),

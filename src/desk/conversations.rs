@@ -121,7 +121,11 @@ async fn list(
     query: Result<Query<Which>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Json<Listed>, Problem> {
     let Query(which) = query.map_err(|error| {
-        Problem::invalid("the query", &error.body_text(), "state, assigned, tag, limit and after")
+        Problem::invalid(
+            "the query",
+            &error.body_text(),
+            "state, assigned, tag, limit and after",
+        )
     })?;
     let wanted = match which.state.as_deref() {
         None | Some("open") => Wanted::Open,
@@ -141,7 +145,11 @@ async fn list(
             Some("nobody") => Whose::Nobodys,
             Some(name) => Whose::Of(label("assigned", name)?),
         },
-        tag: which.tag.as_deref().map(|it| label("tag", it)).transpose()?,
+        tag: which
+            .tag
+            .as_deref()
+            .map(|it| label("tag", it))
+            .transpose()?,
     };
     let limit = which.limit.unwrap_or(PAGE);
     if !(1..=limits::DESK_PAGE_MAX).contains(&limit) {
@@ -312,4 +320,3 @@ pub(super) fn words(field: &str, text: &str) -> Result<MessageText, Problem> {
         Problem::invalid(field, &format!("{count} characters"), &wrong.wanted)
     })
 }
-

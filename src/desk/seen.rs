@@ -106,12 +106,15 @@ impl Seen {
         }
         let agreed = self.messages.iter().rev();
         let agreed = agreed.take_while(|it| it.author == Author::Customer);
-        let held = self.held.iter().filter_map(|it| match &it.proposal.command {
-            Command::OpenConversation { taken, .. } | Command::AddMessage { taken, .. } => {
-                Some(*taken)
-            }
-            _ => None,
-        });
+        let held = self
+            .held
+            .iter()
+            .filter_map(|it| match &it.proposal.command {
+                Command::OpenConversation { taken, .. } | Command::AddMessage { taken, .. } => {
+                    Some(*taken)
+                }
+                _ => None,
+            });
         agreed.last().map(|it| it.agreed).or(held.min())
     }
 
@@ -119,7 +122,10 @@ impl Seen {
     pub(super) fn last(&self) -> Option<ClientId> {
         let said = |it: &&HeldItem| {
             let command = &it.proposal.command;
-            matches!(command, Command::OpenConversation { .. } | Command::AddMessage { .. })
+            matches!(
+                command,
+                Command::OpenConversation { .. } | Command::AddMessage { .. }
+            )
         };
         let held = self.held.iter().rev().find(said);
         let agreed = self.messages.last().map(|it| it.id);

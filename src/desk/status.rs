@@ -12,9 +12,9 @@ use utoipa::ToSchema;
 use super::{
     Desk,
     api::Route,
-    dns as names, incidents, reading,
+    dns as names, incidents,
     members::{self, Member},
-    people,
+    people, reading,
 };
 use crate::{
     clock,

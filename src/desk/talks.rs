@@ -287,7 +287,8 @@ async fn prepare(
     Path(name): Path<String>,
     body: Body<Prepare>,
 ) -> Result<Json<Done>, Problem> {
-    desk.prepare(&asking, &body.bytes, &name, &body.value).await?;
+    desk.prepare(&asking, &body.bytes, &name, &body.value)
+        .await?;
     let says = format!("the answer {name} is prepared");
     Ok(Json(Done { says }))
 }
@@ -321,7 +322,11 @@ fn texts_of(given: &BTreeMap<String, String>) -> Result<OrdMap<Lang, MessageText
         }
     }
     if texts.is_empty() && mistakes.is_empty() {
-        mistakes.push(Mistake::of("texts", "none", "a text in at least one language"));
+        mistakes.push(Mistake::of(
+            "texts",
+            "none",
+            "a text in at least one language",
+        ));
     }
     if mistakes.is_empty() {
         return Ok(texts);
@@ -390,7 +395,11 @@ impl Desk {
         let add = tags_of("add", &tags.add)?;
         let remove = tags_of("remove", &tags.remove)?;
         if add.is_empty() && remove.is_empty() {
-            return Err(Problem::invalid("add", "nothing", "a tag to add or to remove"));
+            return Err(Problem::invalid(
+                "add",
+                "nothing",
+                "a tag to add or to remove",
+            ));
         }
         let change = TalkChange::Tag {
             conversation,

@@ -27,8 +27,8 @@ use crate::{
     tasks::{Outcome, Stop},
 };
 
-pub use bells::Listening;
 use bells::Bells;
+pub use bells::Listening;
 pub use drawer::{OpenError, StoreError};
 use round::{Order, Round};
 

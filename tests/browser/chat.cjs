@@ -166,6 +166,28 @@ async function chat(checks, browser, gateway, pictures) {
     }
   });
 
+  await checks.check('p1: a node that falls silent with open lines is left for another one, and an answer arrives all the same', async () => {
+    // The page is at the node whose address it was loaded from, or went on at the next of them.
+    await customer.page.reload();
+    await customer.page.getByText('Connected. Answers appear here by themselves.').waitFor({ timeout: SEEN_MS });
+    const silent = gateway.nodes.find((it) => it.https.includes(new URL(customer.page.url()).host));
+    process.kill(silent.pid, 'SIGSTOP');
+    try {
+      const other = gateway.nodes.find((it) => it !== silent);
+      const program = process.env.LIFEBOAT || path.resolve('target/debug/lifeboat');
+      await until('an answer is agreed on', FOUND_MS, () => {
+        try {
+          execFileSync(program, ['conversations', 'answer', ticket, 'We are still here.', '--config', other.config], { stdio: 'ignore' });
+          return true;
+        } catch { return false; }
+      });
+      said.push('We are still here.');
+      await until('it is on the customer\'s page', FOUND_MS, async () => same(await texts(customer.page), said));
+    } finally {
+      process.kill(silent.pid, 'SIGCONT');
+    }
+  });
+
   await checks.check('chat: what was typed and not sent is there again after the page was closed', async () => {
     await customer.page.locator('#text').fill('half a sen');
     const address = customer.page.url();

@@ -24,7 +24,12 @@ async fn begun(stage: &Stage, place: usize, text: &str) -> Result<(String, Strin
     meanwhile(Duration::from_millis(limits::FORM_AGE_MS_MIN + 100)).await;
     let typed = [("contact", "jana@shop.example"), ("text", text)];
     let answer = browser.send(at, &form, &typed).await?;
-    let path = answer.taken()?.split('?').next().unwrap_or_default().to_owned();
+    let path = answer
+        .taken()?
+        .split('?')
+        .next()
+        .unwrap_or_default()
+        .to_owned();
     let page = browser.read(at, &path).await?;
     let code = ticket(&page).context("no ticket code")?;
     Ok((path, code))
@@ -59,7 +64,10 @@ async fn p2_a_stream_goes_on_at_any_node_where_it_broke_off() -> Result<()> {
         answered(stage, 2, &code, "We look.").await?;
         let news = ear.until(SOON, |it| it.data.contains("We look.")).await?;
         anyhow::ensure!(news.texts()? == ["We look."], "only what is new: {news:?}");
-        tell(&format!("an answer by the command line of another node: {:?}", began.elapsed()));
+        tell(&format!(
+            "an answer by the command line of another node: {:?}",
+            began.elapsed()
+        ));
 
         stage.nodes[0].kill().await?;
         answered(stage, 2, &code, "It is the power.").await?;
@@ -81,11 +89,11 @@ async fn p2_a_stream_goes_on_at_any_node_where_it_broke_off() -> Result<()> {
         anyhow::ensure!(status == 200 && texts(&all["new"]).len() == 3, "{all}");
         let at = all["at"].as_str().context("no place")?.to_owned();
         let waiting = format!("{path}?after={at}&wait");
-        let (ca, polled) = (ca.clone(), tokio::spawn(async move { poll(&ca, second, &waiting).await }));
-        answered(stage, 2, &code, "The power is back.").await?;
-        let (_, news) = polled.await??;
+        let polled = poll(&ca, second, &waiting);
+        let (news, told) = tokio::join!(polled, answered(stage, 2, &code, "The power is back."));
+        told?;
+        let (_, news) = news?;
         anyhow::ensure!(texts(&news["new"]) == ["The power is back."], "{news}");
-        drop(ca);
         Ok(())
     })
     .await
@@ -98,7 +106,10 @@ async fn p1_a_message_sent_again_elsewhere_under_its_id_is_one_message() -> Resu
         let (path, code) = begun(stage, 0, "Hello").await?;
         let (id, text) = ("00112233445566778899aabbccddeeff", "Is anybody there?");
         let (status, first) = send(&ca, stage.nodes[0].https(), &path, (id, text)).await?;
-        anyhow::ensure!(status == 200 && first["kept"] == "agreed", "{status} {first}");
+        anyhow::ensure!(
+            status == 200 && first["kept"] == "agreed",
+            "{status} {first}"
+        );
         stage.nodes[0].kill().await?;
         for place in [1, 2, 1] {
             let at = stage.nodes[place].https();
@@ -112,8 +123,17 @@ async fn p1_a_message_sent_again_elsewhere_under_its_id_is_one_message() -> Resu
         anyhow::ensure!(told(stage, 2, &code).await? == ["Hello", text]);
         let (status, wrong) = send(&ca, stage.nodes[1].https(), &path, ("short", text)).await?;
         anyhow::ensure!(status == 422 && wrong["wait"].is_null(), "{status} {wrong}");
-        let (status, empty) = send(&ca, stage.nodes[1].https(), &path, ("0123456789abcdef0", " ")).await?;
-        anyhow::ensure!(status == 422 && empty["why"] == "Write your message.", "{empty}");
+        let (status, empty) = send(
+            &ca,
+            stage.nodes[1].https(),
+            &path,
+            ("0123456789abcdef0", " "),
+        )
+        .await?;
+        anyhow::ensure!(
+            status == 422 && empty["why"] == "Write your message.",
+            "{empty}"
+        );
         Ok(())
     })
     .await
@@ -132,7 +152,10 @@ async fn p10_streams_past_their_bound_are_told_to_ask_and_a_stop_says_goodbye() 
         }
         let mut late = Ear::open(&ca, at, &path, None).await?;
         let first = late.next(SOON).await?.context("no event")?;
-        anyhow::ensure!(first.texts()? == ["Many tabs"], "it is told how things are: {first:?}");
+        anyhow::ensure!(
+            first.texts()? == ["Many tabs"],
+            "it is told how things are: {first:?}"
+        );
         let full = late.next(SOON).await?.context("no event")?;
         anyhow::ensure!(full.kind == "full", "{full:?}");
         anyhow::ensure!(late.next(SOON).await?.is_none(), "it goes on");
@@ -163,8 +186,14 @@ async fn p10_streams_past_their_bound_are_told_to_ask_and_a_stop_says_goodbye() 
         stopped?;
         bye?;
         let took = began.elapsed();
-        tell(&format!("stopped with {} open streams in {took:?}", ears.len()));
-        anyhow::ensure!(took < Duration::from_secs(10), "streams held the stop up: {took:?}");
+        tell(&format!(
+            "stopped with {} open streams in {took:?}",
+            ears.len()
+        ));
+        anyhow::ensure!(
+            took < Duration::from_secs(10),
+            "streams held the stop up: {took:?}"
+        );
         Ok(())
     })
     .await
@@ -210,8 +239,13 @@ async fn p3_a_lone_node_carries_both_sides_and_everything_is_once_everywhere_lat
         let note = Form::of(&page, &format!("{talk}/note")).context("no form")?;
         let secret = "He owes us money.";
         browser.send(console, &note, &[("note", secret)]).await?;
-        let seen = customer.until(SOON, |it| it.data.contains("alone too")).await?;
-        anyhow::ensure!(!seen.data.contains("owes"), "a note was shown to the customer");
+        let seen = customer
+            .until(SOON, |it| it.data.contains("alone too"))
+            .await?;
+        anyhow::ensure!(
+            !seen.data.contains("owes"),
+            "a note was shown to the customer"
+        );
 
         stage.nodes[0].up().await?;
         stage.nodes[1].up().await?;
@@ -221,7 +255,9 @@ async fn p3_a_lone_node_carries_both_sides_and_everything_is_once_everywhere_lat
                 Ok((told(stage, place, &code).await? == all).then_some(()))
             })
             .await?;
-            let whole = stage.nodes[place].json(&["conversations", "show", &code]).await?;
+            let whole = stage.nodes[place]
+                .json(&["conversations", "show", &code])
+                .await?;
             anyhow::ensure!(texts(&whole["notes"]) == [secret], "{whole}");
         }
         let agreed = customer.until(SOON, |it| {

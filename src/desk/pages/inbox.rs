@@ -131,7 +131,12 @@ impl Visit {
             ("held", answered.held.into()),
         ];
         let mut lines = vec![self.say.with("inbox-all-done", parts)];
-        lines.extend(answered.failed.iter().map(|(ticket, why)| format!("{ticket}: {why}")));
+        lines.extend(
+            answered
+                .failed
+                .iter()
+                .map(|(ticket, why)| format!("{ticket}: {why}")),
+        );
         lines
     }
 
@@ -253,7 +258,10 @@ impl Visit {
         });
         let once = Some(posted.text("once")).filter(|it| !it.is_empty());
         ToAll {
-            lead: self.say.with("inbox-all-lead", [("count", count.into()), ("tag", tag.to_string().into())]),
+            lead: self.say.with(
+                "inbox-all-lead",
+                [("count", count.into()), ("tag", tag.to_string().into())],
+            ),
             tag: tag.to_string(),
             count,
             typed: posted.text("count").to_owned(),
@@ -350,4 +358,3 @@ impl Inbox<'_> {
         format!("/inbox?list={list}&whose={whose}&tag={}", encoded(tag))
     }
 }
-

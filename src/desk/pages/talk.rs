@@ -172,7 +172,10 @@ pub(super) async fn deed(
         Ok(id) => id,
         Err(problem) => return visit.failed(&problem),
     };
-    let (what, value) = posted.text("do").split_once(' ').unwrap_or((posted.text("do"), ""));
+    let (what, value) = posted
+        .text("do")
+        .split_once(' ')
+        .unwrap_or((posted.text("do"), ""));
     let content = [what, value, posted.text("to"), posted.text("tag")].join("\n");
     let path = format!("/inbox/{id}/do");
     let asking = asking.once(posted.text("once"), &path);
@@ -188,7 +191,10 @@ pub(super) async fn deed(
                 .await
         }
         "tag" => {
-            let add = posted.text("tag").split([' ', ',']).filter(|it| !it.is_empty());
+            let add = posted
+                .text("tag")
+                .split([' ', ','])
+                .filter(|it| !it.is_empty());
             let tags = Tags {
                 add: add.map(str::to_owned).collect(),
                 remove: Vec::new(),
@@ -236,16 +242,19 @@ impl Seen {
             };
             (it.id.to_string(), by)
         });
-        let held = self.held.iter().filter_map(|it| match &it.proposal.command {
-            Command::OpenConversation { .. } | Command::AddMessage { .. } => {
-                let by = match &it.proposal.actor {
-                    Actor::Customer => None,
-                    other => Some(other.spoken()),
-                };
-                Some((it.proposal.id.to_string(), by))
-            }
-            _ => None,
-        });
+        let held = self
+            .held
+            .iter()
+            .filter_map(|it| match &it.proposal.command {
+                Command::OpenConversation { .. } | Command::AddMessage { .. } => {
+                    let by = match &it.proposal.actor {
+                        Actor::Customer => None,
+                        other => Some(other.spoken()),
+                    };
+                    Some((it.proposal.id.to_string(), by))
+                }
+                _ => None,
+            });
         agreed.chain(held).collect()
     }
 }
@@ -415,7 +424,16 @@ impl Visit {
                 }
                 (Author::Agent(_), None) => self.say.it("talk-stored"),
             };
-            lines.push((it.taken, Line { kind, who, when: self.time(it.taken), state, text: text(&it.body) }));
+            lines.push((
+                it.taken,
+                Line {
+                    kind,
+                    who,
+                    when: self.time(it.taken),
+                    state,
+                    text: text(&it.body),
+                },
+            ));
         }
         let notes = seen.talk.notes.iter().map(|it| {
             let state = match it.index {
@@ -423,7 +441,16 @@ impl Visit {
                 _ => self.say.it("talk-note-is"),
             };
             let who = it.by.to_string();
-            (it.taken, Line { kind: "note", who, when: self.time(it.taken), state, text: text(&it.body) })
+            (
+                it.taken,
+                Line {
+                    kind: "note",
+                    who,
+                    when: self.time(it.taken),
+                    state,
+                    text: text(&it.body),
+                },
+            )
         });
         let notes: Vec<_> = notes.collect();
         for (taken, note) in notes {
@@ -445,7 +472,16 @@ impl Visit {
                 Some(why) => self.say.with("talk-refused", [("why", why.clone().into())]),
                 None => self.say.it("talk-held"),
             };
-            lines.push((*taken, Line { kind, who, when: self.time(*taken), state, text: text(body) }));
+            lines.push((
+                *taken,
+                Line {
+                    kind,
+                    who,
+                    when: self.time(*taken),
+                    state,
+                    text: text(body),
+                },
+            ));
         }
         lines.into_iter().map(|it| it.1).collect()
     }
@@ -456,4 +492,3 @@ impl Page<'_> {
         format!("/inbox?list=open&tag={}", encoded(tag))
     }
 }
-

@@ -8,6 +8,7 @@ mod incidents;
 mod people;
 mod record;
 mod site;
+mod talks;
 
 use std::time::Duration;
 

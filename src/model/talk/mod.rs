@@ -121,7 +121,12 @@ impl Talks {
     }
 
     /// Where a conversation stands among those that wait; nothing when it does not wait.
-    pub fn outlook(&self, conversation: &Conversation, id: ConversationId, now: Timestamp) -> Option<Outlook> {
+    pub fn outlook(
+        &self,
+        conversation: &Conversation,
+        id: ConversationId,
+        now: Timestamp,
+    ) -> Option<Outlook> {
         let since = waits_since(conversation)?;
         let before = self.waiting.range(..(since, id));
         let place = 1 + before.take(limits::PLACE_TOLD_MAX - 1).count();
@@ -135,7 +140,9 @@ impl Talks {
     fn wait_ms(&self, place: usize, now: Timestamp) -> Option<u64> {
         let lately = |it: &&Timestamp| now.ms_since(**it) <= limits::ANSWERED_WITHIN_MS;
         let lately: Vec<Timestamp> = self.answered.iter().filter(lately).copied().collect();
-        let first = lately.first().filter(|_| lately.len() >= limits::ANSWERED_TOLD_MIN)?;
+        let first = lately
+            .first()
+            .filter(|_| lately.len() >= limits::ANSWERED_TOLD_MIN)?;
         // The time since the last answer counts too: a team that has stopped answering is slow.
         let each = now.ms_since(*first) / lately.len() as u64;
         let wait = each.saturating_mul(place as u64);
@@ -170,7 +177,12 @@ pub(super) fn keep_in_line(before: &State, state: &mut State, entry: &Entry<'_>)
     if let Some(is) = is {
         state.talks.waiting.insert((is, id));
     }
-    let messages = |state: &State| state.conversations.get(&id).map_or(0, |it| it.messages.len());
+    let messages = |state: &State| {
+        state
+            .conversations
+            .get(&id)
+            .map_or(0, |it| it.messages.len())
+    };
     let answers = was.is_some() && is.is_none() && messages(state) > messages(before);
     if answers {
         state.talks.answered.push_back(state.now);
@@ -211,7 +223,9 @@ impl State {
         }
         for (name, canned) in &self.talks.canned {
             if canned.texts.is_empty() || canned.generation > self.index {
-                wrong.push(format!("prepared answer {name}: says nothing, or was changed in the future"));
+                wrong.push(format!(
+                    "prepared answer {name}: says nothing, or was changed in the future"
+                ));
             }
         }
     }

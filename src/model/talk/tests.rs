@@ -110,7 +110,9 @@ impl Story {
 
     fn outlook(&self, byte: u8, at: u64) -> Option<Outlook> {
         let conversation = &self.state.conversations[&talk(byte)];
-        self.state.talks.outlook(conversation, talk(byte), Timestamp(at))
+        self.state
+            .talks
+            .outlook(conversation, talk(byte), Timestamp(at))
     }
 }
 
@@ -121,16 +123,37 @@ fn who_waits_is_known_in_order_and_an_answer_ends_it() {
         story.opens(byte, u64::from(byte) * MINUTE);
     }
     let place = |story: &Story, byte| story.outlook(byte, 10 * MINUTE).map(|it| it.place);
-    assert_eq!([1, 2, 3].map(|it| place(&story, it)), [Some(1), Some(2), Some(3)]);
+    assert_eq!(
+        [1, 2, 3].map(|it| place(&story, it)),
+        [Some(1), Some(2), Some(3)]
+    );
     // Whoever writes more keeps the place of the first word.
     story.says(Actor::Customer, 1, 5 * MINUTE);
     assert_eq!(place(&story, 1), Some(1));
     story.says(jana(), 1, 6 * MINUTE);
-    assert_eq!([1, 2, 3].map(|it| place(&story, it)), [None, Some(1), Some(2)]);
-    story.by(jana(), 7 * MINUTE, Command::CloseConversation { conversation: talk(2) });
+    assert_eq!(
+        [1, 2, 3].map(|it| place(&story, it)),
+        [None, Some(1), Some(2)]
+    );
+    story.by(
+        jana(),
+        7 * MINUTE,
+        Command::CloseConversation {
+            conversation: talk(2),
+        },
+    );
     assert_eq!(place(&story, 3), Some(1));
-    story.changes(8 * MINUTE, TalkChange::Reopen { conversation: talk(2) });
-    assert_eq!(place(&story, 3), Some(2), "an opened one has its old place again");
+    story.changes(
+        8 * MINUTE,
+        TalkChange::Reopen {
+            conversation: talk(2),
+        },
+    );
+    assert_eq!(
+        place(&story, 3),
+        Some(2),
+        "an opened one has its old place again"
+    );
     story.says(Actor::Customer, 1, 9 * MINUTE);
     assert_eq!(place(&story, 1), Some(3));
 }
@@ -148,8 +171,16 @@ fn a_wait_is_told_only_where_the_last_half_hour_says_something_about_it() {
     story.says(jana(), 3, 16 * MINUTE);
     // Three answers in six minutes, third in line.
     assert_eq!(wait(&story, 16 * MINUTE), Some(6 * MINUTE));
-    assert_eq!(wait(&story, 28 * MINUTE), Some(18 * MINUTE), "silence makes it longer");
-    assert_eq!(wait(&story, 47 * MINUTE), None, "what was an hour ago says nothing");
+    assert_eq!(
+        wait(&story, 28 * MINUTE),
+        Some(18 * MINUTE),
+        "silence makes it longer"
+    );
+    assert_eq!(
+        wait(&story, 47 * MINUTE),
+        None,
+        "what was an hour ago says nothing"
+    );
 }
 
 #[test]
@@ -174,7 +205,10 @@ fn what_an_agent_has_seen_goes_forward_only_and_a_repeat_changes_nothing() {
         conversation: talk(7),
         message: ids[0],
     };
-    assert!(matches!(story.changes(9, nowhere), Reply::Refused(Refusal::Unknown { .. })));
+    assert!(matches!(
+        story.changes(9, nowhere),
+        Reply::Refused(Refusal::Unknown { .. })
+    ));
 }
 
 #[test]
@@ -194,10 +228,17 @@ fn a_note_is_no_message_mails_nobody_and_answers_nobody() {
     assert_eq!(story.state.talks.all[&talk(1)].notes.len(), 1);
     assert_eq!(story.state.conversations[&talk(1)].messages.len(), messages);
     assert_eq!(story.state.outbox.len(), outbox);
-    assert_eq!(story.outlook(1, 3).map(|it| it.place), Some(1), "the customer still waits");
+    assert_eq!(
+        story.outlook(1, 3).map(|it| it.place),
+        Some(1),
+        "the customer still waits"
+    );
     for actor in [Actor::Customer, Actor::Node(NodeId(1)), Actor::System] {
         let refused = story.by(actor, 3, Command::Talk(note.clone()));
-        assert!(matches!(refused, Reply::Refused(Refusal::NotAllowed { .. })), "{refused:?}");
+        assert!(
+            matches!(refused, Reply::Refused(Refusal::NotAllowed { .. })),
+            "{refused:?}"
+        );
     }
 }
 
@@ -206,16 +247,24 @@ fn p10_notes_tags_presence_and_prepared_answers_are_bounded() {
     let mut story = Story::new();
     story.opens(1, 1);
     let tags = |from: usize, count: usize| -> Vec<Label> {
-        (from..from + count).map(|it| Label::new(&format!("t{it}")).unwrap()).collect()
+        (from..from + count)
+            .map(|it| Label::new(&format!("t{it}")).unwrap())
+            .collect()
     };
     let tag = |add| TalkChange::Tag {
         conversation: talk(1),
         add,
         remove: Vec::new(),
     };
-    assert_eq!(story.changes(1, tag(tags(0, limits::TALK_TAGS_MAX))), Reply::Done);
+    assert_eq!(
+        story.changes(1, tag(tags(0, limits::TALK_TAGS_MAX))),
+        Reply::Done
+    );
     let refused = story.changes(1, tag(tags(90, 1)));
-    assert!(matches!(refused, Reply::Refused(Refusal::TooMany { .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Reply::Refused(Refusal::TooMany { .. })),
+        "{refused:?}"
+    );
     for turn in 0..20_u8 {
         let who = Actor::Operator {
             name: Label::new(&format!("a{turn}")).unwrap(),
@@ -230,13 +279,20 @@ fn p10_notes_tags_presence_and_prepared_answers_are_bounded() {
     let known = &story.state.talks.all[&talk(1)];
     assert_eq!(known.present.len(), limits::TALK_PRESENT_MAX);
     let later = Timestamp(40 + limits::TALK_PRESENT_MS_MAX);
-    assert_eq!(known.present_at(later).count(), 0, "nobody is there for ever");
+    assert_eq!(
+        known.present_at(later).count(),
+        0,
+        "nobody is there for ever"
+    );
     let empty = TalkChange::SetCanned {
         name: Label::new("power").unwrap(),
         texts: OrdMap::new(),
         against: 0,
     };
-    assert!(matches!(story.changes(50, empty), Reply::Refused(Refusal::Unsound { .. })));
+    assert!(matches!(
+        story.changes(50, empty),
+        Reply::Refused(Refusal::Unsound { .. })
+    ));
 }
 
 #[test]
@@ -252,7 +308,10 @@ fn presence_is_neither_on_the_record_nor_remembered() {
             ttl_ms: 1_000,
         },
     );
-    assert_eq!((story.state.audit.count, story.state.answers.len()), (lines, answers));
+    assert_eq!(
+        (story.state.audit.count, story.state.answers.len()),
+        (lines, answers)
+    );
     story.changes(
         3,
         TalkChange::Assign {

@@ -314,7 +314,9 @@ async fn poll(
     // What the page shows besides messages it has from the poll before; only what changes from now on ends the wait.
     let before = reader.place.clone();
     let mut news = reader.news(true);
-    let nothing = news.as_ref().is_some_and(|it| it.new.is_empty() && !it.anew);
+    let nothing = news
+        .as_ref()
+        .is_some_and(|it| it.new.is_empty() && !it.anew);
     while waits && seat.is_some() && nothing {
         let over = tokio::select! {
             () = listening.rung() => false,
@@ -344,12 +346,7 @@ struct Stream {
     ended: bool,
 }
 
-fn stream(
-    reader: Reader,
-    listening: Listening,
-    seat: Option<Seat>,
-    stop: Stop,
-) -> Response<Body> {
+fn stream(reader: Reader, listening: Listening, seat: Option<Seat>, stop: Stop) -> Response<Body> {
     let stream = Stream {
         reader,
         listening,
@@ -366,7 +363,10 @@ fn stream(
     let headers = answer.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(EVENTS));
     // Middle boxes that collect answers before they pass them on are asked not to.
-    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    headers.insert(
+        HeaderName::from_static("x-accel-buffering"),
+        HeaderValue::from_static("no"),
+    );
     for_any_page(headers);
     answer
 }
@@ -457,8 +457,8 @@ async fn take_typed(
     typed: &Typed,
     (link, id): (&str, ConversationId),
 ) -> Result<Taken, NotTaken> {
-    let key = own_id(link, &typed.id)
-        .ok_or_else(|| NotTaken::because(asked.say, "form-unknown"))?;
+    let key =
+        own_id(link, &typed.id).ok_or_else(|| NotTaken::because(asked.say, "form-unknown"))?;
     let text = message(&typed.text, asked.say).map_err(|wrong| NotTaken {
         status: StatusCode::UNPROCESSABLE_ENTITY,
         said: wrong.said,
@@ -494,7 +494,9 @@ async fn take_typed(
 fn own_id(link: &str, made: &str) -> Option<ClientId> {
     let (least, most) = limits::MESSAGE_ID_CHARS;
     let fits = (least..=most).contains(&made.len())
-        && made.bytes().all(|it| it.is_ascii_alphanumeric() || b"-_".contains(&it));
+        && made
+            .bytes()
+            .all(|it| it.is_ascii_alphanumeric() || b"-_".contains(&it));
     if !fits {
         return None;
     }

@@ -41,8 +41,8 @@ use crate::web::policy::FOREVER;
 
 use form::Form;
 use pace::Paces;
-use streams::Streams;
 use pages::{Alone, Frame, Front, Onward, Plain, Turn, answer};
+use streams::Streams;
 use texts::Say;
 use times::Moment;
 use token::Purpose;

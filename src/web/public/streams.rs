@@ -40,7 +40,11 @@ impl Streams {
     }
 
     /// Takes a seat, if there is one. Nobody's network is counted where it has none to be counted by.
-    pub fn take(self: &Arc<Streams>, network: Option<IpAddr>, talk: ConversationId) -> Option<Seat> {
+    pub fn take(
+        self: &Arc<Streams>,
+        network: Option<IpAddr>,
+        talk: ConversationId,
+    ) -> Option<Seat> {
         let mut taken = self.lock();
         let of_network = network.and_then(|it| taken.networks.get(&it).copied());
         let of_talk = taken.talks.get(&talk).copied().unwrap_or_default();
@@ -105,17 +109,27 @@ mod tests {
         let one: Vec<Option<Seat>> = (0..=limits::STREAMS_PER_CONVERSATION)
             .map(|_| streams.take(home, talk(0)))
             .collect();
-        assert_eq!(one.iter().flatten().count(), limits::STREAMS_PER_CONVERSATION);
+        assert_eq!(
+            one.iter().flatten().count(),
+            limits::STREAMS_PER_CONVERSATION
+        );
         drop(one);
-        let many: Vec<Seat> = (0..2_000).filter_map(|it| streams.take(home, talk(it))).collect();
+        let many: Vec<Seat> = (0..2_000)
+            .filter_map(|it| streams.take(home, talk(it)))
+            .collect();
         assert_eq!(many.len(), limits::STREAMS_PER_NETWORK);
         assert!(streams.take(None, talk(1)).is_some(), "others have seats");
         drop(many);
-        let all: Vec<Seat> = (0..20_000).filter_map(|it| streams.take(None, talk(it))).collect();
+        let all: Vec<Seat> = (0..20_000)
+            .filter_map(|it| streams.take(None, talk(it)))
+            .collect();
         assert_eq!(all.len(), limits::STREAMS_MAX);
         drop(all);
         let taken = streams.lock();
-        assert_eq!((taken.total, taken.networks.len(), taken.talks.len()), (0, 0, 0));
+        assert_eq!(
+            (taken.total, taken.networks.len(), taken.talks.len()),
+            (0, 0, 0)
+        );
         let few = Streams::new(20);
         let seats: Vec<Seat> = (0..20).filter_map(|it| few.take(None, talk(it))).collect();
         assert_eq!(seats.len(), 10);

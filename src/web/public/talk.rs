@@ -134,7 +134,10 @@ pub(super) fn adding(
     taken: Timestamp,
 ) -> Command {
     let context = conversation_context(&id);
-    let body = public.parts.keyring.seal(&context, text.as_str().as_bytes());
+    let body = public
+        .parts
+        .keyring
+        .seal(&context, text.as_str().as_bytes());
     Command::AddMessage {
         conversation: id,
         body,
@@ -351,7 +354,11 @@ impl<'a> Asked<'a> {
         if let Some(wait_ms) = outlook.wait_ms {
             let minutes = wait_ms.div_ceil(60_000).max(1);
             // Nobody knows it to the minute.
-            let minutes = if minutes > 10 { minutes.next_multiple_of(5) } else { minutes };
+            let minutes = if minutes > 10 {
+                minutes.next_multiple_of(5)
+            } else {
+                minutes
+            };
             said.push(' ');
             said.push_str(&self.say.with("wait-about", [("count", minutes.into())]));
         }

@@ -303,16 +303,24 @@ async fn pages_allow_no_script_but_the_chat_s_own_and_give_no_link_away() {
         assert!(!page.headers.contains_key(header::SET_COOKIE), "{path}");
         let scripts = usize::from(path == talk);
         assert_eq!(page.text.matches("<script").count(), scripts, "{path}");
-        assert_eq!(page.text.matches("<script src=\"/c/chat.js?").count(), scripts);
+        assert_eq!(
+            page.text.matches("<script src=\"/c/chat.js?").count(),
+            scripts
+        );
         assert!(!page.text.contains("style=\""), "{path}");
-        let allowed = policy.split("script-src ").nth(1).map(|it| it.split(';').next());
+        let allowed = policy
+            .split("script-src ")
+            .nth(1)
+            .map(|it| it.split(';').next());
         let wanted = (path == talk).then_some(Some("'self'"));
         assert_eq!(allowed, wanted, "{policy}");
     }
     let script = house.get("/c/chat.js").await;
     assert!(script.text.starts_with("'use strict';"), "{}", script.text);
     let frame = house.get(&format!("{talk}?frame&after=x.0")).await;
-    let policy = frame.headers[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
+    let policy = frame.headers[header::CONTENT_SECURITY_POLICY]
+        .to_str()
+        .unwrap();
     assert!(policy.contains("frame-ancestors 'self'") && frame.text.contains("Help"));
     let wrong_way = house
         .ask(axum::http::Request::delete("/write"), String::new())

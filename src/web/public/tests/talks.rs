@@ -273,12 +273,19 @@ async fn a_customer_s_stream_tells_an_answer_and_that_it_was_seen_and_never_a_no
     let id = house.keyring.open_link(&path[3..]).unwrap();
     let mut stream = house.listen(&path).await;
     let first = event(&mut stream).await.unwrap();
-    assert!(first.contains("\"text\":\"Help\"") && first.contains("You are next."), "{first}");
+    assert!(
+        first.contains("\"text\":\"Help\"") && first.contains("You are next."),
+        "{first}"
+    );
     let agent = Actor::Operator {
         name: Label::new("jana").unwrap(),
     };
     let message = house.majority.state().conversations[&id].messages[0].id;
-    let seal = |text: &str| house.keyring.seal(&conversation_context(&id), text.as_bytes());
+    let seal = |text: &str| {
+        house
+            .keyring
+            .seal(&conversation_context(&id), text.as_bytes())
+    };
     let note = TalkChange::Note {
         conversation: id,
         body: seal("He owes us money."),
@@ -289,7 +296,9 @@ async fn a_customer_s_stream_tells_an_answer_and_that_it_was_seen_and_never_a_no
         message,
     };
     for change in [note, seen] {
-        house.majority.apply(proposal(agent.clone(), Command::Talk(change)));
+        house
+            .majority
+            .apply(proposal(agent.clone(), Command::Talk(change)));
     }
     let marked = event(&mut stream).await.unwrap();
     assert!(marked.contains("seen by support at"), "{marked}");
@@ -300,7 +309,10 @@ async fn a_customer_s_stream_tells_an_answer_and_that_it_was_seen_and_never_a_no
     };
     house.majority.apply(proposal(agent, command));
     let answer = event(&mut stream).await.unwrap();
-    assert!(answer.contains("We are on it.") && !answer.contains("\"text\":\"Help\""), "{answer}");
+    assert!(
+        answer.contains("We are on it.") && !answer.contains("\"text\":\"Help\""),
+        "{answer}"
+    );
     let page = house.get(&path).await;
     for shown in [marked, answer, page.text] {
         assert!(!shown.contains("owes"), "a note was shown: {shown}");
@@ -324,7 +336,14 @@ async fn p10_a_crowded_door_gives_chat_no_seat_and_takes_back_those_it_gave() {
     assert_eq!(event(&mut stream).await, None, "it ends");
     let mut late = house.listen(&path).await;
     let told = event(&mut late).await.unwrap();
-    assert!(told.contains("Help") && told.contains("event: full"), "{told}");
+    assert!(
+        told.contains("Help") && told.contains("event: full"),
+        "{told}"
+    );
     assert_eq!(event(&mut late).await, None);
-    assert_eq!(house.get(&path).await.status, StatusCode::OK, "the page is there");
+    assert_eq!(
+        house.get(&path).await.status,
+        StatusCode::OK,
+        "the page is there"
+    );
 }
