@@ -15,7 +15,7 @@ use utoipa::{
 };
 
 use super::{
-    Desk, audit, conversations, dns, incidents, members, people,
+    Desk, answers, audit, conversations, dns, incidents, members, people,
     problem::{Problem, Words},
     roles, site, status, talks, tokens,
 };
@@ -123,6 +123,7 @@ fn table() -> Vec<Route> {
         site::routes(),
         conversations::routes(),
         talks::routes(),
+        answers::routes(),
         dns::routes(),
         incidents::routes(),
         audit::routes(),

@@ -200,7 +200,6 @@ async fn p10_streams_past_their_bound_are_told_to_ask_and_a_stop_says_goodbye() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[expect(clippy::too_many_lines, reason = "one story, told in order")]
 async fn p3_a_lone_node_carries_both_sides_and_everything_is_once_everywhere_later() -> Result<()> {
     play(3, async |stage| {
         let ca = stage.ca();

@@ -12,12 +12,12 @@ use serde::Deserialize;
 use super::{Choice, Frame, Posted, Visit, encoded, hex, see};
 use crate::clock;
 use crate::desk::{
+    answers::{AnswerAll, AnsweredAll, Prepare},
     asking::Asking,
     people::label,
     problem::Problem,
     reading::{door, excerpt},
     seen::{Sought, Wanted, Whose, seen},
-    talks::{AnswerAll, AnsweredAll, Prepare},
 };
 use crate::model::{
     people::Role,

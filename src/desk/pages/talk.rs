@@ -19,11 +19,12 @@ use crate::desk::{
     seen::{Seen, seen},
     talks::Tags,
 };
+use crate::letterbox::HeldItem;
 use crate::model::{
     Actor, Command,
-    conversation::Author,
+    conversation::{Author, Message},
     talk::Doing,
-    words::{ConversationId, Label},
+    words::{ConversationId, Label, Sealed, Timestamp},
 };
 
 #[derive(Template)]
@@ -404,86 +405,82 @@ impl Visit {
     }
 
     fn lines(&self, id: ConversationId, seen: &Seen) -> Vec<Line> {
-        let desk = self.desk();
-        let text = |sealed| {
-            let text = desk.text(id, sealed);
-            text.unwrap_or_else(|| self.say.it("talk-no-key"))
-        };
-        let mut lines = Vec::new();
-        for (number, it) in (1..).zip(&seen.messages) {
-            let (kind, who) = match &it.author {
-                Author::Customer => ("customer", self.say.it("talk-customer")),
-                Author::Agent(name) => ("us", name.to_string()),
-            };
-            let state = match (&it.author, it.passed_on) {
-                (Author::Customer, _) if number > seen.talk.seen => self.say.it("talk-new"),
-                (Author::Customer, _) => String::new(),
-                (Author::Agent(_), Some(at)) => {
-                    let time = self.time(at);
-                    self.say.with("talk-mailed", [("time", time.into())])
-                }
-                (Author::Agent(_), None) => self.say.it("talk-stored"),
-            };
-            lines.push((
-                it.taken,
-                Line {
-                    kind,
-                    who,
-                    when: self.time(it.taken),
-                    state,
-                    text: text(&it.body),
-                },
-            ));
-        }
-        let notes = seen.talk.notes.iter().map(|it| {
+        let mut lines: Vec<(Timestamp, Line)> = (1..)
+            .zip(&seen.messages)
+            .map(|(number, it)| (it.taken, self.agreed(id, it, number > seen.talk.seen)))
+            .collect();
+        for it in &seen.talk.notes {
             let state = match it.index {
-                0 => self.say.it("talk-held"),
-                _ => self.say.it("talk-note-is"),
+                0 => "talk-held",
+                _ => "talk-note-is",
             };
-            let who = it.by.to_string();
-            (
-                it.taken,
-                Line {
-                    kind: "note",
-                    who,
-                    when: self.time(it.taken),
-                    state,
-                    text: text(&it.body),
-                },
-            )
-        });
-        let notes: Vec<_> = notes.collect();
-        for (taken, note) in notes {
+            let note = Line {
+                kind: "note",
+                who: it.by.to_string(),
+                when: self.time(it.taken),
+                state: self.say.it(state),
+                text: self.opened(id, &it.body),
+            };
             // Messages keep the order agreed on; a note stands before the first that came after it.
-            let place = lines.iter().position(|it| it.0 > taken);
-            lines.insert(place.unwrap_or(lines.len()), (taken, note));
+            let place = lines.iter().position(|line| line.0 > it.taken);
+            lines.insert(place.unwrap_or(lines.len()), (it.taken, note));
         }
-        for item in &seen.held {
-            let (Command::OpenConversation { body, taken, .. }
-            | Command::AddMessage { body, taken, .. }) = &item.proposal.command
-            else {
-                continue;
-            };
-            let (kind, who) = match &item.proposal.actor {
-                Actor::Customer => ("customer", self.say.it("talk-customer")),
-                other => ("us", other.spoken()),
-            };
-            let state = match &item.refused {
-                Some(why) => self.say.with("talk-refused", [("why", why.clone().into())]),
-                None => self.say.it("talk-held"),
-            };
-            lines.push((
-                *taken,
-                Line {
-                    kind,
-                    who,
-                    when: self.time(*taken),
-                    state,
-                    text: text(body),
-                },
-            ));
+        let lines = lines.into_iter().map(|it| it.1);
+        let held = seen.held.iter().filter_map(|it| self.held(id, it));
+        lines.chain(held).collect()
+    }
+
+    fn opened(&self, id: ConversationId, sealed: &Sealed) -> String {
+        let text = self.desk().text(id, sealed);
+        text.unwrap_or_else(|| self.say.it("talk-no-key"))
+    }
+
+    /// A message that is agreed on.
+    fn agreed(&self, id: ConversationId, it: &Message, is_new: bool) -> Line {
+        let (kind, who) = match &it.author {
+            Author::Customer => ("customer", self.say.it("talk-customer")),
+            Author::Agent(name) => ("us", name.to_string()),
+        };
+        let state = match (&it.author, it.passed_on) {
+            (Author::Customer, _) if is_new => self.say.it("talk-new"),
+            (Author::Customer, _) => String::new(),
+            (Author::Agent(_), Some(at)) => {
+                let time = self.time(at);
+                self.say.with("talk-mailed", [("time", time.into())])
+            }
+            (Author::Agent(_), None) => self.say.it("talk-stored"),
+        };
+        Line {
+            kind,
+            who,
+            when: self.time(it.taken),
+            state,
+            text: self.opened(id, &it.body),
         }
-        lines.into_iter().map(|it| it.1).collect()
+    }
+
+    /// A message that this node holds.
+    fn held(&self, id: ConversationId, item: &HeldItem) -> Option<Line> {
+        let (Command::OpenConversation { body, taken, .. }
+        | Command::AddMessage { body, taken, .. }) = &item.proposal.command
+        else {
+            return None;
+        };
+        let (kind, who) = match &item.proposal.actor {
+            Actor::Customer => ("customer", self.say.it("talk-customer")),
+            other => ("us", other.spoken()),
+        };
+        let state = match &item.refused {
+            Some(why) => self.say.with("talk-refused", [("why", why.clone().into())]),
+            None => self.say.it("talk-held"),
+        };
+        Some(Line {
+            kind,
+            who,
+            when: self.time(*taken),
+            state,
+            text: self.opened(id, body),
+        })
     }
 }
 

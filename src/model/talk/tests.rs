@@ -36,9 +36,8 @@ fn jana() -> Actor {
 
 impl Story {
     fn new() -> Self {
-        let mut state = State::default();
         // Everything but founding is refused before it; the facts of the cluster are of no interest here.
-        state.cluster = Some(crate::model::nodes::ClusterFacts {
+        let facts = crate::model::nodes::ClusterFacts {
             id: crate::model::words::ClusterId([1; 16]),
             name: Label::new("test").unwrap(),
             generation: 1,
@@ -48,7 +47,11 @@ impl Story {
                 key: sealed(""),
             },
             founded: Timestamp(0),
-        });
+        };
+        let state = State {
+            cluster: Some(facts),
+            ..State::default()
+        };
         Self { state, ids: 0 }
     }
 
