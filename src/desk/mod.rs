@@ -3,6 +3,7 @@
 //! What can be read comes from this node alone and is there without a majority. What is asked for becomes a proposal
 //! with the caller's name on it, or goes through the letterbox. Nothing here decides; the model does.
 
+mod answers;
 pub mod api;
 mod asking;
 mod audit;
@@ -20,11 +21,13 @@ mod notices;
 mod pages;
 mod people;
 mod problem;
+mod reading;
 mod roles;
 mod seen;
 mod site;
 mod socket;
 mod status;
+mod talks;
 mod tokens;
 
 use std::{

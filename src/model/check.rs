@@ -32,6 +32,7 @@ impl State {
         self.check_keepers(&mut wrong);
         self.check_notices(&mut wrong);
         self.check_directory(&mut wrong);
+        self.check_talks(&mut wrong);
         self.check_record(&mut wrong);
         for voter in self
             .voters

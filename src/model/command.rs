@@ -21,6 +21,7 @@ use super::{
     outbox::{ItemId, Outcome},
     people::PeopleChange,
     site::SiteVersion,
+    talk::TalkChange,
     words::{
         BlobHash, ClusterId, ConversationId, KeyedHash, Label, Lang, NodeId, Note, Sealed,
         TicketCode, Timestamp, TokenId,
@@ -350,6 +351,8 @@ pub enum Command {
     Recovered(Recovered),
     /// Drafts, approves, stops or sends mass mail.
     Campaign(CampaignChange),
+    /// Changes what agents made of conversations.
+    Talk(TalkChange),
 }
 
 impl Command {
@@ -402,6 +405,7 @@ impl Command {
             Self::Keeper(change) => change.kind(),
             Self::Notice(change) => change.kind(),
             Self::Campaign(change) => change.kind(),
+            Self::Talk(change) => change.kind(),
             Self::ArchiveAudit(_) => "archive-audit",
             Self::People(change) => change.kind(),
             Self::Alone(_) => "alone",
@@ -417,6 +421,7 @@ impl Command {
             | Self::AddMessage { conversation, .. }
             | Self::CloseConversation { conversation }
             | Self::ReleaseConversation { conversation } => Some(*conversation),
+            Self::Talk(change) => change.conversation(),
             Self::Found { .. }
             | Self::CreateToken { .. }
             | Self::RevokeToken { .. }
@@ -511,6 +516,7 @@ impl Command {
             Self::Keeper(change) => change.about(),
             Self::Notice(change) => change.about(),
             Self::Campaign(change) => change.about(),
+            Self::Talk(change) => change.about(),
             Self::ArchiveAudit(segment) => segment.blob.to_string(),
             Self::People(change) => change.about(),
             Self::Alone(report) => report.about(),

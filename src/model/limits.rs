@@ -10,6 +10,7 @@ mod keepers;
 mod names;
 mod notices;
 mod people;
+mod talk;
 
 pub use campaigns::*;
 pub use directory::*;
@@ -22,6 +23,7 @@ pub use keepers::*;
 pub use names::*;
 pub use notices::*;
 pub use people::*;
+pub use talk::*;
 
 /// Characters in one message of a customer or an agent: a long letter, not a file.
 pub const MESSAGE_CHARS_MAX: usize = 4_000;

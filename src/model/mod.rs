@@ -29,6 +29,7 @@ pub mod proposal;
 pub mod refusal;
 pub mod site;
 pub mod stored;
+pub mod talk;
 pub mod when;
 pub mod words;
 
@@ -54,6 +55,7 @@ use notice::Notices;
 use outbox::{Item, ItemId};
 use people::People;
 use site::{Blob, SiteVersion, Sites};
+use talk::Talks;
 use words::{
     BlobHash, ClientId, ConversationId, KeyedHash, NodeId, TicketCode, Timestamp, TokenId,
 };
@@ -117,6 +119,8 @@ pub struct State {
     pub directory: Directories,
     /// Mass mail.
     pub campaigns: Campaigns,
+    /// What agents made of conversations, and who waits.
+    pub talks: Talks,
 }
 
 impl State {
@@ -137,7 +141,9 @@ impl State {
         }
         let before = self.clone();
         let result = self.allowed(proposal).and_then(|()| self.change(entry));
-        if result.is_err() {
+        if result.is_ok() {
+            talk::keep_in_line(&before, self, entry);
+        } else {
             // Whatever a command did before it was refused: the same state as if it had not been asked for.
             *self = before;
         }
@@ -344,6 +350,7 @@ impl State {
             Command::Directory(it) => directory::change(self, index, &proposal.actor, it),
             Command::Recovered(it) => nodes::recovered(self, &proposal.actor, it),
             Command::Campaign(it) => campaign::change::change(self, index, &proposal.actor, it),
+            Command::Talk(it) => talk::change::change(self, entry, it),
         }
     }
 
@@ -441,6 +448,7 @@ impl State {
             Command::People(change) => change.is_frequent(),
             Command::Keeper(change) => change.is_frequent(),
             Command::Campaign(change) => change.is_frequent(),
+            Command::Talk(change) => change.is_frequent(),
             _ => false,
         };
         if is_frequent {

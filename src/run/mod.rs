@@ -179,6 +179,10 @@ pub fn run(config: &Config, metrics: Metrics, until: UntilStopped) -> Result<(),
     let (letterbox, postman) = Letterbox::open(&place.letterbox(), cluster.clone())?;
     let incarnation = letterbox.health().incarnation;
     tasks.start(runtimes.raft.handle(), "letterbox", postman);
+    let bells = letterbox.clone();
+    tasks.keep(runtimes.people.handle(), "bells", move |stop| {
+        bells.clone().ring_bells(stop)
+    });
     let node = Node {
         config,
         place: &place,
@@ -308,6 +312,7 @@ impl Node<'_> {
         )?);
         let site = Arc::new(ArcSwapOption::empty());
         let counters = Arc::new(web::counters::Counters::default());
+        let connections = descriptors::for_the_public(web.connections, descriptors::raise());
         let public = web::public::routes(web::public::PublicParts {
             cluster: self.cluster.clone(),
             letterbox: self.letterbox.clone(),
@@ -315,6 +320,8 @@ impl Node<'_> {
             company: Arc::new(self.config.company.clone()),
             node: self.config.node.region.to_string(),
             directory: self.directory.clone(),
+            connections,
+            counters: counters.clone(),
         })?;
         let front = Arc::new(web::Front {
             names: web::host::Names::new(
@@ -340,7 +347,6 @@ impl Node<'_> {
         for address in &web.http_listen {
             sockets.http.push(bind(*address, "HTTP").await?);
         }
-        let connections = descriptors::for_the_public(web.connections, descriptors::raise());
         let bounds = web::Bounds::new(connections, web.connections_per_address);
         Ok(Open {
             front,

@@ -242,10 +242,10 @@ async function looksRight(browser, nodes, { lang, name, where, state, pictures }
 // Runs in the page: what a finger could miss. A box to tick counts with its label.
 function smallTargets(least) {
   return [...document.querySelectorAll('a, button, select, input:not([type=hidden]), textarea')]
-    .filter((element) => !element.closest('.x, .skip'))
+    .filter((element) => !element.closest('.x, .skip') && element.checkVisibility())
     .map((element) => [element.outerHTML.slice(0, 80), (element.closest('.tick') || element).getBoundingClientRect()])
     .filter(([, box]) => box.width < least || box.height < least)
     .map(([html, box]) => `${html} ${Math.round(box.width)} x ${Math.round(box.height)}`);
 }
 
-module.exports = { operators: console_ };
+module.exports = { operators: console_, code, looksRight };

@@ -97,10 +97,10 @@ struct Row {
 }
 
 /// Something to choose.
-struct Choice {
-    value: &'static str,
-    says: String,
-    chosen: bool,
+pub(super) struct Choice {
+    pub(super) value: &'static str,
+    pub(super) says: String,
+    pub(super) chosen: bool,
 }
 
 /// The fields of one language.
@@ -289,7 +289,7 @@ pub(super) async fn affects(
 
 impl Posted {
     /// The fields `NAME-LANG` that are not empty.
-    fn by_lang(&self, name: &str) -> Texts {
+    pub(super) fn by_lang(&self, name: &str) -> Texts {
         let field = |lang: &Lang| self.text(&format!("{name}-{}", lang.tag())).trim();
         let given = Lang::ALL.iter().map(|lang| (lang.tag(), field(lang)));
         given
@@ -503,7 +503,7 @@ impl Visit {
     }
 
     /// What can be chosen under texts `KEY-VALUE`.
-    fn choices(
+    pub(super) fn choices(
         &self,
         key: &str,
         values: impl Iterator<Item = &'static str>,
@@ -575,6 +575,6 @@ impl Visit {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|it| format!("{it:02x}")).collect()
 }

@@ -103,6 +103,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use crate::desk::incidents::scenarios::ALL;
+    use crate::desk::pages::inbox::LISTS;
     use crate::desk::pages::says::SPANS;
     use crate::model::incident::{Impact, Severity, Stage};
     use crate::model::words::Lang;
@@ -112,7 +113,7 @@ mod tests {
         include_str!("locales/en.ftl"),
     ];
 
-    const USERS: [&str; 26] = [
+    const USERS: [&str; 32] = [
         include_str!("templates/base.html"),
         include_str!("templates/sign_in.html"),
         include_str!("templates/glass.html"),
@@ -133,6 +134,12 @@ mod tests {
         include_str!("templates/channels.html"),
         include_str!("templates/outside.html"),
         include_str!("told.rs"),
+        include_str!("templates/inbox.html"),
+        include_str!("templates/talk.html"),
+        include_str!("templates/prepared.html"),
+        include_str!("inbox.rs"),
+        include_str!("talk.rs"),
+        include_str!("live.rs"),
         include_str!("says.rs"),
         include_str!("mod.rs"),
         include_str!("door.rs"),
@@ -179,7 +186,13 @@ mod tests {
             .iter()
             .map(|it| if it.is_empty() { "none" } else { it });
         let languages = Lang::ALL.into_iter().map(|it| format!("in-{}", it.tag()));
+        let lists = LISTS.iter().map(|it| format!("inbox-{}", it.0));
+        let owners = ["all", "mine", "nobody"].map(|it| format!("inbox-whose-{it}"));
+        let states = ["open", "closed", "quarantined"].map(|it| format!("talk-is-{it}"));
         scenarios
+            .chain(lists)
+            .chain(owners)
+            .chain(states)
             .chain(severities)
             .chain(impacts.map(|it| format!("impact-{it}")))
             .chain(stages)

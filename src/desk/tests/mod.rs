@@ -11,6 +11,7 @@ mod notices;
 mod people;
 mod record;
 mod site;
+mod talks;
 
 use std::time::Duration;
 

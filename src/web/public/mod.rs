@@ -5,13 +5,15 @@
 //! may come, and compresses. Paths under `/c/` are secrets: whoever logs a request must not log its path.
 
 pub mod feeds;
-mod form;
+pub mod form;
+mod live;
 mod look;
 mod mine;
 mod pace;
 mod pages;
 mod sent;
 mod status;
+mod streams;
 mod talk;
 pub mod texts;
 mod ticket;
@@ -38,10 +40,13 @@ use crate::directory::Live;
 use crate::letterbox::Letterbox;
 use crate::model::words::{Lang, Timestamp};
 use crate::seal::Keyring;
+use crate::web::counters::Counters;
+use crate::web::policy::FOREVER;
 
 use form::Form;
 use pace::Paces;
 use pages::{Alone, Frame, Front, Onward, Plain, Turn, answer};
+use streams::Streams;
 use texts::Say;
 use times::Moment;
 use token::Purpose;
@@ -63,6 +68,10 @@ pub struct PublicParts {
     pub node: String,
     /// Who the customers are, for "is it me".
     pub directory: Live,
+    /// How many connections the public may have.
+    pub connections: usize,
+    /// What is counted.
+    pub counters: Arc<Counters>,
 }
 
 /// Who asks, as the listener knows it. It goes into the request's extensions.
@@ -80,6 +89,7 @@ struct Public {
     look: Look,
     says: Vec<Say>,
     paces: Paces,
+    streams: Arc<Streams>,
 }
 
 /// One request, understood as far as all pages need it.
@@ -162,8 +172,10 @@ pub fn routes(parts: PublicParts) -> Result<Router, LookError> {
     let look = Look::of(&parts.company)?;
     let says = Lang::ALL.into_iter().map(Say::in_lang).collect();
     let paces = Paces::new(parts.company.unhurried.clone());
+    let streams = Streams::new(parts.connections);
     let mut routes = Router::new()
         .route("/", get(front))
+        .route(look::SCRIPT_PATH, get(script))
         .route("/write", get(front).post(write::post))
         .route("/ticket", get(ticket::show).post(ticket::open))
         .route("/c/{link}", get(talk::show).post(talk::add))
@@ -183,6 +195,7 @@ pub fn routes(parts: PublicParts) -> Result<Router, LookError> {
         look,
         says,
         paces,
+        streams,
     });
     Ok(routes
         .fallback(not_found)
@@ -202,6 +215,16 @@ async fn to_front(State(public): State<Arc<Public>>, request: Request) -> Respon
         StatusCode::TEMPORARY_REDIRECT,
         &format!("/{}/", asked.say.lang.tag()),
     )
+}
+
+/// The conversation's script. Its address changes with it, so that browsers may keep it.
+async fn script(State(public): State<Arc<Public>>) -> Response<Body> {
+    let mut answer = Response::new(Body::from(public.look.script.clone()));
+    let headers = answer.headers_mut();
+    let kind = HeaderValue::from_static("text/javascript; charset=utf-8");
+    headers.insert(header::CONTENT_TYPE, kind);
+    headers.insert(header::CACHE_CONTROL, FOREVER);
+    answer
 }
 
 async fn not_found(State(public): State<Arc<Public>>, request: Request) -> Response<Body> {

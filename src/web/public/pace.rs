@@ -98,6 +98,11 @@ impl Paces {
         ])
     }
 
+    /// The network that somebody is counted by; nothing for one where many people share few addresses.
+    pub fn network_of(&self, address: IpAddr) -> Option<IpAddr> {
+        (!self.is_unhurried(address)).then(|| network(address))
+    }
+
     fn of_address(&self, address: IpAddr) -> Vec<(Key, Bucket)> {
         if self.is_unhurried(address) {
             return Vec::new();

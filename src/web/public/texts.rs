@@ -105,7 +105,7 @@ mod tests {
         ("en", include_str!("locales/en.ftl")),
     ];
 
-    const USERS: [&str; 27] = [
+    const USERS: [&str; 29] = [
         include_str!("templates/base.html"),
         include_str!("templates/front.html"),
         include_str!("templates/write_form.html"),
@@ -133,6 +133,8 @@ mod tests {
         include_str!("templates/mine.html"),
         include_str!("templates/mine_form.html"),
         include_str!("mine.rs"),
+        include_str!("templates/newer.html"),
+        include_str!("live.rs"),
     ];
 
     const PARTS: [&str; 20] = [

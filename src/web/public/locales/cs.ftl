@@ -75,6 +75,25 @@ message-safe = bezpečně uloženo
 message-held = uloženo jen tady, zatím nepředáno
 message-held-copies = uloženo na { $on } serverech, zatím nepředáno
 message-passed-on = podpora převzala { $time }
+message-seen = podpora četla { $time }
+chat-sending = odesílá se
+chat-unsent = zatím neodesláno; zpráva je uložená ve vašem prohlížeči a odejde, jakmile se některý server ozve
+chat-live = Spojeno. Odpovědi se tu objeví samy.
+chat-lost = Spojení se přerušilo. Zkoušíme dál všechny naše servery. Co jste napsali, zůstává uložené ve vašem prohlížeči.
+chat-busy = Přichází příliš mnoho zpráv najednou. Tato je uložená a odejde sama.
+chat-newer = Nové od načtení stránky
+chat-newer-none = Zatím nic nového. Podívali jsme se { $time } a díváme se znovu každých 20 sekund.
+wait-writing = Právě vám někdo píše odpověď.
+wait-looking = Vaši konverzaci právě někdo čte.
+wait-next = Jste na řadě.
+wait-place = Na odpověď čekáte jako { $count }. v pořadí.
+wait-far = Před vámi čeká na odpověď více než { $count } lidí.
+wait-about = Podle poslední půlhodiny to potrvá asi { $count ->
+    [one] minutu
+    [few] { $count } minuty
+    [many] { $count } minuty
+   *[other] { $count } minut
+}.
 message-sealed = Tento server teď text neumí otevřít. Uložený je; ukáže ho jiná z našich adres.
 no-answer-yet = Odpověď zatím nepřišla.
 closed = Konverzaci jsme uzavřeli. Když znovu napíšete, zase se otevře.

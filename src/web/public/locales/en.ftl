@@ -72,7 +72,24 @@ you = You
 message-safe = safely stored
 message-held = held here, not passed on yet
 message-held-copies = held on { $on } servers, not passed on yet
-message-passed-on = passed to support { $time }
+message-passed-on = passed to support at { $time }
+message-seen = seen by support at { $time }
+chat-sending = being sent
+chat-unsent = not sent yet; kept in your browser and sent as soon as a server answers
+chat-live = Connected. Answers appear here by themselves.
+chat-lost = The connection is lost. We keep trying all our servers. What you wrote is kept in your browser.
+chat-busy = Very many messages are coming at once. This one is kept and goes out by itself.
+chat-newer = New since this page was loaded
+chat-newer-none = Nothing new yet. Looked at { $time }, and again every 20 seconds.
+wait-writing = Somebody is writing an answer to you now.
+wait-looking = Somebody is reading your conversation now.
+wait-next = You are next.
+wait-place = You are number { $count } of those who wait for an answer.
+wait-far = More than { $count } people wait for an answer before you.
+wait-about = At the pace of the last half hour it takes about { $count ->
+    [one] one minute
+   *[other] { $count } minutes
+}.
 message-sealed = This server cannot open this text at the moment. It is kept; another of our addresses can show it.
 no-answer-yet = No answer yet.
 closed = We have closed this conversation. If you write again, it is open again.
