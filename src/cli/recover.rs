@@ -128,6 +128,34 @@ fn value(it: &impl Serialize) -> Value {
 }
 
 fn plan(files: &[PathBuf]) -> Result<Said, Failure> {
+    let all = read(files)?;
+    let Some(best) = all.first() else {
+        return Ok(Said::nothing());
+    };
+    let survive = |name: &String| all.iter().any(|it| it.name == *name);
+    let voters = best.voters.iter();
+    let dead: Vec<String> = voters.filter(|it| !survive(it)).cloned().collect();
+    let has_majority = all.len() > best.voters.len() / 2;
+    let said = json!({
+        "survivors": value(&all),
+        "dead": dead,
+        "has_majority": has_majority,
+        "go_on_from": (!has_majority).then_some(&best.name),
+    });
+    let mut text = compared(&all);
+    text.push_str(&match has_majority {
+        true => format!(
+            "{} of {} voters survived, and that is a majority: start them; nothing is to be recovered\n",
+            all.len(),
+            best.voters.len()
+        ),
+        false => advised(&all, best, &dead),
+    });
+    Ok(Said::of(said, text))
+}
+
+/// What the survivors said, the one whose log reaches furthest first.
+fn read(files: &[PathBuf]) -> Result<Vec<Inspected>, Failure> {
     let mut all = Vec::new();
     for path in files {
         let wrong = |why: String| {
@@ -141,10 +169,9 @@ fn plan(files: &[PathBuf]) -> Result<Said, Failure> {
     }
     // As Raft itself compares logs: the later term first, then the longer log.
     all.sort_by_key(|it| std::cmp::Reverse((it.generation, it.term, it.index)));
-    let Some(best) = all.first() else {
-        return Ok(Said::nothing());
-    };
-    if let Some(other) = all.iter().find(|it| it.cluster != best.cluster) {
+    let best = all.first();
+    let other = best.and_then(|best| all.iter().find(|it| it.cluster != best.cluster));
+    if let Some((best, other)) = best.zip(other) {
         let why = format!(
             "{} is of cluster {}, {} of {}",
             best.name, best.cluster, other.name, other.cluster
@@ -157,14 +184,10 @@ fn plan(files: &[PathBuf]) -> Result<Said, Failure> {
             advice,
         ));
     }
-    let survive = |name: &String| all.iter().any(|it| it.name == *name);
-    let dead: Vec<String> = best
-        .voters
-        .iter()
-        .filter(|it| !survive(it))
-        .cloned()
-        .collect();
-    let has_majority = all.len() > best.voters.len() / 2;
+    Ok(all)
+}
+
+fn compared(all: &[Inspected]) -> String {
     let rows: Vec<Vec<String>> = all
         .iter()
         .map(|it| {
@@ -188,36 +211,25 @@ fn plan(files: &[PathBuf]) -> Result<Said, Failure> {
         "KNOWN AGREED",
         "AT",
     ];
-    let mut text = table(&heading, &rows);
-    if has_majority {
+    table(&heading, &rows)
+}
+
+fn advised(all: &[Inspected], best: &Inspected, dead: &[String]) -> String {
+    let mut text = format!(
+        "Go on from {0}: its log reaches furthest. What only the dead nodes had agreed on after its entry {1} is lost.\n\
+         On {0}: lifeboat recover apply --i-declare-dead {2} --confirm {0}\n",
+        best.name,
+        best.index,
+        dead.join(",")
+    );
+    for other in all.iter().skip(1) {
         text.push_str(&format!(
-            "{} of {} voters survived, and that is a majority: start them; nothing is to be recovered\n",
-            all.len(),
-            best.voters.len()
+            "Then give {0} a new place: on {1} lifeboat nodes remove {0} --confirm {0}, and on {0} lifeboat rejoin TOKEN --confirm {0}\n",
+            other.name,
+            best.name
         ));
-    } else {
-        text.push_str(&format!(
-            "Go on from {0}: its log reaches furthest. What only the dead nodes had agreed on after its entry {1} is lost.\n\
-             On {0}: lifeboat recover apply --i-declare-dead {2} --confirm {0}\n",
-            best.name,
-            best.index,
-            dead.join(",")
-        ));
-        for other in all.iter().skip(1) {
-            text.push_str(&format!(
-                "Then give {0} a new place: on {1} lifeboat nodes remove {0} --confirm {0}, and on {0} lifeboat rejoin TOKEN --confirm {0}\n",
-                other.name,
-                best.name
-            ));
-        }
     }
-    let said = json!({
-        "survivors": value(&all),
-        "dead": dead,
-        "has_majority": has_majority,
-        "go_on_from": (!has_majority).then_some(&best.name),
-    });
-    Ok(Said::of(said, text))
+    text
 }
 
 fn apply(config: &Path, asked: &Apply) -> Result<Said, Failure> {

@@ -571,11 +571,7 @@ fn settled(reply: &Reply, item: &Item) -> bool {
     match reply {
         Reply::Kept { .. } | Reply::Done => true,
         Reply::Refused(_) => false,
-        Reply::Admitted(_)
-        | Reply::Wanted(_)
-        | Reply::Leased { .. }
-        | Reply::Directory(_)
-        | Reply::Sending { .. } => {
+        _ => {
             tracing::error!(item = %item.proposal.id, "a letterbox item got another command's answer: its id was used twice");
             true
         }

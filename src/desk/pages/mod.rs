@@ -9,6 +9,7 @@ mod live;
 mod mails;
 mod says;
 mod staff;
+mod table;
 mod talk;
 mod texts;
 mod told;
@@ -24,7 +25,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
-    routing::{MethodRouter, get, post},
+    routing::{get, post},
 };
 
 use super::{
@@ -42,6 +43,7 @@ use crate::model::{
 };
 use crate::web::public::{Look, texts::preferred};
 use says::{Choice, hex};
+use table::table;
 use texts::Say;
 
 /// The cookie that keeps the language.
@@ -94,59 +96,6 @@ pub(super) fn router(desk: Desk) -> Router {
 async fn script() -> Response {
     let kind = HeaderValue::from_static("text/javascript; charset=utf-8");
     ([(header::CONTENT_TYPE, kind)], include_str!("console.js")).into_response()
-}
-
-/// Every page that is not for everybody.
-fn table() -> Vec<(&'static str, &'static str, MethodRouter<Pages>)> {
-    vec![
-        ("get", "/", get(views::overview)),
-        ("get", "/incidents", get(says::list)),
-        ("post", "/incidents", post(says::open)),
-        ("get", "/incidents/{incident}", get(says::show)),
-        ("post", "/incidents/{incident}/update", post(says::update)),
-        ("post", "/incidents/{incident}/edit", post(says::edit)),
-        (
-            "post",
-            "/incidents/{incident}/withdraw",
-            post(says::withdraw),
-        ),
-        ("post", "/incidents/{incident}/tell", post(told::tell)),
-        ("post", "/notices/stop", post(told::stop)),
-        ("post", "/notices/{notice}/done", post(told::done)),
-        ("post", "/incidents/{incident}/affects", post(says::affects)),
-        ("get", "/mail", get(mails::list)),
-        ("get", "/mail/{campaign}", get(mails::show)),
-        ("post", "/mail/{campaign}/approve", post(mails::approve)),
-        ("post", "/mail/{campaign}/cancel", post(mails::cancel)),
-        ("post", "/mail/{campaign}/pause", post(mails::pause)),
-        ("get", "/mail/{campaign}/report.csv", get(mails::export)),
-        ("get", "/inbox", get(inbox::list)),
-        ("get", "/inbox/live", get(live::inbox)),
-        ("post", "/inbox/answer-all", post(inbox::answer_all)),
-        ("get", "/inbox/{conversation}", get(talk::show)),
-        ("get", "/inbox/{conversation}/live", get(live::talk)),
-        ("post", "/inbox/{conversation}/answer", post(talk::answer)),
-        ("post", "/inbox/{conversation}/note", post(talk::note)),
-        ("post", "/inbox/{conversation}/do", post(talk::deed)),
-        ("post", "/inbox/{conversation}/writing", post(talk::writing)),
-        ("get", "/prepared", get(inbox::prepared)),
-        ("post", "/prepared", post(inbox::prepare)),
-        ("get", "/nodes", get(views::nodes)),
-        ("get", "/record", get(views::record)),
-        ("get", "/record.csv", get(views::export)),
-        ("get", "/shift", get(views::shift)),
-        ("post", "/shift", post(views::lead)),
-        ("post", "/alarms/{alarm}", post(views::known)),
-        ("get", "/people", get(staff::people)),
-        ("post", "/people", post(staff::add)),
-        ("get", "/people/{person}", get(staff::person)),
-        ("post", "/people/{person}/roles", post(staff::set_roles)),
-        ("post", "/people/{person}/reset", post(staff::reset)),
-        ("post", "/people/{person}/remove", post(staff::remove)),
-        ("get", "/sessions", get(staff::sessions)),
-        ("post", "/sessions/{session}", post(staff::end)),
-        ("post", "/sessions", post(staff::end_all)),
-    ]
 }
 
 /// Lets a request for a page pass, or leads to where it can be made to.

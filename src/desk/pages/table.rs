@@ -1,0 +1,58 @@
+//! The console's pages that are not for everybody, each with what makes it. Who may see it is in `roles`.
+
+use axum::routing::{MethodRouter, get, post};
+
+use super::{Pages, inbox, live, mails, says, staff, talk, told, views};
+
+/// Every page that is not for everybody.
+pub(super) fn table() -> Vec<(&'static str, &'static str, MethodRouter<Pages>)> {
+    vec![
+        ("get", "/", get(views::overview)),
+        ("get", "/incidents", get(says::list)),
+        ("post", "/incidents", post(says::open)),
+        ("get", "/incidents/{incident}", get(says::show)),
+        ("post", "/incidents/{incident}/update", post(says::update)),
+        ("post", "/incidents/{incident}/edit", post(says::edit)),
+        (
+            "post",
+            "/incidents/{incident}/withdraw",
+            post(says::withdraw),
+        ),
+        ("post", "/incidents/{incident}/tell", post(told::tell)),
+        ("post", "/notices/stop", post(told::stop)),
+        ("post", "/notices/{notice}/done", post(told::done)),
+        ("post", "/incidents/{incident}/affects", post(says::affects)),
+        ("get", "/mail", get(mails::list)),
+        ("get", "/mail/{campaign}", get(mails::show)),
+        ("post", "/mail/{campaign}/approve", post(mails::approve)),
+        ("post", "/mail/{campaign}/cancel", post(mails::cancel)),
+        ("post", "/mail/{campaign}/pause", post(mails::pause)),
+        ("get", "/mail/{campaign}/report.csv", get(mails::export)),
+        ("get", "/inbox", get(inbox::list)),
+        ("get", "/inbox/live", get(live::inbox)),
+        ("post", "/inbox/answer-all", post(inbox::answer_all)),
+        ("get", "/inbox/{conversation}", get(talk::show)),
+        ("get", "/inbox/{conversation}/live", get(live::talk)),
+        ("post", "/inbox/{conversation}/answer", post(talk::answer)),
+        ("post", "/inbox/{conversation}/note", post(talk::note)),
+        ("post", "/inbox/{conversation}/do", post(talk::deed)),
+        ("post", "/inbox/{conversation}/writing", post(talk::writing)),
+        ("get", "/prepared", get(inbox::prepared)),
+        ("post", "/prepared", post(inbox::prepare)),
+        ("get", "/nodes", get(views::nodes)),
+        ("get", "/record", get(views::record)),
+        ("get", "/record.csv", get(views::export)),
+        ("get", "/shift", get(views::shift)),
+        ("post", "/shift", post(views::lead)),
+        ("post", "/alarms/{alarm}", post(views::known)),
+        ("get", "/people", get(staff::people)),
+        ("post", "/people", post(staff::add)),
+        ("get", "/people/{person}", get(staff::person)),
+        ("post", "/people/{person}/roles", post(staff::set_roles)),
+        ("post", "/people/{person}/reset", post(staff::reset)),
+        ("post", "/people/{person}/remove", post(staff::remove)),
+        ("get", "/sessions", get(staff::sessions)),
+        ("post", "/sessions/{session}", post(staff::end)),
+        ("post", "/sessions", post(staff::end_all)),
+    ]
+}
