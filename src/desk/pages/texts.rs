@@ -96,6 +96,7 @@ mod tests {
 
     use crate::desk::incidents::scenarios::ALL;
     use crate::desk::pages::says::SPANS;
+    use crate::model::campaign::Fate;
     use crate::model::incident::{Impact, Severity, Stage};
     use crate::model::words::Lang;
 
@@ -104,7 +105,7 @@ mod tests {
         include_str!("locales/en.ftl"),
     ];
 
-    const USERS: [&str; 23] = [
+    const USERS: [&str; 26] = [
         include_str!("templates/base.html"),
         include_str!("templates/sign_in.html"),
         include_str!("templates/glass.html"),
@@ -122,6 +123,9 @@ mod tests {
         include_str!("templates/incident.html"),
         include_str!("templates/say.html"),
         include_str!("templates/affects.html"),
+        include_str!("templates/mails.html"),
+        include_str!("templates/mail.html"),
+        include_str!("mails.rs"),
         include_str!("says.rs"),
         include_str!("mod.rs"),
         include_str!("door.rs"),
@@ -168,8 +172,16 @@ mod tests {
             .iter()
             .map(|it| if it.is_empty() { "none" } else { it });
         let languages = Lang::ALL.into_iter().map(|it| format!("in-{}", it.tag()));
+        let fates = Fate::ALL
+            .iter()
+            .map(|it| format!("mail-fate-{}", it.name()));
+        let mail_stages = "draft asked counting sending paused done cancelled expired".split(' ');
+        let samples = "typical longest oddest chosen".split(' ');
         scenarios
             .chain(severities)
+            .chain(fates)
+            .chain(mail_stages.map(|it| format!("mail-stage-{it}")))
+            .chain(samples.map(|it| format!("mail-sample-{it}")))
             .chain(impacts.map(|it| format!("impact-{it}")))
             .chain(stages)
             .chain(spans.map(|it| format!("span-{it}")))

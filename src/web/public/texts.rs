@@ -105,7 +105,7 @@ mod tests {
         ("en", include_str!("locales/en.ftl")),
     ];
 
-    const USERS: [&str; 20] = [
+    const USERS: [&str; 22] = [
         include_str!("templates/base.html"),
         include_str!("templates/front.html"),
         include_str!("templates/write_form.html"),
@@ -122,6 +122,8 @@ mod tests {
         include_str!("write.rs"),
         include_str!("talk.rs"),
         include_str!("ticket.rs"),
+        include_str!("unsubscribe.rs"),
+        include_str!("templates/unsubscribe.html"),
         include_str!("status.rs"),
         include_str!("templates/case.html"),
         include_str!("templates/status.html"),
