@@ -4,6 +4,8 @@
 //! fetches what is missing, says what it holds, and deletes what nobody refers to any more. A file that does not
 //! match its name is put aside and fetched again. A file that the state never names is what a failed publication left.
 
+mod draft;
+
 use std::{
     collections::HashMap,
     fs,
@@ -72,6 +74,8 @@ pub enum BlobError {
         found: u64,
     },
 }
+
+pub use draft::Draft;
 
 /// This node's blobs. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -149,16 +153,23 @@ impl Blobs {
                 },
             })?;
         if Sha256::digest(&bytes)[..] != hash.0 {
-            let aside = self.folder.join("aside").join(hash.to_string());
-            fs::rename(&path, aside).map_err(|source| BlobError::File {
+            return Err(self.put_aside(hash));
+        }
+        Ok(bytes.into())
+    }
+
+    /// Puts a damaged file aside, so that it is fetched again.
+    fn put_aside(&self, hash: &BlobHash) -> BlobError {
+        let aside = self.folder.join("aside").join(hash.to_string());
+        if let Err(source) = fs::rename(self.path(hash), aside) {
+            return BlobError::File {
                 what: "put aside",
                 hash: *hash,
                 source,
-            })?;
-            tracing::warn!(blob = %hash, "a blob on this disk is damaged; it is put aside and fetched again");
-            return Err(BlobError::Damaged { hash: *hash });
+            };
         }
-        Ok(bytes.into())
+        tracing::warn!(blob = %hash, "a blob on this disk is damaged; it is put aside and fetched again");
+        BlobError::Damaged { hash: *hash }
     }
 
     /// Opens a blob for a peer, from `offset` on, without verifying: the receiver does. `None` when it is not here.
@@ -328,7 +339,7 @@ impl Blobs {
 
     async fn verify(&self, hash: BlobHash) -> bool {
         let blobs = self.clone();
-        tokio::task::spawn_blocking(move || blobs.read(&hash).is_ok())
+        tokio::task::spawn_blocking(move || blobs.examine(&hash).is_ok())
             .await
             .unwrap_or(false)
     }

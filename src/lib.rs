@@ -6,6 +6,7 @@ pub mod cluster;
 
 pub mod blobs;
 pub mod directory;
+pub mod errands;
 pub mod letterbox;
 
 pub mod desk;
@@ -17,6 +18,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod durable;
+pub mod https;
 pub mod seal;
 pub mod tasks;
 pub mod telemetry;
@@ -24,6 +26,7 @@ pub mod tls;
 
 pub mod mail;
 pub mod probe;
+pub mod relay;
 
 pub mod demo;
 pub mod run;

@@ -1,6 +1,6 @@
 //! `lifeboat conversations`: reading what customers wrote and answering them, on a node that is alone as well.
 
-use std::io::Read;
+use std::{collections::BTreeMap, io::Read};
 
 use clap::{Args, Subcommand};
 use serde::Deserialize;
@@ -41,6 +41,69 @@ pub enum Conversations {
         /// Ticket code or id
         conversation: String,
     },
+    /// Open a closed one again
+    Reopen {
+        /// Ticket code or id
+        conversation: String,
+    },
+    /// Tell other agents something that the customer never sees
+    Note {
+        /// Ticket code or id
+        conversation: String,
+        /// The note
+        text: String,
+    },
+    /// Say whose it is
+    Assign {
+        /// Ticket code or id
+        conversation: String,
+        /// An account's name; nobody gives it back to all
+        to: String,
+    },
+    /// Say what it is about
+    Tag {
+        /// Ticket code or id
+        conversation: String,
+        /// Tags to add
+        tags: Vec<String>,
+        /// Tags to take away
+        #[arg(long, value_name = "TAG")]
+        remove: Vec<String>,
+    },
+    /// Answer all open conversations with a tag; without --confirm it only counts them
+    AnswerAll {
+        /// The tag
+        tag: String,
+        /// What to answer, by language: en=TEXT; {ticket}, {company} and {incident} are filled in
+        #[arg(long, value_name = "LANG=TEXT", required = true)]
+        text: Vec<String>,
+        /// How many people will get it
+        #[arg(long, value_name = "COUNT")]
+        confirm: Option<usize>,
+    },
+    /// Prepared answers
+    #[command(subcommand)]
+    Prepared(Prepared),
+}
+
+/// What to do with prepared answers.
+#[derive(Debug, Subcommand)]
+pub enum Prepared {
+    /// List them
+    List,
+    /// Prepare one, or change one
+    Set {
+        /// Its name
+        name: String,
+        /// What it says, by language: en=TEXT
+        #[arg(long, value_name = "LANG=TEXT", required = true)]
+        text: Vec<String>,
+    },
+    /// Take one away
+    Remove {
+        /// Its name
+        name: String,
+    },
 }
 
 /// Which conversations to list.
@@ -52,6 +115,12 @@ pub struct Which {
     /// How many at most
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
     limit: u16,
+    /// Only those of this agent; nobody lists those that nobody has
+    #[arg(long, value_name = "NAME")]
+    assigned: Option<String>,
+    /// Only those with this tag
+    #[arg(long)]
+    tag: Option<String>,
     /// Where an earlier list ended
     #[arg(long, value_name = "NEXT")]
     after: Option<String>,
@@ -86,6 +155,9 @@ struct Opened {
     contact: Option<String>,
     reference: Option<String>,
     messages: Vec<Message>,
+    notes: Vec<Note>,
+    assigned: Option<String>,
+    tags: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -100,8 +172,39 @@ struct Message {
 }
 
 #[derive(Debug, Deserialize)]
+struct Note {
+    by: String,
+    text: Option<String>,
+    taken: String,
+    agreed: bool,
+}
+
+#[derive(Debug, Deserialize)]
 struct Kept {
     says: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Done {
+    says: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct AnsweredAll {
+    agreed: usize,
+    held: usize,
+    failed: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct PreparedAnswers {
+    answers: BTreeMap<String, PreparedAnswer>,
+}
+
+#[derive(Debug, Deserialize)]
+struct PreparedAnswer {
+    texts: BTreeMap<String, String>,
+    generation: u64,
 }
 
 /// Does what `lifeboat conversations` was asked for.
@@ -131,7 +234,106 @@ pub async fn conversations(
         Conversations::Release { conversation } => {
             write(node, &conversation, "release", json!({})).await
         }
+        Conversations::Reopen { conversation } => {
+            write(node, &conversation, "reopen", json!({})).await
+        }
+        Conversations::Note { conversation, text } => {
+            write(node, &conversation, "notes", json!({ "text": text })).await
+        }
+        Conversations::Assign { conversation, to } => {
+            let to = Some(to).filter(|it| it != "nobody");
+            write(node, &conversation, "assign", json!({ "to": to })).await
+        }
+        Conversations::Tag {
+            conversation,
+            tags,
+            remove,
+        } => {
+            let body = json!({ "add": tags, "remove": remove });
+            write(node, &conversation, "tags", body).await
+        }
+        Conversations::AnswerAll { tag, text, confirm } => {
+            answer_all(node, &tag, &text, confirm).await
+        }
+        Conversations::Prepared(what) => prepared(node, what).await,
     }
+}
+
+/// Texts by language, from `LANG=TEXT`.
+fn by_lang(texts: &[String]) -> Result<BTreeMap<&str, &str>, Failure> {
+    let split = |it: &'_ String| it.split_once('=').is_some();
+    if let Some(wrong) = texts.iter().find(|it| !split(it)) {
+        let why = format!("found {wrong:?}, wanted a language, an equals sign and a text");
+        let advice = "write it like --text 'en=We are working on it.'";
+        return Err(Failure::new(
+            Exit::Usage,
+            "--text cannot be used",
+            why,
+            advice,
+        ));
+    }
+    Ok(texts.iter().filter_map(|it| it.split_once('=')).collect())
+}
+
+async fn answer_all(
+    node: &Node,
+    tag: &str,
+    texts: &[String],
+    confirm: Option<usize>,
+) -> Result<Said, Failure> {
+    let texts = by_lang(texts)?;
+    let Some(count) = confirm else {
+        let path = format!("/conversations?state=open&limit=1000&tag={}", part(tag));
+        let answer = node.get::<Listed>(&path).await?;
+        let count = answer.value.conversations.len();
+        let text = format!(
+            "{count} open conversations have the tag {tag}; nothing was sent\nadd --confirm {count} to answer them\n"
+        );
+        return Ok(Said::of(answer.json, text));
+    };
+    let body = json!({ "tag": tag, "texts": texts, "count": count });
+    let path = "/conversations/answer-all";
+    let answer = node.post::<AnsweredAll>(path, &body).await?;
+    let done = &answer.value;
+    let mut text = format!(
+        "{} answered: a majority has it; {} held on this node and passed on later\n",
+        done.agreed, done.held
+    );
+    for (ticket, why) in &done.failed {
+        text.push_str(&format!("{ticket} was NOT answered: {}\n", printable(why)));
+    }
+    Ok(Said::of(answer.json, text))
+}
+
+async fn prepared(node: &Node, what: Prepared) -> Result<Said, Failure> {
+    let all = node.get::<PreparedAnswers>("/prepared-answers").await?;
+    let against = |name: &str| all.value.answers.get(name).map_or(0, |it| it.generation);
+    let (path, body) = match &what {
+        Prepared::List => {
+            let mut text = String::new();
+            for (name, it) in &all.value.answers {
+                text.push_str(&format!("{}\n", printable(name)));
+                for (lang, words) in &it.texts {
+                    text.push_str(&format!("  {lang}\n{}\n", printable_lines(words, "    ")));
+                }
+            }
+            if all.value.answers.is_empty() {
+                text.push_str("no prepared answers\n");
+            }
+            return Ok(Said::of(all.json, text));
+        }
+        Prepared::Set { name, text } => {
+            let body = json!({ "texts": by_lang(text)?, "against": against(name) });
+            (format!("/prepared-answers/{}", part(name)), body)
+        }
+        Prepared::Remove { name } => {
+            let path = format!("/prepared-answers/{}/remove", part(name));
+            (path, json!({ "against": against(name) }))
+        }
+    };
+    let answer = node.post::<Done>(&path, &body).await?;
+    let text = format!("{}\n", printable(&answer.value.says));
+    Ok(Said::of(answer.json, text))
 }
 
 async fn write(
@@ -168,8 +370,15 @@ fn from_standard_input() -> Result<String, Failure> {
 
 async fn list(node: &Node, which: &Which, paper: Paper) -> Result<Said, Failure> {
     let mut path = format!("/conversations?state={}&limit={}", which.state, which.limit);
-    if let Some(after) = &which.after {
-        path.push_str(&format!("&after={}", part(after)));
+    let more = [
+        ("after", &which.after),
+        ("assigned", &which.assigned),
+        ("tag", &which.tag),
+    ];
+    for (name, value) in more {
+        if let Some(value) = value {
+            path.push_str(&format!("&{name}={}", part(value)));
+        }
     }
     let answer = node.get::<Listed>(&path).await?;
     let row = |it: &Brief| {
@@ -236,6 +445,12 @@ fn opened(conversation: &Opened, paper: Paper) -> String {
         text.push_str(&format!("about      {}\n", printable(reference)));
     }
     text.push_str(&format!("language   {}\n", conversation.lang));
+    if let Some(assigned) = &conversation.assigned {
+        text.push_str(&format!("assigned   {}\n", printable(assigned)));
+    }
+    if !conversation.tags.is_empty() {
+        text.push_str(&format!("tags       {}\n", conversation.tags.join(", ")));
+    }
     for message in &conversation.messages {
         let kept = match (&message.refused, &message.agreed) {
             (Some(why), _) => format!("REFUSED by the cluster: {why}"),
@@ -252,6 +467,19 @@ fn opened(conversation: &Opened, paper: Paper) -> String {
             message.node,
             printable(&kept),
             printable_lines(message.text.as_deref().unwrap_or(no_key), "  "),
+        ));
+    }
+    for note in &conversation.notes {
+        let kept = if note.agreed {
+            "safely stored"
+        } else {
+            "held on this node"
+        };
+        text.push_str(&format!(
+            "\nNOTE by {}, {}; customers never see it; {kept}\n{}\n",
+            printable(&note.by),
+            paper.time(&note.taken),
+            printable_lines(note.text.as_deref().unwrap_or(no_key), "  "),
         ));
     }
     text

@@ -13,8 +13,12 @@ use super::{
     Said,
     failure::{Exit, Failure},
     node::{Node, part},
-    output::{Paper, printable, printable_lines, table},
+    output::{Paper, printable, table},
 };
+
+mod shown;
+
+use shown::{Shown, shown};
 
 /// What to do with incidents.
 #[derive(Debug, Subcommand)]
@@ -41,6 +45,8 @@ pub enum IncidentVerb {
         incident: String,
         #[command(flatten)]
         texts: Texts,
+        #[command(flatten)]
+        told: Told,
         #[command(flatten)]
         how: How,
     },
@@ -99,6 +105,8 @@ pub enum MaintenanceVerb {
         #[command(flatten)]
         texts: Texts,
         #[command(flatten)]
+        told: Told,
+        #[command(flatten)]
         how: How,
     },
     /// Say that it is done
@@ -107,6 +115,8 @@ pub enum MaintenanceVerb {
         incident: String,
         #[command(flatten)]
         texts: Texts,
+        #[command(flatten)]
+        told: Told,
         #[command(flatten)]
         how: How,
     },
@@ -144,9 +154,30 @@ pub struct Opening {
         required_unless_present = "scenario"
     )]
     texts: Vec<String>,
+    #[command(flatten)]
+    told: Told,
     /// Only show what customers would read
     #[arg(long)]
     dry_run: bool,
+}
+
+/// Who is told outside.
+#[derive(Debug, Args)]
+pub struct Told {
+    /// Through which channels outside, apart by commas, or 'none' [default: the usual ones; none for a maintenance]
+    #[arg(long, value_name = "CHANNELS", value_delimiter = ',')]
+    tell: Vec<String>,
+}
+
+impl Told {
+    /// As the API takes it.
+    fn channels(&self) -> Option<Vec<&str>> {
+        match self.tell.as_slice() {
+            [] => None,
+            [none] if none == "none" => Some(Vec::new()),
+            some => Some(some.iter().map(String::as_str).collect()),
+        }
+    }
 }
 
 /// What is new.
@@ -169,6 +200,8 @@ pub struct Newer {
     #[command(flatten)]
     texts: Texts,
     #[command(flatten)]
+    told: Told,
+    #[command(flatten)]
     how: How,
 }
 
@@ -189,54 +222,6 @@ pub struct How {
     /// Only show what customers would read
     #[arg(long)]
     dry_run: bool,
-}
-
-#[derive(Debug, Deserialize)]
-struct Shown {
-    incident: String,
-    kind: String,
-    titles: BTreeMap<String, String>,
-    severity: String,
-    stage: String,
-    affected: BTreeMap<String, String>,
-    opened: String,
-    next_by: Option<String>,
-    promise: String,
-    withdrawn: Option<Mark>,
-    updates: Vec<Update>,
-    generation: u64,
-    dry_run: bool,
-}
-
-#[derive(Debug, Deserialize)]
-struct Mark {
-    at: String,
-    by: String,
-    reason: String,
-}
-
-#[derive(Debug, Deserialize)]
-struct Update {
-    number: u64,
-    at: String,
-    by: String,
-    stage: String,
-    readings: BTreeMap<String, Reading>,
-    edits: Vec<Edit>,
-    withdrawn: Option<Mark>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Reading {
-    state: String,
-    shown_in: String,
-    text: String,
-}
-
-#[derive(Debug, Deserialize)]
-struct Edit {
-    at: String,
-    by: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -290,8 +275,9 @@ pub async fn incident(node: &Node, what: IncidentVerb, paper: Paper) -> Result<S
         IncidentVerb::Resolve {
             incident,
             texts,
+            told,
             how,
-        } => staged(node, &incident, "resolved", (&texts, &how), paper).await,
+        } => staged(node, &incident, "resolved", (&texts, &told, &how), paper).await,
         IncidentVerb::Withdraw {
             incident,
             update,
@@ -333,13 +319,15 @@ pub async fn maintenance(
         MaintenanceVerb::Begin {
             incident,
             texts,
+            told,
             how,
-        } => staged(node, &incident, "in-progress", (&texts, &how), paper).await,
+        } => staged(node, &incident, "in-progress", (&texts, &told, &how), paper).await,
         MaintenanceVerb::Complete {
             incident,
             texts,
+            told,
             how,
-        } => staged(node, &incident, "completed", (&texts, &how), paper).await,
+        } => staged(node, &incident, "completed", (&texts, &told, &how), paper).await,
     }
 }
 
@@ -356,6 +344,7 @@ async fn open(
     body["affected"] = json!(pairs("--affects", &opening.affects)?);
     body["texts"] = json!(pairs("--text", &opening.texts)?);
     body["next"] = json!(opening.next);
+    body["tell"] = json!(opening.told.channels());
     body["dry_run"] = json!(opening.dry_run);
     let answer = node.post::<Shown>("/incidents", &body).await?;
     let text = shown(&answer.value, paper);
@@ -380,6 +369,7 @@ async fn update(node: &Node, newer: &Newer, paper: Paper) -> Result<Said, Failur
         "affected": affected,
         "texts": pairs("--text", &newer.texts.texts)?,
         "next": newer.next,
+        "tell": newer.told.channels(),
     });
     change(node, &newer.incident, "updates", (&newer.how, body), paper).await
 }
@@ -389,10 +379,11 @@ async fn staged(
     node: &Node,
     incident: &str,
     stage: &str,
-    (texts, how): (&Texts, &How),
+    (texts, told, how): (&Texts, &Told, &How),
     paper: Paper,
 ) -> Result<Said, Failure> {
-    let body = json!({ "stage": stage, "texts": pairs("--text", &texts.texts)? });
+    let texts = pairs("--text", &texts.texts)?;
+    let body = json!({ "stage": stage, "texts": texts, "tell": told.channels() });
     change(node, incident, "updates", (how, body), paper).await
 }
 
@@ -512,63 +503,4 @@ async fn timeline(node: &Node, incident: &str, paper: Paper) -> Result<Said, Fai
         text.push_str("\nthe record begins later than the incident: earlier lines are not kept\n");
     }
     Ok(Said::of(answer.json, text))
-}
-
-fn shown(it: &Shown, paper: Paper) -> String {
-    let mut text = String::new();
-    if it.dry_run {
-        text.push_str("nothing was said yet; customers would read:\n\n");
-    }
-    let words = format!("{} {}, {}, {}", it.kind, it.incident, it.severity, it.stage);
-    text.push_str(&format!("{words}, opened {}\n", paper.time(&it.opened)));
-    for (lang, title) in &it.titles {
-        text.push_str(&format!("{lang}         {}\n", printable(title)));
-    }
-    for (component, how) in &it.affected {
-        text.push_str(&format!("affected   {component}, {how}\n"));
-    }
-    if let Some(by) = &it.next_by {
-        let late = if it.promise == "broken" {
-            ", OVERDUE"
-        } else {
-            ""
-        };
-        text.push_str(&format!("next       by {}{late}\n", paper.time(by)));
-    }
-    if let Some(mark) = &it.withdrawn {
-        text.push_str(&format!("withdrawn  {}\n", marked(mark, paper)));
-    }
-    for update in &it.updates {
-        let (number, by) = (update.number, printable(&update.by));
-        text.push_str(&format!(
-            "\n{number}. {}, {}, by {by}\n",
-            paper.time(&update.at),
-            update.stage
-        ));
-        if let Some(mark) = &update.withdrawn {
-            text.push_str(&format!("  WITHDRAWN {}\n", marked(mark, paper)));
-        }
-        for edit in &update.edits {
-            let by = printable(&edit.by);
-            text.push_str(&format!("  edited {} by {by}\n", paper.time(&edit.at)));
-        }
-        for (lang, reading) in &update.readings {
-            if reading.state == "current" {
-                let said = printable_lines(&reading.text, "     ");
-                text.push_str(&format!("  {lang}\n{said}\n"));
-            } else {
-                let (state, other) = (&reading.state, &reading.shown_in);
-                let state = state.to_uppercase();
-                text.push_str(&format!(
-                    "  {lang} {state}: readers are shown {other}, marked\n"
-                ));
-            }
-        }
-    }
-    text
-}
-
-fn marked(mark: &Mark, paper: Paper) -> String {
-    let (by, reason) = (printable(&mark.by), printable(&mark.reason));
-    format!("{} by {by}: {reason}", paper.time(&mark.at))
 }

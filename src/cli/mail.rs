@@ -152,16 +152,19 @@ pub struct Drafting {
     #[arg(long, value_name = "FOLDER")]
     texts: PathBuf,
     /// The recipients: CSV with a heading (address, lang, name, customer, services, ...), or JSON lines
-    #[arg(long, value_name = "FILE", required_unless_present_any = ["correct", "resend"])]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["audience", "correct", "resend"])]
     list: Option<PathBuf>,
+    /// Whom of the directory, such as 'datacentre:prague'; 'lifeboat directory audience' counts them first
+    #[arg(long, value_name = "AUDIENCE", conflicts_with = "list")]
+    audience: Option<String>,
     /// The language of lines that have none
     #[arg(long, default_value = "en")]
     lang: String,
     /// To exactly those who got this earlier campaign, or may have
-    #[arg(long, value_name = "CAMPAIGN", conflicts_with_all = ["list", "resend"])]
+    #[arg(long, value_name = "CAMPAIGN", conflicts_with_all = ["list", "audience", "resend"])]
     correct: Option<String>,
     /// To exactly those who did not get this earlier campaign
-    #[arg(long, value_name = "CAMPAIGN", conflicts_with = "list")]
+    #[arg(long, value_name = "CAMPAIGN", conflicts_with_all = ["list", "audience"])]
     resend: Option<String>,
     /// In what time after the approval it must be delivered
     #[arg(long, default_value = "24h", value_name = "SPAN")]
@@ -355,6 +358,7 @@ async fn draft(node: &Node, drafting: &Drafting, paper: Paper) -> Result<Said, F
         "kind": drafting.kind,
         "texts": texts,
         "list": list,
+        "audience": drafting.audience,
         "follows": follows,
         "deliver": drafting.deliver,
         "at_once": drafting.at_once,

@@ -6,10 +6,12 @@
 mod afar;
 mod audit;
 mod breakglass;
+mod channels;
 mod check;
 mod cluster;
 mod components;
 mod conversations;
+mod directory;
 mod dns;
 mod failure;
 mod incidents;
@@ -17,6 +19,7 @@ mod mail;
 mod node;
 mod output;
 mod people;
+mod recover;
 mod site;
 mod start;
 mod status;
@@ -88,6 +91,11 @@ enum Verb {
     Join(start::Join),
     /// Let a node that cannot take part any more join its cluster as a new node; what it holds stays
     Rejoin(start::Rejoin),
+    /// After the loss of a majority: look at what survived, and go on from one node
+    Recover {
+        #[command(subcommand)]
+        what: recover::Recover,
+    },
     /// Run this machine's node
     Run(start::Run),
     /// Check the configuration, the certificates and the state; works without a running node
@@ -126,6 +134,11 @@ enum Verb {
         #[command(subcommand)]
         what: dns::Dns,
     },
+    /// Who the customers are: taking them in, asking for an audience or one of them
+    Directory {
+        #[command(subcommand)]
+        what: directory::Directory,
+    },
     /// What customers wrote, and answering them
     Conversations {
         #[command(subcommand)]
@@ -155,6 +168,16 @@ enum Verb {
     Maintenance {
         #[command(subcommand)]
         what: incidents::MaintenanceVerb,
+    },
+    /// Channels outside, by which people are told what happens
+    Channel {
+        #[command(subcommand)]
+        what: channels::ChannelVerb,
+    },
+    /// What is on its way through channels outside
+    Notice {
+        #[command(subcommand)]
+        what: channels::NoticeVerb,
     },
     /// What can be affected, as customers know it
     Component {
@@ -257,6 +280,7 @@ fn done(line: Line) -> Result<Said, Failure> {
         Verb::Init(init) => start::init(&path, init),
         Verb::Join(join) => start::join(&path, join),
         Verb::Rejoin(rejoin) => start::rejoin(&path, rejoin),
+        Verb::Recover { what } => recover::recover(&path, what),
         Verb::Run(run) => start::run(&path, run),
         Verb::Check
         | Verb::Token { .. }
@@ -266,12 +290,15 @@ fn done(line: Line) -> Result<Said, Failure> {
         | Verb::Ready
         | Verb::Site { .. }
         | Verb::Dns { .. }
+        | Verb::Directory { .. }
         | Verb::Conversations { .. }
         | Verb::People { .. }
         | Verb::Breakglass { .. }
         | Verb::Shift { .. }
         | Verb::Incident { .. }
         | Verb::Maintenance { .. }
+        | Verb::Channel { .. }
+        | Verb::Notice { .. }
         | Verb::Component { .. }
         | Verb::Mail { .. }
         | Verb::Audit { .. } => {
@@ -309,12 +336,15 @@ async fn asked(
         Verb::Ready => status::ready(node).await,
         Verb::Site { what } => site::site(node, what, paper, !json).await,
         Verb::Dns { what } => dns::dns(node, what, paper).await,
+        Verb::Directory { what } => directory::directory(node, what, paper, !json).await,
         Verb::Conversations { what } => conversations::conversations(node, what, paper).await,
         Verb::People { what } => people::people(node, what, paper).await,
         Verb::Breakglass { what } => breakglass::breakglass(node, what, paper).await,
         Verb::Shift { what } => people::shift(node, what, paper).await,
         Verb::Incident { what } => incidents::incident(node, what, paper).await,
         Verb::Maintenance { what } => incidents::maintenance(node, what, paper).await,
+        Verb::Channel { what } => channels::channel(node, what).await,
+        Verb::Notice { what } => channels::notice(node, what, paper).await,
         Verb::Component { what } => components::component(node, what).await,
         Verb::Mail { what } => mail::mail(node, what, paper, !json).await,
         Verb::Audit { what } => audit::audit(node, what, paper).await,
@@ -324,6 +354,7 @@ async fn asked(
         | Verb::Init(_)
         | Verb::Join(_)
         | Verb::Rejoin(_)
+        | Verb::Recover { .. }
         | Verb::Run(_) => Ok(Said::nothing()),
     }
 }

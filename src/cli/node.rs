@@ -2,7 +2,13 @@
 //!
 //! Every write carries the key of this run, so that it can be repeated safely when its outcome is not known.
 
-use std::{convert::Infallible, io::ErrorKind, path::PathBuf, time::Duration};
+use std::{
+    convert::Infallible,
+    fs::File,
+    io::{ErrorKind, Read},
+    path::PathBuf,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited, StreamBody, combinators::BoxBody};
@@ -101,6 +107,31 @@ impl Node {
             gone += chunk.len() as u64;
             sent(gone);
             (!chunk.is_empty()).then_some(Ok::<_, Infallible>(Frame::data(chunk)))
+        });
+        let body = StreamBody::new(futures_util::stream::iter(chunks));
+        let request = self
+            .request(Method::POST, path)
+            .header(header::CONTENT_TYPE, "application/octet-stream")
+            .header(header::CONTENT_LENGTH, length);
+        self.send(request, BodyExt::boxed(body), PUBLISH).await
+    }
+
+    /// Sends a file that is not read into memory, telling `sent` how many of its bytes have gone so far.
+    pub async fn upload_file<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        (mut file, length): (File, u64),
+        mut sent: impl FnMut(u64) + Send + Sync + 'static,
+    ) -> Result<Answer<T>, Failure> {
+        let mut gone = 0;
+        let chunks = std::iter::from_fn(move || {
+            let mut chunk = vec![0; CHUNK_BYTES];
+            // A file that ends early is a body that ends early, which the node refuses.
+            let had = file.read(&mut chunk).unwrap_or(0);
+            chunk.truncate(had);
+            gone += had as u64;
+            sent(gone);
+            (had > 0).then_some(Ok::<_, Infallible>(Frame::data(Bytes::from(chunk))))
         });
         let body = StreamBody::new(futures_util::stream::iter(chunks));
         let request = self

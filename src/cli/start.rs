@@ -297,11 +297,11 @@ fn settled(resident: &node::Resident, how: &str, next: &str) -> Said {
     Said::of(value, text)
 }
 
-fn failed(what: &str, error: &dyn std::error::Error) -> Failure {
+pub(super) fn failed(what: &str, error: &dyn std::error::Error) -> Failure {
     Failure::new(Exit::Failed, what, chain(error), "")
 }
 
-fn loaded(path: &Path) -> Result<Config, Failure> {
+pub(super) fn loaded(path: &Path) -> Result<Config, Failure> {
     Config::load(path).map_err(|problems| bad_config(&problems))
 }
 

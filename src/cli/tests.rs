@@ -108,6 +108,25 @@ fn the_reference_names_every_verb_and_exit_status() {
 }
 
 #[test]
+fn no_verb_takes_an_option_of_all_verbs_for_itself() {
+    fn each(command: &clap::Command, path: &str, of_all: &[String]) {
+        for below in command.get_subcommands() {
+            let path = format!("{path} {}", below.get_name());
+            for argument in below.get_arguments().filter(|it| !it.is_global_set()) {
+                let id = argument.get_id().to_string();
+                assert!(!of_all.contains(&id), "{path} has its own --{id}");
+            }
+            each(below, &path, of_all);
+        }
+    }
+    let command = Line::command();
+    let of_all = command.get_arguments().filter(|it| it.is_global_set());
+    let of_all: Vec<String> = of_all.map(|it| it.get_id().to_string()).collect();
+    assert!(of_all.contains(&"url".to_owned()), "{of_all:?}");
+    each(&command, "lifeboat", &of_all);
+}
+
+#[test]
 fn the_command_line_is_whole() {
     Line::command().debug_assert();
 }

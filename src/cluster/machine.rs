@@ -207,6 +207,27 @@ impl<D: Disk> Machine<D> {
         self.last
     }
 
+    /// Applies one entry while Raft does not run.
+    pub(super) fn apply_offline(&mut self, entry: &Entry) -> Result<Reply, Halt> {
+        self.apply_one(entry)
+    }
+
+    /// Takes over what was applied while Raft does not run.
+    pub(super) fn publish_offline(&mut self) {
+        self.publish();
+        self.since.clear();
+    }
+
+    /// The state with everything applied to it.
+    pub(super) fn state_offline(&self) -> &State {
+        &self.state
+    }
+
+    /// What a snapshot of it holds.
+    pub(super) fn contents_offline(&self) -> Contents {
+        self.contents()
+    }
+
     /// Applies one entry to the state that readers do not see yet.
     fn apply_one(&mut self, entry: &Entry) -> Result<Reply, Halt> {
         let index = entry.log_id.index;

@@ -23,6 +23,7 @@ pub mod network;
 pub mod propose;
 mod questions;
 pub mod raft;
+pub mod recovery;
 mod refetch;
 pub mod renewal;
 mod scan;

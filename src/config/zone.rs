@@ -30,6 +30,8 @@ pub struct WallTime {
     pub hour: i8,
     /// The minute.
     pub minute: i8,
+    /// The second.
+    pub second: i8,
     /// What people call the zone at that time, such as CET.
     pub zone: String,
 }
@@ -38,6 +40,11 @@ impl Zone {
     /// The zone for a company that names none.
     pub fn utc() -> Zone {
         Zone(TimeZone::UTC)
+    }
+
+    /// Its name in the time zone database, such as Europe/Prague.
+    pub fn name(&self) -> &str {
+        self.0.iana_name().unwrap_or("UTC")
     }
 
     /// What a clock on the wall shows at that time.
@@ -52,6 +59,7 @@ impl Zone {
             day: civil.day(),
             hour: civil.hour(),
             minute: civil.minute(),
+            second: civil.second(),
             zone: offset.abbreviation().to_owned(),
         }
     }

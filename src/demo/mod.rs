@@ -6,6 +6,7 @@
 
 pub mod browser;
 mod child;
+mod customers;
 mod facts;
 mod http;
 mod letter;

@@ -19,6 +19,9 @@ use super::socket;
 const NAMES: [&str; 7] = [
     "node-a", "node-b", "node-c", "node-d", "node-e", "node-f", "node-g",
 ];
+/// How many nodes the pages name as places to go to.
+const ALTERNATES: usize = 3;
+
 /// One node.
 pub(super) struct Node {
     pub name: &'static str,
@@ -65,6 +68,10 @@ impl Node {
         let quoted = |path: &Path| serde_json::to_string(path).context("a path is not text");
         let mut text = String::from("version = 1\n");
         let it = &self.ports;
+        // Every node names the first three as the places to go to, so that a page can go on at another one.
+        let alternates: Vec<String> = (0..ALTERNATES)
+            .map(|place| format!("\"localhost:{}\"", ports.of_node(place).https.port()))
+            .collect();
         write!(
             text,
             r#"
@@ -94,6 +101,7 @@ name = "Example Hosting"
 languages = ["en", "cs"]
 time-zone = "Europe/Prague"
 hours = {{ cs = "Odpovídáme ve dne v noci.", en = "We answer day and night." }}
+alternates = [{alternates}]
 
 [[company.phones]]
 number = "+420 000 000 000"
@@ -130,6 +138,7 @@ metrics-listen = "{metrics}"
             dns = it.dns,
             console = it.console,
             smtp = ports.sink_smtp().port(),
+            alternates = alternates.join(", "),
         )
         .context("cannot write a configuration")?;
         Ok(text)

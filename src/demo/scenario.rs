@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use super::customers;
 use super::mass_mail::{self, MassMail};
 use super::names;
 use super::node::Node;
@@ -20,6 +21,8 @@ use super::visitor::{Receipt, Visitor};
 use super::{LOOK, NODE_STARTS_WITHIN, Stage};
 use crate::clock;
 use crate::model::{when::of_rfc3339, words::Timestamp};
+
+mod said;
 
 /// The longest that anything in the story is waited for.
 const WAIT: Duration = Duration::from_secs(60);
@@ -49,8 +52,11 @@ pub(super) async fn outage(stage: &mut Stage) -> bool {
             stage,
             visitor,
             letters: Vec::new(),
+            said: None,
         };
+        story.customers_are_taken_in(&mut timeline).await?;
         story.primary_dies(&mut timeline).await?;
+        story.it_is_said(&mut timeline).await?;
         story
             .node_dies_after_taking_a_message(&mut timeline)
             .await?;
@@ -61,6 +67,7 @@ pub(super) async fn outage(stage: &mut Stage) -> bool {
         story.leader_dies(&mut timeline).await?;
         story.the_report_adds_up(&mail, &mut timeline).await?;
         story.primary_returns(&mut timeline).await?;
+        story.it_is_told_outside(&mut timeline).await?;
         story.nothing_was_lost_or_doubled(&mut timeline).await
     };
     if let Err(error) = played.await {
@@ -80,9 +87,24 @@ struct Story<'a> {
     stage: &'a mut Stage,
     visitor: Visitor,
     letters: Vec<Letter>,
+    /// When the shift leader said what happens.
+    said: Option<Instant>,
 }
 
 impl Story<'_> {
+    /// Before the outage, as a company would: its customers, so that they can be asked for on the day.
+    async fn customers_are_taken_in(&mut self, timeline: &mut Timeline) -> anyhow::Result<()> {
+        let file = self.stage.folder.file("customers.csv");
+        std::fs::write(&file, customers::export()).context("cannot write the customers")?;
+        let file = file.to_string_lossy().into_owned();
+        let began = clock::monotonic();
+        let verb = ["directory", "import", &file];
+        self.stage.nodes[0].verb(&verb).await?;
+        let what = format!("{} customers are known", customers::COUNT);
+        timeline.measured(&what, began.elapsed());
+        Ok(())
+    }
+
     async fn primary_dies(&mut self, timeline: &mut Timeline) -> anyhow::Result<()> {
         let address = self.stage.ports.primary();
         until("the company's website", async || {
@@ -536,14 +558,23 @@ fn judged(copies: &[Kept]) -> (String, bool) {
 
 /// Waits until it is so.
 async fn until(what: &str, is_so: impl AsyncFn() -> bool) -> anyhow::Result<()> {
+    until_within(what, WAIT, is_so).await
+}
+
+/// The same with another patience.
+async fn until_within(
+    what: &str,
+    patience: Duration,
+    is_so: impl AsyncFn() -> bool,
+) -> anyhow::Result<()> {
     let began = clock::monotonic();
-    while began.elapsed() < WAIT {
+    while began.elapsed() < patience {
         if is_so().await {
             return Ok(());
         }
         tokio::time::sleep(LOOK).await;
     }
-    anyhow::bail!("{what} did not come within {} s", WAIT.as_secs())
+    anyhow::bail!("{what} did not come within {} s", patience.as_secs())
 }
 
 /// Whether anybody answers plain HTTP there.

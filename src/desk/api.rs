@@ -15,9 +15,10 @@ use utoipa::{
 };
 
 use super::{
-    Desk, audit, campaigns, conversations, dns, incidents, members, people,
+    Desk, answers, audit, campaigns, conversations, directory, dns, incidents, members, notices,
+    people,
     problem::{Problem, Words},
-    roles, site, status, tokens,
+    roles, site, status, talks, tokens,
 };
 use crate::model::limits;
 
@@ -122,8 +123,12 @@ fn table() -> Vec<Route> {
         tokens::routes(),
         site::routes(),
         conversations::routes(),
+        talks::routes(),
+        answers::routes(),
         dns::routes(),
         incidents::routes(),
+        notices::routes(),
+        directory::routes(),
         campaigns::routes(),
         audit::routes(),
         people::routes(),

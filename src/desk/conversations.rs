@@ -16,96 +16,23 @@ use super::{
     Desk,
     api::Route,
     asking::{Asking, Body},
+    people::label,
     problem::Problem,
-    seen::{Seen, Wanted, matches, opened_by, seen},
+    reading::{Listed, Opened, cursor, gone},
+    seen::{Sought, Wanted, Whose, seen},
 };
 use crate::{
     clock,
     letterbox::Posted,
     model::{
-        Actor, Command, Reply,
-        conversation::{Author, Door},
-        limits,
-        when::rfc3339,
-        words::{ConversationId, MessageText, Sealed, TicketCode, Timestamp},
+        Command, Reply, limits,
+        words::{ConversationId, MessageText},
     },
     seal::conversation_context,
 };
 
 /// Conversations in one answer when nobody says otherwise.
 const PAGE: usize = 100;
-/// Characters of the last message that a list shows.
-const EXCERPT_CHARS: usize = 80;
-
-/// One conversation in a list.
-#[derive(Serialize, ToSchema)]
-pub(super) struct Brief {
-    id: String,
-    /// What the customer reads out.
-    ticket: String,
-    /// open, closed or quarantined.
-    state: &'static str,
-    /// The customer wrote last, so somebody should answer.
-    waiting: bool,
-    lang: &'static str,
-    door: &'static str,
-    messages: u64,
-    /// Writes that this node holds and the cluster has not agreed on yet.
-    held: u64,
-    /// When anything last happened in it.
-    touched: String,
-    /// The beginning of the last message.
-    excerpt: Option<String>,
-}
-
-/// Conversations, the one touched last first.
-#[derive(Serialize, ToSchema)]
-pub(super) struct Listed {
-    conversations: Vec<Brief>,
-    /// Give this as `after` to get the next ones.
-    next: Option<String>,
-}
-
-/// One conversation, opened.
-#[derive(Serialize, ToSchema)]
-pub(super) struct Opened {
-    id: String,
-    ticket: String,
-    state: &'static str,
-    waiting: bool,
-    lang: &'static str,
-    door: &'static str,
-    /// How to reach the customer; nothing when the key for it is not here.
-    contact: Option<String>,
-    by_mail: bool,
-    /// Domain, server or customer number, if given.
-    reference: Option<String>,
-    closed: Option<String>,
-    touched: String,
-    messages: Vec<Said>,
-}
-
-/// One message.
-#[derive(Serialize, ToSchema)]
-struct Said {
-    /// customer, or the agent's name.
-    author: String,
-    /// Nothing when the key for it is not here.
-    text: Option<String>,
-    /// When a node took it.
-    taken: String,
-    /// When the cluster agreed on it; nothing while this node holds it.
-    agreed: Option<String>,
-    /// The node that took it.
-    node: String,
-    /// On how many servers' disks it is, while it is held.
-    servers: Option<u64>,
-    /// When a mail server took it on its way out.
-    passed_on: Option<String>,
-    /// Why the cluster refused it after it was held: somebody must look.
-    refused: Option<String>,
-}
-
 /// An agent's answer.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -122,12 +49,12 @@ pub(super) struct Nothing {}
 #[derive(Serialize, ToSchema)]
 pub(super) struct Kept {
     /// agreed (a majority has it) or held (this node, and perhaps others, have it and will pass it on).
-    kept: &'static str,
+    pub(super) kept: &'static str,
     conversation: String,
     /// Its place in the conversation, once agreed.
     number: Option<u32>,
     /// In words.
-    says: String,
+    pub(super) says: String,
 }
 
 /// Which conversations to list.
@@ -137,6 +64,8 @@ struct Which {
     state: Option<String>,
     limit: Option<usize>,
     after: Option<String>,
+    assigned: Option<String>,
+    tag: Option<String>,
 }
 
 pub(super) fn routes() -> Vec<Route> {
@@ -152,6 +81,8 @@ pub(super) fn routes() -> Vec<Route> {
                 "state",
                 "open (default), waiting, closed, quarantined or all",
             ),
+            ("assigned", "whose: an agent's name, or nobody"),
+            ("tag", "only those with this tag"),
             ("limit", "how many, at most 1000"),
             ("after", "what `next` said"),
         ]),
@@ -190,7 +121,11 @@ async fn list(
     query: Result<Query<Which>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Json<Listed>, Problem> {
     let Query(which) = query.map_err(|error| {
-        Problem::invalid("the query", &error.body_text(), "state, limit and after")
+        Problem::invalid(
+            "the query",
+            &error.body_text(),
+            "state, assigned, tag, limit and after",
+        )
     })?;
     let wanted = match which.state.as_deref() {
         None | Some("open") => Wanted::Open,
@@ -202,6 +137,19 @@ async fn list(
             let states = "open, waiting, closed, quarantined or all";
             return Err(Problem::invalid("state", other, states));
         }
+    };
+    let sought = Sought {
+        wanted,
+        whose: match which.assigned.as_deref() {
+            None => Whose::Anybodys,
+            Some("nobody") => Whose::Nobodys,
+            Some(name) => Whose::Of(label("assigned", name)?),
+        },
+        tag: which
+            .tag
+            .as_deref()
+            .map(|it| label("tag", it))
+            .transpose()?,
     };
     let limit = which.limit.unwrap_or(PAGE);
     if !(1..=limits::DESK_PAGE_MAX).contains(&limit) {
@@ -215,7 +163,7 @@ async fn list(
         }
     };
     // A walk over all conversations takes tens of milliseconds when there are 200,000 of them.
-    tokio::task::spawn_blocking(move || desk.listed(wanted, limit, after))
+    tokio::task::spawn_blocking(move || desk.listed(&sought, limit, after))
         .await
         .map(Json)
         .map_err(|_| {
@@ -240,18 +188,7 @@ async fn answer(
     body: Body<Answer>,
 ) -> Result<(StatusCode, Json<Kept>), Problem> {
     let conversation = desk.find(&conversation)?;
-    let text = MessageText::new(&body.value.text).map_err(|wrong| {
-        let count = body.value.text.chars().count();
-        Problem::invalid("text", &format!("{count} characters"), &wrong.wanted)
-    })?;
-    let context = conversation_context(&conversation);
-    let command = Command::AddMessage {
-        conversation,
-        body: desk.keyring.seal(&context, text.as_str().as_bytes()),
-        taken: clock::now(),
-    };
-    let deed = ("the answer", "is kept", "it goes to the customer");
-    desk.post(&asking, &body.bytes, conversation, command, deed)
+    desk.answer(&asking, &body.bytes, conversation, &body.value.text)
         .await
 }
 
@@ -262,14 +199,7 @@ async fn close(
     body: Body<Nothing>,
 ) -> Result<(StatusCode, Json<Kept>), Problem> {
     let conversation = desk.find(&conversation)?;
-    let command = Command::CloseConversation { conversation };
-    let deed = (
-        "closing it",
-        "is done",
-        "the customer's next message opens it again",
-    );
-    desk.post(&asking, &body.bytes, conversation, command, deed)
-        .await
+    desk.close(&asking, &body.bytes, conversation).await
 }
 
 async fn release(
@@ -279,169 +209,60 @@ async fn release(
     body: Body<Nothing>,
 ) -> Result<(StatusCode, Json<Kept>), Problem> {
     let conversation = desk.find(&conversation)?;
-    let command = Command::ReleaseConversation { conversation };
-    let deed = (
-        "releasing it",
-        "is done",
-        "its messages go to the support mailbox",
-    );
-    desk.post(&asking, &body.bytes, conversation, command, deed)
-        .await
+    desk.release(&asking, &body.bytes, conversation).await
 }
 
 impl Desk {
-    fn listed(
+    /// Closes a conversation.
+    pub(super) async fn close(
         &self,
-        wanted: Wanted,
-        limit: usize,
-        after: Option<(Timestamp, ConversationId)>,
-    ) -> Listed {
-        let state = self.cluster.state();
-        let held = self.letterbox.held();
-        let only_held = held
-            .keys()
-            .filter(|it| !state.conversations.contains_key(*it));
-        let before = |at: &(Timestamp, ConversationId)| after.is_none_or(|after| *at < after);
-        let mut found: Vec<(Timestamp, ConversationId)> = Vec::new();
-        for id in state.conversations.keys().chain(only_held) {
-            let looks = match state.conversations.get(id) {
-                // Most conversations have nothing held: judge them without opening anything.
-                Some(agreed) if !held.contains_key(id) => {
-                    matches(agreed, wanted).then_some(agreed.touched)
-                }
-                Some(_) | None => {
-                    let seen = seen(&self.letterbox, &state, *id).filter(|it| it.is(wanted));
-                    seen.map(|it| it.touched)
-                }
-            };
-            found.extend(looks.map(|touched| (touched, *id)).filter(|it| before(it)));
-        }
-        found.sort_unstable_by(|one, other| other.cmp(one));
-        let more = found.len() > limit;
-        found.truncate(limit);
-        let next = found.last().filter(|_| more);
-        let briefs = found.iter().filter_map(|(_, id)| {
-            let seen = seen(&self.letterbox, &state, *id)?;
-            Some(self.brief(*id, &seen))
-        });
-        Listed {
-            next: next.map(|(touched, id)| format!("{}.{id}", touched.0)),
-            conversations: briefs.collect(),
-        }
+        asking: &Asking,
+        content: &[u8],
+        conversation: ConversationId,
+    ) -> Result<(StatusCode, Json<Kept>), Problem> {
+        let command = Command::CloseConversation { conversation };
+        let then = "the customer's next message opens it again";
+        let deed = ("closing it", "is done", then);
+        self.post(asking, content, conversation, command, deed)
+            .await
     }
 
-    fn brief(&self, id: ConversationId, seen: &Seen) -> Brief {
-        let messages = self.said(id, seen);
-        let last = messages.last().and_then(|it| it.text.as_deref());
-        Brief {
-            id: id.to_string(),
-            ticket: seen.ticket.to_string(),
-            state: seen.state(),
-            waiting: seen.waiting(),
-            lang: seen.lang.tag(),
-            door: door(seen.door),
-            messages: messages.len() as u64,
-            held: seen.held.len() as u64,
-            touched: rfc3339(seen.touched),
-            excerpt: last.map(excerpt),
-        }
+    /// Takes one out of quarantine.
+    pub(super) async fn release(
+        &self,
+        asking: &Asking,
+        content: &[u8],
+        conversation: ConversationId,
+    ) -> Result<(StatusCode, Json<Kept>), Problem> {
+        let command = Command::ReleaseConversation { conversation };
+        let then = "its messages go to the support mailbox";
+        let deed = ("releasing it", "is done", then);
+        self.post(asking, content, conversation, command, deed)
+            .await
     }
 
-    fn opened(&self, id: ConversationId, seen: &Seen) -> Opened {
-        Opened {
-            id: id.to_string(),
-            ticket: seen.ticket.to_string(),
-            state: seen.state(),
-            waiting: seen.waiting(),
-            lang: seen.lang.tag(),
-            door: door(seen.door),
-            contact: self.text(id, &seen.contact),
-            by_mail: seen.by_mail,
-            reference: seen.reference.as_ref().and_then(|it| self.text(id, it)),
-            closed: seen.closed.map(rfc3339),
-            touched: rfc3339(seen.touched),
-            messages: self.said(id, seen),
-        }
-    }
-
-    /// What was said, agreed first and then held, as both keep their order.
-    fn said(&self, id: ConversationId, seen: &Seen) -> Vec<Said> {
-        let agreed = seen.messages.iter().map(|it| Said {
-            author: match &it.author {
-                Author::Customer => "customer".to_owned(),
-                Author::Agent(name) => name.to_string(),
-            },
-            text: self.text(id, &it.body),
-            taken: rfc3339(it.taken),
-            agreed: Some(rfc3339(it.agreed)),
-            node: it.origin.to_string(),
-            servers: None,
-            passed_on: it.passed_on.map(rfc3339),
-            refused: None,
-        });
-        let held = seen.held.iter().filter_map(|item| {
-            let (body, taken) = match &item.proposal.command {
-                Command::OpenConversation { body, taken, .. }
-                | Command::AddMessage { body, taken, .. } => (body, taken),
-                _ => return None,
-            };
-            Some(Said {
-                author: match &item.proposal.actor {
-                    Actor::Customer => "customer".to_owned(),
-                    Actor::Operator { name } | Actor::Token { name } => name.to_string(),
-                    Actor::Local { .. } | Actor::Node(_) | Actor::System => "local".to_owned(),
-                },
-                text: self.text(id, body),
-                taken: rfc3339(*taken),
-                agreed: None,
-                node: item.proposal.origin.to_string(),
-                servers: Some(item.servers),
-                passed_on: None,
-                refused: item.refused.clone(),
-            })
-        });
-        agreed.chain(held).collect()
-    }
-
-    fn text(&self, id: ConversationId, sealed: &Sealed) -> Option<String> {
-        let bytes = self.keyring.open(&conversation_context(&id), sealed)?;
-        String::from_utf8(bytes).ok()
-    }
-
-    /// The conversation that people mean by its id or its ticket code.
-    fn find(&self, text: &str) -> Result<ConversationId, Problem> {
-        let state = self.cluster.state();
-        let held = self.letterbox.held();
-        if let Ok(id) = text.parse::<ConversationId>() {
-            let known = state.conversations.contains_key(&id) || held.contains_key(&id);
-            return known.then_some(id).ok_or_else(gone);
-        }
-        let wanted = "a ticket code such as K7F-Q2M-9XF, or a conversation's id";
-        let code =
-            TicketCode::new(text).map_err(|_| Problem::invalid("conversation", text, wanted))?;
-        let mut ids = state.tickets.get(&code).cloned().unwrap_or_default();
-        for (id, items) in held.iter() {
-            let opens = items.iter().find_map(opened_by);
-            if opens.is_some_and(|it| it.ticket == code) {
-                ids.insert(*id);
-            }
-        }
-        match (ids.len(), ids.get_min()) {
-            (1, Some(id)) => Ok(*id),
-            (0, _) | (_, None) => Err(gone()),
-            (_, Some(_)) => {
-                let all: Vec<String> = ids.iter().map(ToString::to_string).collect();
-                Err(Problem::forbidden(
-                    "the ticket code leads to several conversations",
-                    &all.join(", "),
-                    "give the id of the one that is meant",
-                ))
-            }
-        }
+    /// Answers a customer.
+    pub(super) async fn answer(
+        &self,
+        asking: &Asking,
+        content: &[u8],
+        conversation: ConversationId,
+        text: &str,
+    ) -> Result<(StatusCode, Json<Kept>), Problem> {
+        let text = words("text", text)?;
+        let context = conversation_context(&conversation);
+        let command = Command::AddMessage {
+            conversation,
+            body: self.keyring.seal(&context, text.as_str().as_bytes()),
+            taken: clock::now(),
+        };
+        let deed = ("the answer", "is kept", "it goes to the customer");
+        self.post(asking, content, conversation, command, deed)
+            .await
     }
 
     /// Posts a write into the letterbox and says truthfully what became of it.
-    async fn post(
+    pub(super) async fn post(
         &self,
         asking: &Asking,
         content: &[u8],
@@ -471,6 +292,7 @@ impl Desk {
                     | Reply::Admitted(_)
                     | Reply::Wanted(_)
                     | Reply::Leased { .. }
+                    | Reply::Directory(_)
                     | Reply::Sending { .. }
                     | Reply::Refused(_) => None,
                 };
@@ -493,42 +315,10 @@ impl Desk {
     }
 }
 
-/// When a node took the message that a command carries.
-pub(super) fn taken(command: &Command) -> Option<Timestamp> {
-    match command {
-        Command::OpenConversation { taken, .. } | Command::AddMessage { taken, .. } => Some(*taken),
-        _ => None,
-    }
-}
-
-fn cursor(text: &str) -> Option<(Timestamp, ConversationId)> {
-    let (at, id) = text.split_once('.')?;
-    Some((Timestamp(at.parse().ok()?), id.parse().ok()?))
-}
-
-fn excerpt(text: &str) -> String {
-    let line: String = text
-        .chars()
-        .take(EXCERPT_CHARS)
-        .map(|it| if it.is_control() { ' ' } else { it })
-        .collect();
-    line
-}
-
-fn gone() -> Problem {
-    Problem::not_found(
-        "conversation",
-        "'lifeboat conversations list --state all' shows those this node knows",
-    )
-}
-
-fn door(door: Door) -> &'static str {
-    match door {
-        Door::Form => "form",
-        Door::Chat => "chat",
-        Door::Mail => "mail",
-        Door::Api => "api",
-        Door::Console => "console",
-        Door::Cluster => "cluster",
-    }
+/// What an agent writes.
+pub(super) fn words(field: &str, text: &str) -> Result<MessageText, Problem> {
+    MessageText::new(text).map_err(|wrong| {
+        let count = text.chars().count();
+        Problem::invalid(field, &format!("{count} characters"), &wrong.wanted)
+    })
 }

@@ -111,6 +111,7 @@ impl Seen {
             .chain(self.counters.figures())
             .chain(self.names())
             .chain(self.keepers())
+            .chain(self.directory())
         {
             self.metrics.gauge(name, help).set(signed(value));
         }
@@ -209,6 +210,35 @@ impl Seen {
             away.count() as u64,
         ));
         figures
+    }
+
+    /// Who the customers are.
+    fn directory(&self) -> Vec<Figure> {
+        let state = self.cluster.state();
+        let directory = &state.directory;
+        let live = directory.live();
+        vec![
+            (
+                "lifeboat_directory_customers",
+                "Customers of the live directory.",
+                live.map_or(0, |(_, it)| it.counts.customers),
+            ),
+            (
+                "lifeboat_directory_age_s",
+                "How long ago the live directory was last taken in or changed; 0 where there is none.",
+                live.map_or(0, |(_, it)| state.now.ms_since(it.at) / 1_000),
+            ),
+            (
+                "lifeboat_directory_waiting",
+                "1 while a wanted directory is not held by a majority yet.",
+                u64::from(directory.live != directory.wanted),
+            ),
+            (
+                "lifeboat_directory_erased",
+                "Customers that are kept out of imports.",
+                directory.erased.len() as u64,
+            ),
+        ]
     }
 
     /// How names at other people's name services stand.

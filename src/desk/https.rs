@@ -51,6 +51,10 @@ pub(super) struct Sent {
     pub(super) is_ours: bool,
 }
 
+/// Cancelled when the node stops: an extension of every request. Whoever streams ends then.
+#[derive(Clone, Debug)]
+pub(super) struct Leaving(pub(super) Stop);
+
 /// Serves until asked to stop, then lets requests in progress finish for a while.
 ///
 /// # Errors
@@ -121,8 +125,10 @@ async fn connection(
         return debug!("a TLS handshake with the console failed");
     };
     let from = from.ip().to_canonical();
-    let works = service_fn(move |request: Request<Incoming>| {
+    let leaving = Leaving(stop.clone());
+    let works = service_fn(move |mut request: Request<Incoming>| {
         let door = door.clone();
+        request.extensions_mut().insert(leaving.clone());
         async move { Ok::<_, std::convert::Infallible>(door.answer(request.map(Body::new), from).await) }
     });
     let connection = http1::Builder::new()

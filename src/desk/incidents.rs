@@ -70,6 +70,8 @@ pub(super) struct Open {
     pub(super) from: Option<String>,
     /// And its end.
     pub(super) until: Option<String>,
+    /// The channels outside that are told; left out, the usual ones for an incident and none for a maintenance.
+    pub(super) tell: Option<Vec<String>>,
     /// Only show what would be said.
     #[serde(default)]
     pub(super) dry_run: bool,
@@ -88,6 +90,8 @@ pub(super) struct Next {
     pub(super) affected: Option<Texts>,
     pub(super) texts: Texts,
     pub(super) next: Option<String>,
+    /// The channels outside that are told; left out, the usual ones for an incident and none for a maintenance.
+    pub(super) tell: Option<Vec<String>>,
     #[serde(default)]
     pub(super) dry_run: bool,
 }
@@ -250,6 +254,7 @@ async fn set_component(
         group,
         against: asked.against,
     };
+    let change = Command::Incident(change);
     desk.agreed(&asking, &body.bytes, "naming the component", change)
         .await?;
     Ok(Json(Components::of(&desk.cluster.state())))
@@ -267,6 +272,7 @@ async fn remove_component(
         component,
         against: body.value.against,
     };
+    let change = Command::Incident(change);
     desk.agreed(&asking, &body.bytes, "removing the component", change)
         .await?;
     Ok(Json(Components::of(&desk.cluster.state())))
@@ -372,6 +378,7 @@ impl Desk {
         let texts = fields.texts(&texts);
         let next_ms = fields.span(asked.next.as_ref());
         let window = fields.window(asked.from.as_ref(), asked.until.as_ref());
+        let tell = self.told_through(&mut fields, asked.tell.as_ref(), asked.from.is_none());
         let severity: Severity = fields.done()?.and(severity).ok_or_else(missed)?;
         // Made from the request's key, so that a repeat means the same incident.
         let [a, b, c, d, ..] = asking.id(content).0;
@@ -388,10 +395,28 @@ impl Desk {
             window,
             texts,
             next_ms,
+            tell,
         };
         let change = IncidentChange::Open { incident, opening };
         self.answered(asking, content, (incident, asked.dry_run), change)
             .await
+    }
+
+    /// The channels that are told: those named, or the usual ones of something acute.
+    fn told_through(
+        &self,
+        fields: &mut Fields,
+        given: Option<&Vec<String>>,
+        acute: bool,
+    ) -> Vec<Label> {
+        match given {
+            Some(given) => {
+                let named = given.iter();
+                named.filter_map(|it| fields.label("tell", it)).collect()
+            }
+            None if acute => self.cluster.state().notices.usual(),
+            None => Vec::new(),
+        }
     }
 
     /// Says what is new.
@@ -402,8 +427,13 @@ impl Desk {
         incident: &str,
         asked: &Next,
     ) -> Result<Json<Shown>, Problem> {
-        let incident = find(&self.cluster.state(), incident)?.0;
+        let (incident, acute) = {
+            let state = self.cluster.state();
+            let (id, it) = find(&state, incident)?;
+            (id, it.window.is_none())
+        };
         let mut fields = Fields::default();
+        let tell = self.told_through(&mut fields, asked.tell.as_ref(), acute);
         let stage = fields.word("stage", &asked.stage);
         let severity = asked.severity.as_ref();
         let severity = severity.and_then(|it| fields.word("severity", it));
@@ -419,6 +449,7 @@ impl Desk {
             affected,
             texts,
             next_ms,
+            tell,
         };
         self.answered(asking, content, (incident, asked.dry_run), change)
             .await
@@ -467,23 +498,7 @@ impl Desk {
             .await
     }
 
-    /// Asks the cluster for a change and waits until this node shows it.
-    async fn agreed(
-        &self,
-        asking: &Asking,
-        content: &[u8],
-        what: &str,
-        change: IncidentChange,
-    ) -> Result<(), Problem> {
-        let command = Command::Incident(change);
-        let committed = self
-            .propose(asking, asking.id(content), what, command)
-            .await?;
-        self.applied(committed.index).await;
-        Ok(())
-    }
-
-    /// The same for an incident, answered with how it is then; or only asks what would be said.
+    /// Asks the cluster for a change of an incident, answered with how it is then; or only asks what would be said.
     async fn answered(
         &self,
         asking: &Asking,
@@ -492,11 +507,12 @@ impl Desk {
         change: IncidentChange,
     ) -> Result<Json<Shown>, Problem> {
         let what = "saying it";
+        let change = Command::Incident(change);
         let state = if dry_run {
             let mut copy = State::clone(&self.cluster.state());
             let stamped = Stamped {
                 at: crate::clock::now(),
-                proposal: self.proposal(asking, asking.id(content), Command::Incident(change)),
+                proposal: self.proposal(asking, asking.id(content), change),
             };
             let index = copy.index + 1;
             let stamped = &stamped;

@@ -3,26 +3,31 @@
 //! What can be read comes from this node alone and is there without a majority. What is asked for becomes a proposal
 //! with the caller's name on it, or goes through the letterbox. Nothing here decides; the model does.
 
+mod answers;
 pub mod api;
 mod asking;
 mod audit;
 mod calls;
 mod campaigns;
 mod conversations;
+mod directory;
 mod dns;
 mod entry;
 pub mod figures;
 mod https;
 mod incidents;
 mod members;
+mod notices;
 mod pages;
 mod people;
 mod problem;
+mod reading;
 mod roles;
 mod seen;
 mod site;
 mod socket;
 mod status;
+mod talks;
 mod tokens;
 
 use std::{
@@ -37,6 +42,7 @@ use crate::{
     blobs::Blobs,
     cluster::{Cluster, Committed},
     config,
+    directory::Live,
     dns::{Answers, own::Own},
     letterbox::Letterbox,
     model::{
@@ -45,6 +51,7 @@ use crate::{
         limits,
         words::{ClientId, Timestamp},
     },
+    relay,
     seal::Keyring,
     tasks::{Outcome, Stop},
 };
@@ -77,10 +84,14 @@ pub struct DeskParts {
     pub version: &'static str,
     /// What answers names, where this node does.
     pub names: Option<Arc<Answers>>,
+    /// The open directory.
+    pub directory: Live,
     /// The operators' door.
     pub console: ConsoleParts,
     /// Requests of the last ten minutes that were passed on to a primary, by host name.
     pub late: LateVisitors,
+    /// The way to channels outside, where this node has one.
+    pub relay: Option<relay::Way>,
     /// What mass mail is written with, where this node mails.
     pub mailing: Option<Arc<Mailing>>,
 }
@@ -152,6 +163,20 @@ impl Desk {
             tokio::time::timeout(Duration::from_millis(limits::DESK_APPLY_MS), caught_up).await;
     }
 
+    /// Asks the cluster to agree under the request's own id, and waits until this node shows it.
+    async fn agreed(
+        &self,
+        asking: &Asking,
+        content: &[u8],
+        what: &str,
+        command: Command,
+    ) -> Result<(), Problem> {
+        let id = asking.id(content);
+        let committed = self.propose(asking, id, what, command).await?;
+        self.applied(committed.index).await;
+        Ok(())
+    }
+
     /// Asks the cluster to agree; `what` names the deed in the middle of a sentence.
     async fn propose(
         &self,
@@ -174,6 +199,7 @@ impl Desk {
             | Reply::Wanted(_)
             | Reply::Kept { .. }
             | Reply::Leased { .. }
+            | Reply::Directory(_)
             | Reply::Sending { .. } => Ok(committed),
         }
     }

@@ -9,7 +9,8 @@ use crate::{
     model::{
         Actor, Command, State,
         conversation::{Author, Conversation, Door, Message},
-        words::{ConversationId, Lang, Sealed, TicketCode, Timestamp},
+        talk::{Talk, TalkChange, waits_since},
+        words::{ClientId, ConversationId, Label, Lang, Sealed, TicketCode, Timestamp},
     },
 };
 
@@ -21,6 +22,36 @@ pub(super) enum Wanted {
     Closed,
     Quarantined,
     All,
+}
+
+/// Whose conversations are asked for.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) enum Whose {
+    Anybodys,
+    Nobodys,
+    Of(Label),
+}
+
+/// Everything that is asked for.
+#[derive(Clone)]
+pub(super) struct Sought {
+    pub(super) wanted: Wanted,
+    pub(super) whose: Whose,
+    pub(super) tag: Option<Label>,
+}
+
+impl Sought {
+    /// Whether what agents made of a conversation fits.
+    pub(super) fn fits(&self, talk: Option<&Talk>) -> bool {
+        let assigned = talk.and_then(|it| it.assigned.as_ref());
+        let whose = match &self.whose {
+            Whose::Anybodys => true,
+            Whose::Nobodys => assigned.is_none(),
+            Whose::Of(name) => assigned == Some(name),
+        };
+        let tagged = |tag: &Label| talk.is_some_and(|it| it.tags.contains(tag));
+        whose && self.tag.as_ref().is_none_or(tagged)
+    }
 }
 
 /// A conversation with what this node holds of it laid on top.
@@ -36,6 +67,8 @@ pub(super) struct Seen {
     pub(super) touched: Timestamp,
     pub(super) messages: Vector<Message>,
     pub(super) held: Vec<HeldItem>,
+    /// What agents made of it.
+    pub(super) talk: Talk,
 }
 
 impl Seen {
@@ -66,6 +99,39 @@ impl Seen {
         self.state() == "open" && held.or(agreed).unwrap_or(false)
     }
 
+    /// Since when the customer waits.
+    pub(super) fn since(&self) -> Option<Timestamp> {
+        if !self.waiting() {
+            return None;
+        }
+        let agreed = self.messages.iter().rev();
+        let agreed = agreed.take_while(|it| it.author == Author::Customer);
+        let held = self
+            .held
+            .iter()
+            .filter_map(|it| match &it.proposal.command {
+                Command::OpenConversation { taken, .. } | Command::AddMessage { taken, .. } => {
+                    Some(*taken)
+                }
+                _ => None,
+            });
+        agreed.last().map(|it| it.agreed).or(held.min())
+    }
+
+    /// The last message that is shown, by which a page is known to be older than another.
+    pub(super) fn last(&self) -> Option<ClientId> {
+        let said = |it: &&HeldItem| {
+            let command = &it.proposal.command;
+            matches!(
+                command,
+                Command::OpenConversation { .. } | Command::AddMessage { .. }
+            )
+        };
+        let held = self.held.iter().rev().find(said);
+        let agreed = self.messages.last().map(|it| it.id);
+        held.map(|it| it.proposal.id).or(agreed)
+    }
+
     /// Whether it is one of those that are asked for.
     pub(super) fn is(&self, wanted: Wanted) -> bool {
         match wanted {
@@ -90,6 +156,19 @@ impl Seen {
                 self.closed.get_or_insert(self.touched);
             }
             Command::ReleaseConversation { .. } => self.quarantined = false,
+            Command::Talk(change) => {
+                if let TalkChange::Reopen { .. } = change {
+                    self.closed = None;
+                }
+                let messages = &self.messages;
+                let place = |message: &ClientId| {
+                    let mut messages = messages.iter();
+                    messages.position(|it| it.id == *message).map(|it| it + 1)
+                };
+                let now = self.touched;
+                // What does not fit is refused when it is agreed on; until then it is only not shown.
+                let _full = self.talk.take(&item.proposal, change, (0, now), place);
+            }
             _ => {}
         }
     }
@@ -109,6 +188,7 @@ impl From<&Conversation> for Seen {
             touched: agreed.touched,
             messages: agreed.messages.clone(),
             held: Vec::new(),
+            talk: Talk::default(),
         }
     }
 }
@@ -118,6 +198,7 @@ pub(super) fn seen(letterbox: &Letterbox, state: &State, id: ConversationId) -> 
     let held = letterbox.held_for(&id);
     let agreed = state.conversations.get(&id).map(Seen::from);
     let mut seen = agreed.or_else(|| held.iter().find_map(opened_by))?;
+    seen.talk = state.talks.of(&id);
     for item in &held {
         // Agreed on a moment ago, and not yet taken out of the box: it would show twice.
         if state.answers.contains_key(&item.proposal.id) {
@@ -158,6 +239,7 @@ pub(super) fn opened_by(item: &HeldItem) -> Option<Seen> {
         touched: *taken,
         messages: Vector::new(),
         held: Vec::new(),
+        talk: Talk::default(),
     })
 }
 
@@ -166,10 +248,7 @@ pub(super) fn matches(agreed: &Conversation, wanted: Wanted) -> bool {
     let open = !agreed.quarantined && agreed.closed.is_none();
     match wanted {
         Wanted::Open => open,
-        Wanted::Waiting => {
-            let last = agreed.messages.back();
-            open && last.is_some_and(|it| it.author == Author::Customer)
-        }
+        Wanted::Waiting => waits_since(agreed).is_some(),
         Wanted::Closed => !agreed.quarantined && agreed.closed.is_some(),
         Wanted::Quarantined => agreed.quarantined,
         Wanted::All => true,

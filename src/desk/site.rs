@@ -204,7 +204,8 @@ async fn publish(
         .clone()
         .try_acquire_owned()
         .map_err(|_| Problem::busy(what, "another site is being taken in on this node"))?;
-    let archive = taken_in(desk.node.data_dir.join("site.upload"), body).await?;
+    let path = desk.node.data_dir.join("site.upload");
+    let archive = taken_in(path, body, limits::SITE_ARCHIVE_BYTES).await?;
     let live = live_bundle(&desk.cluster.state());
     let worker = desk.clone();
     let keep = !how.dry_run;
@@ -365,8 +366,8 @@ impl Desk {
 }
 
 /// Takes the body into a file that has no name any more, so that nothing is left of it whatever happens.
-async fn taken_in(path: PathBuf, body: Stream) -> Result<fs::File, Problem> {
-    let what = "taking the site in";
+pub(super) async fn taken_in(path: PathBuf, body: Stream, most: u64) -> Result<fs::File, Problem> {
+    let what = "taking the upload in";
     let cannot = |error: io::Error| {
         let advice = "look at the room on the node's disk";
         Problem::failed(what, error.to_string(), advice)
@@ -377,6 +378,7 @@ async fn taken_in(path: PathBuf, body: Stream) -> Result<fs::File, Problem> {
         .write(true)
         .create(true)
         .truncate(true)
+        .mode(0o600)
         .open(&path)
         .await
         .map_err(cannot)?;
@@ -396,8 +398,8 @@ async fn taken_in(path: PathBuf, body: Stream) -> Result<fs::File, Problem> {
         })?;
         let data: Bytes = frame.into_data().unwrap_or_default();
         taken += data.len() as u64;
-        if taken > limits::SITE_ARCHIVE_BYTES {
-            return Err(Problem::too_large(limits::SITE_ARCHIVE_BYTES));
+        if taken > most {
+            return Err(Problem::too_large(most));
         }
         file.write_all(&data).await.map_err(cannot)?;
     }
@@ -414,7 +416,7 @@ fn refused(error: &BundleRefused) -> Problem {
 }
 
 /// An error and what caused it, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut line = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -12,9 +12,9 @@ use utoipa::ToSchema;
 use super::{
     Desk,
     api::Route,
-    campaigns, conversations, dns as names, incidents,
+    campaigns, dns as names, incidents,
     members::{self, Member},
-    people,
+    notices, people, reading,
 };
 use crate::{
     clock,
@@ -276,6 +276,7 @@ pub(super) fn alarms_of(desk: &Desk) -> Vec<String> {
     [
         people::alarms(desk),
         incidents::promises(&state),
+        notices::alarms(&state, clock::now()),
         campaigns::alarms(&state),
         alarms(&state, &health, &desk.letterbox.health()),
         names::cut_off(desk),
@@ -349,7 +350,7 @@ fn letters(desk: &Desk) -> Letters {
     let oldest = held
         .values()
         .flatten()
-        .filter_map(|it| conversations::taken(&it.proposal.command))
+        .filter_map(|it| reading::taken(&it.proposal.command))
         .min();
     Letters {
         held: health.held,

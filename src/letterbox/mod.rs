@@ -6,6 +6,7 @@
 //!
 //! While no majority agrees, peers that can be reached keep copies, and any of them may propose those later.
 
+mod bells;
 mod copies;
 mod drawer;
 mod round;
@@ -15,7 +16,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 use imbl::{OrdMap, Vector};
 use serde::Serialize;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     cluster::{Cluster, Committed, copies::KeepCopies},
@@ -26,6 +27,8 @@ use crate::{
     tasks::{Outcome, Stop},
 };
 
+use bells::Bells;
+pub use bells::Listening;
 pub use drawer::{OpenError, StoreError};
 use round::{Order, Round};
 
@@ -91,7 +94,11 @@ pub struct BoxHealth {
 pub struct Letterbox {
     orders: mpsc::Sender<Order>,
     held: Arc<ArcSwap<Held>>,
+    /// Changes whenever `held` does.
+    changed: watch::Receiver<u64>,
     health: Arc<ArcSwap<BoxHealth>>,
+    cluster: Cluster,
+    bells: Arc<Bells>,
 }
 
 impl Letterbox {
@@ -108,7 +115,10 @@ impl Letterbox {
         let letterbox = Self {
             orders,
             held: round.held.clone(),
+            changed: round.changed.subscribe(),
             health: round.health.clone(),
+            cluster,
+            bells: Arc::default(),
         };
         Ok((letterbox, move |stop| {
             Box::pin(round.run(stop)) as LetterboxWork
@@ -154,6 +164,17 @@ impl Letterbox {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) | Err(_) => Posted::Unsure(failure),
         }
+    }
+
+    /// Takes a write that nobody waits for. Says whether it was taken at all; then it goes the way of every other.
+    pub fn leave(&self, proposal: Proposal) -> bool {
+        let ((agreed, _), (stored, _)) = (oneshot::channel(), oneshot::channel());
+        let order = Order::Post {
+            proposal: Box::new(proposal),
+            agreed,
+            stored,
+        };
+        self.orders.try_send(order).is_ok()
     }
 
     /// How many servers have a held item on disk, as far as is known here.

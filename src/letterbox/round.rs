@@ -12,7 +12,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     task::JoinSet,
     time::Instant,
 };
@@ -150,6 +150,8 @@ pub(super) struct Round {
     /// Of our own items, those that another node keeps too.
     pub(super) copied_count: u64,
     pub(super) held: Arc<ArcSwap<Held>>,
+    /// Counts up with each change of `held`.
+    pub(super) changed: watch::Sender<u64>,
     pub(super) health: Arc<ArcSwap<BoxHealth>>,
 }
 
@@ -180,6 +182,7 @@ impl Round {
             refused_count: 0,
             copied_count: 0,
             held: Arc::default(),
+            changed: watch::Sender::new(0),
             health: Arc::default(),
         };
         for Stored {
@@ -543,6 +546,7 @@ impl Round {
             None => held.remove(&conversation),
         };
         self.held.store(Arc::new(held));
+        self.changed.send_modify(|it| *it += 1);
     }
 
     fn publish_health(&self) {
@@ -567,7 +571,11 @@ fn settled(reply: &Reply, item: &Item) -> bool {
     match reply {
         Reply::Kept { .. } | Reply::Done => true,
         Reply::Refused(_) => false,
-        Reply::Admitted(_) | Reply::Wanted(_) | Reply::Leased { .. } | Reply::Sending { .. } => {
+        Reply::Admitted(_)
+        | Reply::Wanted(_)
+        | Reply::Leased { .. }
+        | Reply::Directory(_)
+        | Reply::Sending { .. } => {
             tracing::error!(item = %item.proposal.id, "a letterbox item got another command's answer: its id was used twice");
             true
         }

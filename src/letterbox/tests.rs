@@ -352,3 +352,35 @@ async fn a_disk_that_refuses_says_so_in_its_own_words_when_no_majority_answers()
     };
     assert!(why.contains("no such table"), "{why}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_bell_rings_for_its_conversation_agreed_or_held_and_for_no_other() {
+    let (majority, cluster, knows) = majority();
+    let folder = tempfile::tempdir().unwrap();
+    let (letterbox, work) = Letterbox::open(&folder.path().join("letterbox"), cluster).unwrap();
+    let stop = Stop::new();
+    tokio::spawn(work(stop.clone()));
+    tokio::spawn(letterbox.clone().ring_bells(stop.clone()));
+    let listen = |it: u8| letterbox.listen(ConversationId([it; 16]));
+    let (mut one, mut other, mut any) = (listen(1), listen(2), letterbox.listen_to_all());
+    let soon = Duration::from_secs(5);
+    // Waits because that nothing rings is what is to be seen.
+    let rings = async |it: &mut Listening| tokio::time::timeout(soon, it.rung()).await.is_ok();
+    assert!(!rings(&mut one).await, "nothing has happened");
+    letterbox.post(opening(1, 1)).await;
+    assert!(rings(&mut one).await && rings(&mut any).await);
+    assert!(!rings(&mut other).await, "another conversation's bell");
+    while rings(&mut one).await {}
+    be_reachable(&majority, &knows, false);
+    assert!(letterbox.leave(adding(1, 2)));
+    assert!(rings(&mut one).await, "what is held rings too");
+    while rings(&mut any).await {}
+    be_reachable(&majority, &knows, true);
+    assert!(rings(&mut one).await, "and when it is agreed on");
+    let again = listen(1);
+    drop(one);
+    assert_eq!(letterbox.bells.count(), 2);
+    drop((again, other));
+    assert_eq!(letterbox.bells.count(), 0, "bells are left behind");
+    stop.cancel();
+}

@@ -1,5 +1,7 @@
 //! Is the state consistent with itself? Asked by tests, of every snapshot, and by `lifeboat check`.
 
+use imbl::OrdSet;
+
 use super::{
     State,
     command::FORMAT,
@@ -9,6 +11,7 @@ use super::{
     incident::Wording,
     keeper::Place,
     limits,
+    notice::{self, Standing},
     words::Label,
 };
 
@@ -27,6 +30,9 @@ impl State {
         self.people.check(&mut wrong);
         self.check_incidents(&mut wrong);
         self.check_keepers(&mut wrong);
+        self.check_notices(&mut wrong);
+        self.check_directory(&mut wrong);
+        self.check_talks(&mut wrong);
         self.check_record(&mut wrong);
         for voter in self
             .voters
@@ -82,6 +88,55 @@ impl State {
             if incident.goes_on() && !incident.affected.keys().all(|it| known(&it)) {
                 say("affects a component that is not there");
             }
+        }
+    }
+
+    fn check_notices(&self, wrong: &mut Vec<String>) {
+        for (name, channel) in &self.notices.channels {
+            if channel.facts.means.needs_secret() != channel.secret.is_some() {
+                wrong.push(format!(
+                    "channel {name}: has a secret that it does not need, or lacks one"
+                ));
+            }
+        }
+        let mut carried = OrdSet::new();
+        for (id, notice) in self.notices.open() {
+            let mut say = |what: &str| wrong.push(format!("notice {id}: {what}"));
+            if !self.notices.channels.contains_key(&notice.channel) {
+                say("goes through a channel that is not there");
+            }
+            if let Standing::Queued(item) = notice.standing {
+                let kind = self.outbox.get(&item).map(|it| &it.kind);
+                if kind.and_then(notice::of_item) != Some(id) {
+                    say("waits as an item that is not in the outbox");
+                }
+                carried.insert(item);
+            }
+        }
+        for (item, it) in &self.outbox {
+            if notice::of_item(&it.kind).is_some() && !carried.contains(item) {
+                wrong.push(format!("outbox item {item}: carries a notice that ended"));
+            }
+        }
+    }
+
+    fn check_directory(&self, wrong: &mut Vec<String>) {
+        let directory = &self.directory;
+        for version in directory.wanted.iter().chain(&directory.live) {
+            if !directory.versions.contains_key(version) {
+                wrong.push(format!(
+                    "directory: {version} is wanted or live but not there"
+                ));
+            }
+        }
+        for hash in directory.blobs() {
+            if self.blobs.get(&hash).is_none_or(|it| it.released.is_some()) {
+                wrong.push(format!("directory: the blob {hash} is not kept"));
+            }
+        }
+        let newest = directory.erased.values().max().copied();
+        if newest.unwrap_or_default() > directory.erased_last {
+            wrong.push("directory: an erasure is not known as the last".to_owned());
         }
     }
 

@@ -9,16 +9,19 @@ use super::{
     alone::AloneReport,
     audit::Segment,
     campaign::CampaignChange,
+    directory::{DirectoryChange, DirectoryVersion},
     dns::{TsigAlgorithm, ZoneSettings, publish::ZonePart, signing::SigningChange},
     domain::DomainName,
     failover::{Policy, Target},
     health::Ballot,
     incident::IncidentChange,
     keeper::KeeperChange,
-    nodes::{CaRecord, NodeFacts, Profile, Role},
+    nodes::{CaRecord, NodeFacts, Profile, Recovered, Role},
+    notice::NoticeChange,
     outbox::{ItemId, Outcome},
     people::PeopleChange,
     site::SiteVersion,
+    talk::TalkChange,
     words::{
         BlobHash, ClusterId, ConversationId, KeyedHash, Label, Lang, NodeId, Note, Sealed,
         TicketCode, Timestamp, TokenId,
@@ -340,8 +343,16 @@ pub enum Command {
     Alone(AloneReport),
     /// Changes who keeps names outside, or says what is there.
     Keeper(KeeperChange),
+    /// Changes channels, or what goes through them.
+    Notice(NoticeChange),
+    /// Changes who the customers are, or whom an incident touches.
+    Directory(DirectoryChange),
+    /// The majority is lost, and a person made one node a cluster of its own. Only a recovery writes it.
+    Recovered(Recovered),
     /// Drafts, approves, stops or sends mass mail.
     Campaign(CampaignChange),
+    /// Changes what agents made of conversations.
+    Talk(TalkChange),
 }
 
 impl Command {
@@ -392,10 +403,14 @@ impl Command {
             Self::ChangeSigning { change, .. } => change.kind(),
             Self::Incident(change) => change.kind(),
             Self::Keeper(change) => change.kind(),
+            Self::Notice(change) => change.kind(),
             Self::Campaign(change) => change.kind(),
+            Self::Talk(change) => change.kind(),
             Self::ArchiveAudit(_) => "archive-audit",
             Self::People(change) => change.kind(),
             Self::Alone(_) => "alone",
+            Self::Directory(change) => change.kind(),
+            Self::Recovered(_) => "recovered",
         }
     }
 
@@ -406,6 +421,7 @@ impl Command {
             | Self::AddMessage { conversation, .. }
             | Self::CloseConversation { conversation }
             | Self::ReleaseConversation { conversation } => Some(*conversation),
+            Self::Talk(change) => change.conversation(),
             Self::Found { .. }
             | Self::CreateToken { .. }
             | Self::RevokeToken { .. }
@@ -444,6 +460,9 @@ impl Command {
             | Self::Incident(_)
             | Self::Alone(_)
             | Self::Keeper(_)
+            | Self::Notice(_)
+            | Self::Directory(_)
+            | Self::Recovered(_)
             | Self::Campaign(_) => None,
         }
     }
@@ -495,10 +514,14 @@ impl Command {
             Self::SetTsigKey { key, .. } | Self::RemoveTsigKey { key } => key.to_string(),
             Self::Incident(change) => change.about(),
             Self::Keeper(change) => change.about(),
+            Self::Notice(change) => change.about(),
             Self::Campaign(change) => change.about(),
+            Self::Talk(change) => change.about(),
             Self::ArchiveAudit(segment) => segment.blob.to_string(),
             Self::People(change) => change.about(),
             Self::Alone(report) => report.about(),
+            Self::Directory(change) => change.about(),
+            Self::Recovered(it) => it.about(),
         }
     }
 }
@@ -526,6 +549,8 @@ pub enum Reply {
     },
     /// Nothing was changed, and why.
     Refused(super::Refusal),
+    /// A version of the directory was made the wanted one.
+    Directory(DirectoryVersion),
     /// How a node stands that sends a campaign.
     Sending {
         /// Mail of it may leave.

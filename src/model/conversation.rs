@@ -9,6 +9,7 @@ use super::{
     limits,
     outbox::{self, ItemKind},
     proposal::{Actor, Entry},
+    talk::change::agent,
     words::{
         ClientId, ConversationId, KeyedHash, Label, Lang, NodeId, Sealed, TicketCode, Timestamp,
     },
@@ -158,13 +159,7 @@ pub(super) fn add(
     let proposal = &entry.stamped.proposal;
     let author = match &proposal.actor {
         Actor::Customer => Author::Customer,
-        Actor::Operator { name } | Actor::Token { name } => Author::Agent(name.clone()),
-        Actor::Local { .. } => Author::Agent(Label::new("local").map_err(|_| Refusal::Internal)?),
-        Actor::Node(_) | Actor::System => {
-            return Err(Refusal::NotAllowed {
-                actor: proposal.actor.spoken(),
-            });
-        }
+        other => Author::Agent(agent(other)?),
     };
     let conversation = state
         .conversations

@@ -4,12 +4,16 @@
 //! files.
 
 mod campaigns;
+mod directory;
 mod incidents;
 mod keepers;
 mod names;
+mod notices;
 mod people;
+mod talk;
 
 pub use campaigns::*;
+pub use directory::*;
 pub use incidents::{
     COMPONENTS_MAX, FEED_INCIDENTS_MAX, INCIDENT_UPDATES_MAX, INCIDENTS_GOING_MAX, INCIDENTS_MAX,
     MAINTENANCE_MS_MAX, PROMISE_MS, PROMISE_NUDGE_MS, TITLE_BYTES_MAX, UPDATE_CHARS_MAX,
@@ -17,7 +21,9 @@ pub use incidents::{
 };
 pub use keepers::*;
 pub use names::*;
+pub use notices::*;
 pub use people::*;
+pub use talk::*;
 
 /// Characters in one message of a customer or an agent: a long letter, not a file.
 pub const MESSAGE_CHARS_MAX: usize = 4_000;
@@ -34,6 +40,13 @@ pub const CONVERSATION_MESSAGES_MAX: usize = 500;
 pub const CONVERSATIONS_MAX: usize = 200_000;
 /// Mail and other items waiting to leave: two for every customer message of a bad day.
 pub const OUTBOX_ITEMS_MAX: usize = 500_000;
+
+/// How long one request to somebody else's API may take, with its connection.
+pub const HTTPS_REQUEST_MS: u64 = 10_000;
+/// Bytes of one answer of such an API: a page of a hundred sets of records is a tenth of it.
+pub const HTTPS_ANSWER_BYTES_MAX: usize = 1024 * 1024;
+/// The longest that such an API's wish to be left alone is followed: past it, asking once more harms nobody.
+pub const HTTPS_REST_MS_MAX: u64 = 300_000;
 
 /// Site versions kept for rollback: the blobs of older ones are let go.
 pub const SITE_VERSIONS_KEPT: usize = 10;
@@ -482,6 +495,18 @@ pub const PACE_TICKETS_OF_HOST: Bucket = Bucket {
     each_ms: 10_000,
     soft: 30,
     hard: 30,
+};
+/// Questions "is it me" from one address: a person tries a few names; customer numbers cannot be searched at this pace.
+pub const PACE_IS_IT_ME: Bucket = Bucket {
+    each_ms: 6_000,
+    soft: 20,
+    hard: 20,
+};
+/// The same from one /24 or /48.
+pub const PACE_IS_IT_ME_NETWORK: Bucket = Bucket {
+    each_ms: 1_000,
+    soft: 200,
+    hard: 200,
 };
 /// Buckets remembered at a time: about 6 MB.
 pub const PACE_KEYS_MAX: usize = 65_536;

@@ -13,6 +13,7 @@ pub mod campaign;
 pub mod check;
 pub mod command;
 pub mod conversation;
+pub mod directory;
 pub mod dns;
 pub mod domain;
 pub mod failover;
@@ -21,12 +22,14 @@ pub mod incident;
 pub mod keeper;
 pub mod limits;
 pub mod nodes;
+pub mod notice;
 pub mod outbox;
 pub mod people;
 pub mod proposal;
 pub mod refusal;
 pub mod site;
 pub mod stored;
+pub mod talk;
 pub mod when;
 pub mod words;
 
@@ -40,6 +43,7 @@ use audit::Audit;
 use boxes::BoxMark;
 use campaign::Campaigns;
 use conversation::Conversation;
+use directory::Directories;
 use dns::Dns;
 use dns::publish::Giver;
 use failover::{Failover, change, change::Deed};
@@ -47,9 +51,11 @@ use health::Health;
 use incident::Incidents;
 use keeper::Keepers;
 use nodes::{ClusterFacts, JoinToken, Node};
+use notice::Notices;
 use outbox::{Item, ItemId};
 use people::People;
 use site::{Blob, SiteVersion, Sites};
+use talk::Talks;
 use words::{
     BlobHash, ClientId, ConversationId, KeyedHash, NodeId, TicketCode, Timestamp, TokenId,
 };
@@ -107,8 +113,14 @@ pub struct State {
     pub incidents: Incidents,
     /// Who keeps names outside.
     pub keepers: Keepers,
+    /// What is told through channels outside.
+    pub notices: Notices,
+    /// Who the customers are.
+    pub directory: Directories,
     /// Mass mail.
     pub campaigns: Campaigns,
+    /// What agents made of conversations, and who waits.
+    pub talks: Talks,
 }
 
 impl State {
@@ -129,7 +141,9 @@ impl State {
         }
         let before = self.clone();
         let result = self.allowed(proposal).and_then(|()| self.change(entry));
-        if result.is_err() {
+        if result.is_ok() {
+            talk::keep_in_line(&before, self, entry);
+        } else {
             // Whatever a command did before it was refused: the same state as if it had not been asked for.
             *self = before;
         }
@@ -150,6 +164,7 @@ impl State {
         self.learners = learners;
         site::go_live(self);
         dns::go_live(self, index);
+        directory::go_live(self);
         audit::let_go(self);
         site::sweep(self);
     }
@@ -266,6 +281,7 @@ impl State {
             } => {
                 let reply = site::held(self, *hash, *node, *incarnation)?;
                 dns::go_live(self, index);
+                directory::go_live(self);
                 audit::let_go(self);
                 Ok(reply)
             }
@@ -330,7 +346,11 @@ impl State {
             }
             Command::Alone(report) => alone::report(entry, report),
             Command::Keeper(it) => keeper::change::change(self, index, &proposal.actor, it),
+            Command::Notice(it) => notice::change::change(self, index, proposal.actor.spoken(), it),
+            Command::Directory(it) => directory::change(self, index, &proposal.actor, it),
+            Command::Recovered(it) => nodes::recovered(self, &proposal.actor, it),
             Command::Campaign(it) => campaign::change::change(self, index, &proposal.actor, it),
+            Command::Talk(it) => talk::change::change(self, entry, it),
         }
     }
 
@@ -428,6 +448,7 @@ impl State {
             Command::People(change) => change.is_frequent(),
             Command::Keeper(change) => change.is_frequent(),
             Command::Campaign(change) => change.is_frequent(),
+            Command::Talk(change) => change.is_frequent(),
             _ => false,
         };
         if is_frequent {

@@ -1,10 +1,10 @@
 //! Nodes: who was admitted, what each says of itself, who may vote, and by which tokens new ones come.
 
-use imbl::OrdSet;
+use imbl::{OrdMap, OrdSet};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Refusal, Reply, State, health, limits, site,
+    Actor, Refusal, Reply, State, health, limits, site,
     words::{ClusterId, KeyedHash, Label, NodeId, Note, Sealed, Timestamp, TokenId},
 };
 
@@ -150,6 +150,64 @@ pub(super) fn found(
         },
     );
     Ok(Reply::Admitted(NodeId::FOUNDER))
+}
+
+/// What a recovery from the loss of a majority puts on the record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recovered {
+    /// The node that the cluster goes on from.
+    pub node: NodeId,
+    /// The cluster's generation from now on.
+    pub generation: u32,
+    /// The voters that somebody declared dead.
+    pub dead: Vec<NodeId>,
+}
+
+impl Recovered {
+    /// For the record.
+    pub fn about(&self) -> String {
+        let dead: Vec<String> = self.dead.iter().map(ToString::to_string).collect();
+        format!(
+            "generation {} goes on from {}; declared dead: {}",
+            self.generation,
+            self.node,
+            dead.join(", ")
+        )
+    }
+}
+
+/// A new generation begins with one node. What must not go on by itself is held until a person releases it (P7), and
+/// nobody from before is let in again without a new admission.
+pub(super) fn recovered(
+    state: &mut State,
+    actor: &Actor,
+    it: &Recovered,
+) -> Result<Reply, Refusal> {
+    let alone = state.voters.len() == 1 && state.voters.contains(&it.node);
+    if !matches!(actor, Actor::Local { .. }) || !alone {
+        return Err(Refusal::NotAllowed {
+            actor: actor.spoken(),
+        });
+    }
+    let facts = state.cluster.as_mut().ok_or(Refusal::NotFounded)?;
+    if it.generation != facts.generation.saturating_add(1) {
+        return Err(Refusal::Stale {
+            what: "the cluster's generation".to_owned(),
+            against: u64::from(it.generation),
+            found: u64::from(facts.generation),
+        });
+    }
+    facts.generation = it.generation;
+    let others: Vec<NodeId> = state.nodes.keys().copied().collect();
+    for other in others.into_iter().filter(|id| *id != it.node) {
+        if let Some(node) = state.nodes.get_mut(&other) {
+            // Admitted long ago: such a node is no newcomer that is let in by itself.
+            node.admitted = Timestamp::default();
+        }
+    }
+    // Who could still use a token from before nobody can say.
+    state.tokens = OrdMap::new();
+    Ok(Reply::Done)
 }
 
 pub(super) fn create_token(

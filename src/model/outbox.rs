@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Refusal, Reply, State, limits,
+    notice::{NoticeId, change as notice},
     words::{ClientId, ConversationId, Label, NodeId, Note, Timestamp},
 };
 
@@ -100,6 +101,16 @@ pub enum ItemKind {
         /// The person; nobody for the support mailbox.
         person: Option<Label>,
     },
+    /// Tells an update to a mailing list.
+    NoticeByMail {
+        /// The notice.
+        notice: NoticeId,
+    },
+    /// Tells an update through a channel that is no mail.
+    NoticeByRelay {
+        /// The notice.
+        notice: NoticeId,
+    },
 }
 
 /// Whom an item is for. A drill makes items only from [`Staff`], so it cannot name a customer (P7).
@@ -116,6 +127,8 @@ pub enum Recipient {
 pub enum Real {
     /// The customer of a conversation.
     Customer(ConversationId),
+    /// Whoever reads the channel of a notice.
+    Readers(NoticeId),
 }
 
 /// Somebody of the company.
@@ -140,6 +153,9 @@ impl ItemKind {
             Self::TellStaff {
                 person: Some(name), ..
             } => Recipient::Staff(Staff::Person(name.clone())),
+            Self::NoticeByMail { notice } | Self::NoticeByRelay { notice } => {
+                Recipient::Real(Real::Readers(*notice))
+            }
         }
     }
 
@@ -149,8 +165,13 @@ impl ItemKind {
             Self::Acknowledge { conversation }
             | Self::ForwardToSupport { conversation, .. }
             | Self::AnswerCustomer { conversation, .. } => Some(*conversation),
-            Self::TellStaff { .. } => None,
+            Self::TellStaff { .. } | Self::NoticeByMail { .. } | Self::NoticeByRelay { .. } => None,
         }
+    }
+
+    /// Whether a mail server is to take it.
+    pub fn is_mail(&self) -> bool {
+        !matches!(self, Self::NoticeByRelay { .. })
     }
 
     fn lifetime_ms(&self) -> u64 {
@@ -158,6 +179,7 @@ impl ItemKind {
             Self::Acknowledge { .. } => limits::ACKNOWLEDGEMENT_MAIL_MS,
             Self::ForwardToSupport { .. } | Self::AnswerCustomer { .. } => limits::SUPPORT_MAIL_MS,
             Self::TellStaff { .. } => limits::ALARM_MAIL_MS,
+            Self::NoticeByMail { .. } | Self::NoticeByRelay { .. } => limits::NOTICE_KEPT_MS,
         }
     }
 }
@@ -165,7 +187,7 @@ impl ItemKind {
 /// What became of one attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
-    /// A mail server took it (250 after the final dot).
+    /// It was taken (a mail server's 250 after the final dot).
     Accepted,
     /// It may work later, or by the other way: 4xx, no connection, a timeout before the final dot.
     TryLater(Note),
@@ -175,27 +197,41 @@ pub enum Outcome {
     Unknown(Note),
     /// The node gave it back without trying (it is stopping).
     HandedBack,
+    /// It was taken, and this is where it can be seen, or its name there.
+    Placed(Note),
 }
 
 /// Puts an item into the outbox, unless one of that kind is there already or it is full.
 pub(super) fn put(state: &mut State, index: u64, kind: ItemKind) {
+    let due = state.now;
+    let not_after = due.plus_ms(kind.lifetime_ms());
+    // One that found no room is counted, and the status says so.
+    let _item = put_later(state, index, kind, (due, not_after));
+}
+
+/// The same for what is not due before a time; nothing when the outbox is full.
+pub(super) fn put_later(
+    state: &mut State,
+    index: u64,
+    kind: ItemKind,
+    (due, not_after): (Timestamp, Timestamp),
+) -> Option<ItemId> {
     if state.outbox.len() >= limits::OUTBOX_ITEMS_MAX {
         state.outbox_overflow = state.outbox_overflow.saturating_add(1);
-        return;
+        return None;
     }
     let mut id = ItemId { index, place: 0 };
     while state.outbox.contains_key(&id) {
         id.place += 1;
     }
     let made = state.now;
-    let not_after = made.plus_ms(kind.lifetime_ms());
-    state.outbox_due.insert((made, id));
+    state.outbox_due.insert((due, id));
     state.outbox.insert(
         id,
         Item {
             kind,
             made,
-            due: made,
+            due,
             not_after,
             attempts: 0,
             route: RouteChoice::First,
@@ -203,6 +239,21 @@ pub(super) fn put(state: &mut State, index: u64, kind: ItemKind) {
             last_answer: None,
         },
     );
+    Some(id)
+}
+
+/// Takes an item back that no node is carrying.
+pub(super) fn withdraw(state: &mut State, id: ItemId) -> Result<(), Refusal> {
+    let now = state.now;
+    let lease = state.outbox.get(&id).and_then(|it| it.lease);
+    if let Some(held) = lease.filter(|it| it.until > now) {
+        return Err(Refusal::Leased {
+            by: held.node,
+            until: held.until,
+        });
+    }
+    let _item = remove(state, id);
+    Ok(())
 }
 
 /// What could be attempted at `now`, longest due first.
@@ -248,6 +299,11 @@ pub(super) fn lease(
     if item.lease.is_none() && item.due > now {
         return Err(Refusal::NotDue);
     }
+    let kind = item.kind.clone();
+    if !notice::leaving(state, &kind) {
+        give_up(state, id);
+        return Ok(Reply::Done);
+    }
     let until = now.plus_ms(ttl_ms.min(limits::LEASE_MS_MAX));
     reschedule(state, id, until, |item| {
         item.lease = Some(Lease {
@@ -270,10 +326,14 @@ pub(super) fn settle(
         return Err(Refusal::unknown("outbox item"));
     };
     let current = item.lease.is_some_and(|it| it.epoch == epoch);
-    if *outcome == Outcome::Accepted {
-        // A mail server took it, whoever holds the lease now: a fact is never refused for being late.
+    if let Outcome::Accepted | Outcome::Placed(_) = outcome {
+        // It was taken, whoever holds the lease now: a fact is never refused for being late.
         let support = is_for_support(&item.kind);
-        pass_on(state, id);
+        let place = match outcome {
+            Outcome::Placed(place) => Some(place.clone()),
+            _ => None,
+        };
+        pass_on(state, id, place);
         if support {
             hurry_support_mail(state);
         }
@@ -282,10 +342,13 @@ pub(super) fn settle(
     if !current {
         return Err(Refusal::StaleEpoch);
     }
-    let (route, attempts) = (item.route, item.attempts);
-    let support = is_for_support(&item.kind);
+    let (route, attempts, kind) = (item.route, item.attempts, item.kind.clone());
+    let (support, most) = (is_for_support(&kind), retry_most(&kind));
+    if let Outcome::Unknown(_) = outcome {
+        notice::doubted(state, &kind);
+    }
     match outcome {
-        Outcome::Accepted => {}
+        Outcome::Accepted | Outcome::Placed(_) => {}
         Outcome::HandedBack => reschedule(state, id, now, |item| item.lease = None),
         Outcome::RefusedForGood(answer) if !support => {
             note_answer(state, id, answer);
@@ -299,7 +362,7 @@ pub(super) fn settle(
             let wait_ms = if support && next == RouteChoice::OffNet {
                 0
             } else {
-                backoff_ms(attempts, support)
+                backoff_ms(attempts, most)
             };
             note_answer(state, id, answer);
             reschedule(state, id, now.plus_ms(wait_ms), |item| {
@@ -316,12 +379,19 @@ fn is_for_support(kind: &ItemKind) -> bool {
     matches!(kind.recipient(), Recipient::Staff(Staff::Support))
 }
 
-/// How long to wait after so many failed attempts: doubled each time. Support has people waiting for its mail.
-fn backoff_ms(attempts: u32, support: bool) -> u64 {
-    let most = match support {
-        true => limits::SUPPORT_RETRY_MS_MAX,
-        false => limits::MAIL_RETRY_MS_MAX,
-    };
+/// The longest pause between two tries. Support has people waiting for its mail, and news grows old.
+fn retry_most(kind: &ItemKind) -> u64 {
+    match kind {
+        ItemKind::NoticeByMail { .. } | ItemKind::NoticeByRelay { .. } => {
+            limits::NOTICE_RETRY_MS_MAX
+        }
+        kind if is_for_support(kind) => limits::SUPPORT_RETRY_MS_MAX,
+        _ => limits::MAIL_RETRY_MS_MAX,
+    }
+}
+
+/// How long to wait after so many failed attempts: doubled each time.
+fn backoff_ms(attempts: u32, most: u64) -> u64 {
     limits::MAIL_RETRY_MS
         .checked_shl(attempts.min(16))
         .unwrap_or(u64::MAX)
@@ -344,7 +414,9 @@ fn hurry_support_mail(state: &mut State) {
             if item.lease.is_some() || !is_for_support(&item.kind) {
                 return None;
             }
-            let tried = due.0.saturating_sub(backoff_ms(attempts, true));
+            let tried = due
+                .0
+                .saturating_sub(backoff_ms(attempts, limits::SUPPORT_RETRY_MS_MAX));
             let at = Timestamp(tried).plus_ms(limits::SUPPORT_REST_MS).max(now);
             (at < *due).then_some((*id, at))
         })
@@ -377,12 +449,13 @@ fn remove(state: &mut State, id: ItemId) -> Option<Item> {
 }
 
 fn give_up(state: &mut State, id: ItemId) {
-    if remove(state, id).is_some() {
+    if let Some(item) = remove(state, id) {
         state.outbox_given_up = state.outbox_given_up.saturating_add(1);
+        notice::given_up(state, &item.kind, item.last_answer);
     }
 }
 
-fn pass_on(state: &mut State, id: ItemId) {
+fn pass_on(state: &mut State, id: ItemId, place: Option<Note>) {
     let now = state.now;
     let Some(item) = remove(state, id) else {
         return;
@@ -392,6 +465,9 @@ fn pass_on(state: &mut State, id: ItemId) {
             *message
         }
         ItemKind::Acknowledge { .. } | ItemKind::TellStaff { .. } => return,
+        ItemKind::NoticeByMail { .. } | ItemKind::NoticeByRelay { .. } => {
+            return notice::sent(state, &item.kind, place);
+        }
     };
     let conversation = item.kind.conversation();
     let Some(conversation) = conversation.and_then(|it| state.conversations.get_mut(&it)) else {

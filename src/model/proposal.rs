@@ -115,7 +115,8 @@ pub struct BoxStamp {
 impl Proposal {
     /// Whether it belongs on the record: a person acts, or a node tells what it did while nobody could agree (P9).
     pub fn is_on_record(&self) -> bool {
-        self.actor.is_operator() || matches!(self.command, Command::Alone(_))
+        let passes = matches!(&self.command, Command::Talk(change) if change.is_frequent());
+        (self.actor.is_operator() && !passes) || matches!(self.command, Command::Alone(_))
     }
 
     /// What a node asks for by itself: about itself, or about work that it did.

@@ -224,12 +224,13 @@ fn forget_old(state: &mut State) {
     release_unreferred(state);
 }
 
-/// Releases the blobs that neither a version of the website, a zone, the record nor a campaign refers to any more.
+/// Releases the blobs that nothing refers to any more: neither the website, a zone, the record, the directory nor a campaign.
 pub(super) fn release_unreferred(state: &mut State) {
     let bundles = state.sites.versions.values().map(|it| it.bundle);
     let referred: OrdSet<BlobHash> = bundles
         .chain(state.dns.blobs())
         .chain(state.audit.blobs())
+        .chain(state.directory.blobs())
         .chain(state.campaigns.blobs())
         .collect();
     let unreferred: Vec<BlobHash> = state

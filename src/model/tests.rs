@@ -10,6 +10,7 @@ use super::{
 
 mod histories;
 mod record;
+mod recovery;
 
 /// A state with a hand that proposes to it.
 struct Story {

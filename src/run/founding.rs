@@ -145,6 +145,7 @@ pub fn found(config: &Config, name: Label) -> Result<Resident, FoundError> {
             | Reply::Wanted(_)
             | Reply::Kept { .. }
             | Reply::Leased { .. }
+            | Reply::Directory(_)
             | Reply::Sending { .. } => Ok(()),
         }
     })?;

@@ -8,6 +8,7 @@ mod alone;
 mod apart;
 mod campaigns;
 mod descriptors;
+mod directory;
 mod dns;
 mod founding;
 mod keepers;
@@ -18,6 +19,8 @@ mod part;
 mod place;
 pub mod preview;
 mod record;
+pub mod recovery;
+mod relay;
 mod report;
 mod signing;
 mod site;
@@ -43,7 +46,9 @@ use crate::{
     cluster::{Cluster, MemberChange, health::RaftRole},
     config::Config,
     desk::{self, Desk, DeskParts, LateVisitors, figures},
+    directory::Live,
     dns::Answers,
+    errands,
     letterbox::{self, Letterbox},
     mail::out::{self as mail_out},
     model::words::Timestamp,
@@ -174,6 +179,10 @@ pub fn run(config: &Config, metrics: Metrics, until: UntilStopped) -> Result<(),
     let (letterbox, postman) = Letterbox::open(&place.letterbox(), cluster.clone())?;
     let incarnation = letterbox.health().incarnation;
     tasks.start(runtimes.raft.handle(), "letterbox", postman);
+    let bells = letterbox.clone();
+    tasks.keep(runtimes.people.handle(), "bells", move |stop| {
+        bells.clone().ring_bells(stop)
+    });
     let node = Node {
         config,
         place: &place,
@@ -181,6 +190,7 @@ pub fn run(config: &Config, metrics: Metrics, until: UntilStopped) -> Result<(),
         letterbox: &letterbox,
         blobs: &blobs,
         keyring: &keyring,
+        directory: &Live::default(),
     };
 
     let open = runtimes.people.block_on(node.open_to_the_public())?;
@@ -188,6 +198,8 @@ pub fn run(config: &Config, metrics: Metrics, until: UntilStopped) -> Result<(),
     let names = node.start_names(&mut tasks, &runtimes, &open)?;
     node.start_watching(&mut tasks, &runtimes, incarnation, &metrics);
     node.start_keepers(&mut tasks, &runtimes, &metrics);
+    node.start_relay(&mut tasks, &runtimes, &metrics);
+    node.start_directory(&mut tasks, &runtimes, node.directory);
     node.start_campaigns(&mut tasks, &runtimes, &metrics)?;
     let (counters, front) = (open.counters.clone(), open.front.clone());
     let certificates = open.certificates.clone();
@@ -262,6 +274,7 @@ struct Node<'a> {
     letterbox: &'a Letterbox,
     blobs: &'a Blobs,
     keyring: &'a Arc<Keyring>,
+    directory: &'a Live,
 }
 
 /// The public's door, ready to be served.
@@ -299,12 +312,16 @@ impl Node<'_> {
         )?);
         let site = Arc::new(ArcSwapOption::empty());
         let counters = Arc::new(web::counters::Counters::default());
+        let connections = descriptors::for_the_public(web.connections, descriptors::raise());
         let public = web::public::routes(web::public::PublicParts {
             cluster: self.cluster.clone(),
             letterbox: self.letterbox.clone(),
             keyring: self.keyring.clone(),
             company: Arc::new(self.config.company.clone()),
             node: self.config.node.region.to_string(),
+            directory: self.directory.clone(),
+            connections,
+            counters: counters.clone(),
         })?;
         let front = Arc::new(web::Front {
             names: web::host::Names::new(
@@ -330,7 +347,6 @@ impl Node<'_> {
         for address in &web.http_listen {
             sockets.http.push(bind(*address, "HTTP").await?);
         }
-        let connections = descriptors::for_the_public(web.connections, descriptors::raise());
         let bounds = web::Bounds::new(connections, web.connections_per_address);
         Ok(Open {
             front,
@@ -378,7 +394,9 @@ impl Node<'_> {
             started,
             version: env!("CARGO_PKG_VERSION"),
             names: names.clone(),
+            directory: self.directory.clone(),
             late,
+            relay: self.relay_way(),
             mailing: self.mailing(),
             console: desk::ConsoleParts {
                 company: Arc::new(self.config.company.clone()),
@@ -473,16 +491,9 @@ impl Node<'_> {
         };
         let (web, keyring) = (self.config.web.clone(), self.keyring.clone());
         let links: mail_out::letters::Links = Arc::new(move |conversation| {
-            let port = if web.https_port == 443 {
-                String::new()
-            } else {
-                format!(":{}", web.https_port)
-            };
             let link = keyring.link(conversation);
-            web.names
-                .iter()
-                .map(|name| format!("https://{name}{port}/c/{link}"))
-                .collect()
+            let sites = relay::sites(&web).into_iter();
+            sites.map(|site| format!("{site}/c/{link}")).collect()
         });
         let letters = || mail_out::letters::Letters {
             keyring: self.keyring.clone(),
@@ -494,6 +505,7 @@ impl Node<'_> {
             support: out.support.clone(),
             support_off_net: out.support_off_net.clone(),
             links: links.clone(),
+            site: relay::sites(&self.config.web).into_iter().next(),
         };
         let courier = Arc::new(mail_out::courier::Courier {
             cluster: self.cluster.clone(),
@@ -501,8 +513,9 @@ impl Node<'_> {
             way: mail_out::way::Way::new(out)?,
         });
         let background = runtimes.background.handle();
+        let cluster = self.cluster.clone();
         tasks.keep(background, "courier", move |stop| {
-            mail_out::courier::run(courier.clone(), stop)
+            errands::run(cluster.clone(), courier.clone(), stop)
         });
         let (letterbox, reach) = (self.letterbox.clone(), self.cluster.clone());
         let alone = Arc::new(mail_out::held::Alone {

@@ -272,6 +272,11 @@ impl Place {
         self.folder.join("raft")
     }
 
+    /// The log of a generation that a recovery replaced.
+    pub fn before_recovery(&self, generation: u32) -> PathBuf {
+        self.folder.join(format!("raft-of-generation-{generation}"))
+    }
+
     /// The journals of mass mail.
     pub fn sending(&self) -> PathBuf {
         self.folder.join("sending")

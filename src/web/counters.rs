@@ -92,6 +92,8 @@ counters! {
     idle,
     /// Connections ended because of too many control frames.
     floods,
+    /// Streams and polls that got no seat, so that their pages ask now and then.
+    streams_full,
     /// Connections or requests ended by a panic: each is a fault of ours.
     panics,
 }

@@ -39,7 +39,8 @@ const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resour
 /// Headers of every answer over TLS.
 pub fn protect(headers: &mut HeaderMap, standing: Standing) {
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
-    headers.insert(RESOURCE_POLICY, SAME_ORIGIN);
+    // What is made for other people's pages says so itself.
+    headers.entry(RESOURCE_POLICY).or_insert(SAME_ORIGIN);
     headers.entry(header::REFERRER_POLICY).or_insert(REFERRER);
     match standing {
         Standing::Own => {

@@ -3,6 +3,7 @@
 'use strict';
 const assert = require('node:assert/strict');
 const { execFileSync } = require('node:child_process');
+const http = require('node:http');
 const path = require('node:path');
 const { until } = require('./gateway.cjs');
 const { firstLoad, looksRight } = require('./looks.cjs');
@@ -32,10 +33,32 @@ async function incidents(checks, browser, gateway, pictures) {
   }
   await checks.check('a correction shows what was said before; a text that is not translated says which language it is in', () =>
     corrected(browser, url, said.power));
+  await checks.check('the banner shows on a page of another site, in its language, and a page without an incident stays as it is', () =>
+    banner(browser, url));
   await checks.check('what was withdrawn is gone from the first page, and stays to be read, marked', async () => {
     lifeboat('incident', 'withdraw', said.power, '--reason', 'It was a drill.');
     await withdrawn(browser, url, said.power);
   });
+}
+
+// A page of the company's own website, elsewhere, that names our script.
+async function banner(browser, url) {
+  const server = http.createServer((request, answer) => {
+    answer.setHeader('content-type', 'text/html; charset=utf-8');
+    answer.end(`<!doctype html><html lang="cs"><title>Hosting</title><h1>Hosting</h1><script async src="${url}/embed.js"></script>`);
+  });
+  await new Promise((done) => server.listen(0, '127.0.0.1', done));
+  const context = await browser.newContext({ ignoreHTTPSErrors: true, viewport: { width: 360, height: 640 } });
+  const page = await context.newPage();
+  await page.goto(`http://127.0.0.1:${server.address().port}/`);
+  const bar = page.locator('#lifeboat-banner');
+  await bar.waitFor();
+  assert.ok((await bar.innerText()).includes('Datacentrum Praha je bez proudu'), await bar.innerText());
+  const href = await bar.getByRole('link').first().getAttribute('href');
+  assert.match(href, /\/incident\/[0-9a-f]{8}$/);
+  assert.equal(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth), 0);
+  await context.close();
+  server.close();
 }
 
 const hence = (hours) => new Date(Date.now() + hours * 3_600_000).toISOString();

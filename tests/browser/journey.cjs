@@ -36,7 +36,9 @@ async function journey(checks, browser, gateway, javaScriptEnabled) {
       assert.deepEqual(await customer.messages(), [said.text]);
       await customer.field('text').fill('Ani pošta.');
       await customer.send();
-      assert.deepEqual(await customer.messages(), [said.text, 'Ani pošta.']);
+      await until('both messages are on the page', 10_000, async () =>
+        JSON.stringify(await customer.messages()) === JSON.stringify([said.text, 'Ani pošta.']));
+      await until('it is safely stored', 10_000, async () => (await customer.heading()) === customer.words.safe);
     });
 
     await checks.check(`${how}, ${lang}: the link shows both messages on a third node`, async () => {

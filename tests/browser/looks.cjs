@@ -86,7 +86,7 @@ async function looksRight(browser, { lang, name, arrive, pictures }) {
 // Runs in the page: what a finger could miss.
 function smallTargets(least) {
   return [...document.querySelectorAll('a, button, input:not([type=hidden]), textarea')]
-    .filter((element) => !element.closest('.x, .skip'))
+    .filter((element) => !element.closest('.x, .skip') && element.checkVisibility())
     .map((element) => [element.outerHTML.slice(0, 80), element.getBoundingClientRect()])
     .filter(([, box]) => box.width < least || box.height < least)
     .map(([html, box]) => `${html} ${Math.round(box.width)} x ${Math.round(box.height)}`);

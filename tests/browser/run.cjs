@@ -5,15 +5,18 @@
 //   node tests/browser/run.cjs --demo D/demo.json   drives a demo that runs already; nodes of it are killed and restarted
 //   node tests/browser/run.cjs --urls URL,URL       only what needs no killing
 //   ... --pictures FOLDER                           also keeps pictures of every page, to be looked at
+//   ... --only chat                                 one part: looks, journey, incidents, console, chat or survival
 //
 // Needs playwright-core and axe-core in NODE_PATH (tests/run puts them into target/browser) and Chromium at $CHROMIUM.
 'use strict';
 const { chromium } = require('playwright-core');
+const { chat } = require('./chat.cjs');
 const { operators } = require('./console.cjs');
 const { Gateway } = require('./gateway.cjs');
 const { incidents } = require('./incidents.cjs');
 const { journey } = require('./journey.cjs');
 const { looks } = require('./looks.cjs');
+const { mine } = require('./mine.cjs');
 const { survival } = require('./survival.cjs');
 
 const CHROMIUM_ARGS = [
@@ -48,14 +51,19 @@ async function main() {
   const browser = await chromium.launch({ executablePath: process.env.CHROMIUM || '/usr/bin/chromium', args: CHROMIUM_ARGS });
   const checks = new Checks();
   try {
-    await looks(checks, browser, gateway, option('--pictures'));
-    for (const javaScriptEnabled of [false, true]) await journey(checks, browser, gateway, javaScriptEnabled);
-    if (gateway.canKill()) await incidents(checks, browser, gateway, option('--pictures'));
-    else console.log('     nobody can speak for the company here: incidents were left out');
-    if (gateway.operators.length > 0) await operators(checks, browser, gateway, option('--pictures'));
-    else console.log('     nobody can sign in here: the console was left out');
-    if (gateway.canKill()) await survival(checks, browser, gateway);
-    else console.log('     nothing may be killed here: the survival checks were left out');
+    const pictures = option('--pictures');
+    const plays = (part) => [undefined, part].includes(option('--only'));
+    if (plays('looks')) await looks(checks, browser, gateway, pictures);
+    if (plays('journey')) for (const javaScriptEnabled of [false, true]) await journey(checks, browser, gateway, javaScriptEnabled);
+    const kills = gateway.canKill();
+    const signsIn = gateway.operators.length > 0;
+    if (!kills) console.log('     nobody can speak for the company and nothing may be killed here: incidents, chat and survival were left out');
+    if (!signsIn) console.log('     nobody can sign in here: the console and chat were left out');
+    if (plays('incidents') && kills) await incidents(checks, browser, gateway, pictures);
+    if (plays('mine') && kills) await mine(checks, browser, gateway, pictures);
+    if (plays('console') && signsIn) await operators(checks, browser, gateway, pictures);
+    if (plays('chat') && kills && signsIn) await chat(checks, browser, gateway, pictures);
+    if (plays('survival') && kills) await survival(checks, browser, gateway);
   } finally {
     await browser.close();
     await gateway.stop();

@@ -13,6 +13,9 @@
 //! | `disk`, a disk that hangs | a write that does not finish is noticed | nobody else leads |
 //! | `attack`, bounds | connections are counted, by address; in all | 21 of 20 are let in; 11 of 10 |
 //! | `large` | zones of more than 2,000 sets are put together apart | the switch waits until the large zone is signed |
+//! | `chat`, `p1_...` | a message's id comes from the link and what the page made | each sending is another message |
+//! | `chat`, `p2_...` | an event holds what is after the place asked for | everything is told again |
+//! | `chat`, `p10_...` | seats are counted by conversation | the seventh stream goes on |
 //! | `pages`, `p2_every_page...` | links that every node computes alike | 404 at another node |
 //!
 //! Not seen yet: `partitions`, `cold_start`, `members`, and in `attack` the crowd and the lack of descriptors.
@@ -29,11 +32,13 @@
 mod alone;
 mod attack;
 mod campaigns;
+mod chat;
 mod clocks;
 mod cold_start;
 mod copies;
 mod damage;
 mod demo;
+mod directory;
 mod disk;
 mod full_disk;
 mod harness;
@@ -43,10 +48,12 @@ mod kills;
 mod large;
 mod members;
 mod names_alone;
+mod notices;
 mod odd_one;
 mod pages;
 mod partitions;
 mod people;
+mod recover;
 mod rolling;
 mod signing;
 mod syncs;

@@ -85,9 +85,9 @@ pub struct AddArgs {
     /// route53: the id of the access key; its secret is read from standard input
     #[arg(long)]
     access_key: Option<String>,
-    /// The API, where it is not the provider's usual one
-    #[arg(long)]
-    url: Option<String>,
+    /// The address of the API, where it is not the provider's usual one
+    #[arg(long, value_name = "URL")]
+    api: Option<String>,
     /// A name server of the zone, to be asked after each write; may be given several times
     #[arg(long = "name-server", value_name = "ADDRESS:PORT")]
     servers: Vec<String>,
@@ -229,7 +229,7 @@ async fn add(node: &Node, args: &AddArgs) -> Result<Said, Failure> {
     let given = [
         ("server", &args.server),
         ("key", &args.key),
-        ("url", &args.url),
+        ("url", &args.api),
         ("zone_id", &args.zone_id),
         ("access_key", &args.access_key),
     ];

@@ -17,6 +17,8 @@ pub(in crate::desk) struct Drafted {
     pub(in crate::desk) texts: BTreeMap<String, Words>,
     /// The list that was sent before, as it was answered.
     pub(in crate::desk) list: Option<String>,
+    /// Or whom of the directory it goes to, such as `datacentre:prague`; of every customer the best address that works.
+    pub(in crate::desk) audience: Option<String>,
     /// Or an earlier campaign's recipients.
     pub(in crate::desk) follows: Option<Follows>,
     /// In what time after the approval it must be delivered, such as 24h.

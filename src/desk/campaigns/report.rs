@@ -8,7 +8,7 @@ use axum::{
 
 use super::{Desk, find};
 use crate::desk::problem::Problem;
-use crate::directory::addressee::Addressee;
+use crate::directory::Addressee;
 use crate::mail::campaign::sheet::{self, MANIFEST};
 use crate::model::campaign::{Campaign, Fate};
 

@@ -12,7 +12,8 @@ use super::{
     views::{Checked, Domain, Preview, Shown, Wrong, kinds},
 };
 use crate::clock;
-use crate::desk::{asking::Asking, problem::Mistake};
+use crate::desk::{asking::Asking, directory::read_audience as audience, problem::Mistake};
+use crate::directory::{Choice, DirectoryError};
 use crate::mail::campaign::{
     check::{self, Sample},
     letter::{self, Series},
@@ -105,14 +106,14 @@ pub(super) async fn draft(
         .await
 }
 
-/// The seam where recipients come from: a list that was sent, or an earlier campaign's.
+/// Where recipients come from: a list that was sent, an audience of the directory, or an earlier campaign.
 async fn listed(
     desk: &Desk,
     asked: &Drafted,
     follows: Option<(CampaignId, Which)>,
 ) -> Result<(BlobHash, u64), Problem> {
-    match (&asked.list, follows) {
-        (Some(hash), None) => {
+    match (&asked.list, &asked.audience, follows) {
+        (Some(hash), None, None) => {
             let wanted = "the list that this node answered when it was sent";
             let found: Option<BlobHash> = hash.parse().ok();
             let found = found.filter(|it| desk.blobs.has(it));
@@ -126,14 +127,18 @@ async fn listed(
             });
             Ok((hash, size.await?))
         }
-        (None, Some((earlier, which))) => {
+        (None, Some(text), None) => {
+            let (worker, text) = (desk.clone(), text.clone());
+            blocking(move || worker.list_of(&text)).await
+        }
+        (None, None, Some((earlier, which))) => {
             let worker = desk.clone();
             blocking(move || worker.list_after(earlier, which)).await
         }
         _ => Err(Problem::invalid(
             "list",
-            "both or none",
-            "either a list, or an earlier campaign that it follows",
+            "more than one of them or none",
+            "a list, an audience of the directory, or an earlier campaign that it follows",
         )),
     }
 }
@@ -351,7 +356,43 @@ impl Desk {
         Ok((id, which))
     }
 
-    /// Exactly those of an earlier campaign, as a list. Blocking.
+    /// Everybody whom an audience of the directory means, each with the address that works. Blocking.
+    fn list_of(&self, text: &str) -> Result<(BlobHash, u64), Problem> {
+        let audience = audience(text)?;
+        let directory = self.directory.get().ok_or_else(|| {
+            let why = "no version of the directory is live on this node";
+            let advice = "take one in with 'lifeboat directory import', or send a list";
+            Problem::forbidden("nobody is known here", why, advice)
+        })?;
+        let choice = Choice {
+            failed: None,
+            avoid: &[],
+            otherwise: self
+                .console
+                .company
+                .languages
+                .first()
+                .copied()
+                .unwrap_or_default(),
+        };
+        let failed = |error: DirectoryError| {
+            let advice = "another node may have its files; look at this node's log";
+            Problem::failed("reading the directory", error.to_string(), advice)
+        };
+        let people = directory.addressees(&audience, &choice).map_err(failed)?;
+        let lines = people.zip(1_u32..).map(|(who, line)| {
+            let who = who.map_err(failed)?;
+            Ok(Listed { line, who })
+        });
+        let lines: Vec<Listed> = lines.collect::<Result<_, Problem>>()?;
+        if lines.is_empty() {
+            let wanted = "an audience that means somebody with a mail address";
+            return Err(Problem::invalid("audience", text, wanted));
+        }
+        self.keep_sheet(LIST, &lines)
+    }
+
+    /// Those whom an earlier campaign reached, or missed. Blocking.
     fn list_after(&self, earlier: CampaignId, which: Which) -> Result<(BlobHash, u64), Problem> {
         let state = self.cluster.state();
         let (_, campaign) = find(&state, &earlier.to_string())?;

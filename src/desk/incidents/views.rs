@@ -4,6 +4,7 @@ use super::{
     AuditLine, BTreeMap, Incident, IncidentId, Lang, Promise, Reading, Serialize, State, Texts,
     ToSchema, Update, rfc3339,
 };
+use crate::desk::notices;
 
 /// Every component.
 #[derive(Serialize, ToSchema)]
@@ -47,6 +48,10 @@ pub(in crate::desk) struct Shown {
     promise: &'static str,
     withdrawn: Option<Withdrawn>,
     updates: Vec<Said>,
+    /// What is on its way through channels outside and what went, the newest first; in a dry run what would be.
+    notices: Vec<notices::Shown>,
+    /// What was told outside and holds no more.
+    corrections: Vec<notices::Corrections>,
     /// What the next change is to name as `against`.
     generation: u64,
     /// Nothing was changed: this is what would be said.
@@ -188,9 +193,20 @@ impl Shown {
             updates: updates
                 .map(|(update, number)| said(update, number))
                 .collect(),
+            notices: notices::of_incident(state, id, dry_run.then_some(state.index)),
+            corrections: notices::corrections(state)
+                .into_iter()
+                .filter(|(of, _)| *of == id)
+                .map(|(_, it)| it)
+                .collect(),
             generation: it.generation,
             dry_run,
         }
+    }
+
+    /// What is or would be on its way outside.
+    pub(in crate::desk) fn notices(&self) -> &[notices::Shown] {
+        &self.notices
     }
 }
 

@@ -4,10 +4,14 @@
 //! A page without a line in `roles` is nobody's. A form without this session's token is refused.
 
 mod door;
+mod inbox;
+mod live;
 mod mails;
 mod says;
 mod staff;
+mod talk;
 mod texts;
+mod told;
 mod views;
 
 use std::sync::Arc;
@@ -37,6 +41,7 @@ use crate::model::{
     words::{Lang, Timestamp},
 };
 use crate::web::public::{Look, texts::preferred};
+use says::{Choice, hex};
 use texts::Say;
 
 /// The cookie that keeps the language.
@@ -72,7 +77,8 @@ pub(super) fn router(desk: Desk) -> Router {
         .route("/break-glass", get(door::glass).post(door::break_in))
         .route("/confirm", get(door::confirm).post(door::confirmed))
         .route("/sign-out", post(door::leave))
-        .route("/language/{tag}", get(door::language));
+        .route("/language/{tag}", get(door::language))
+        .route("/console.js", get(script));
     for (method, path, works) in table() {
         let asks = roles::of_page(method, path);
         let guarded = (pages.clone(), asks);
@@ -82,6 +88,12 @@ pub(super) fn router(desk: Desk) -> Router {
         .fallback(missing)
         .layer(DefaultBodyLimit::max(limits::DESK_BODY_BYTES_MAX))
         .with_state(pages)
+}
+
+/// What keeps open pages up to date. It holds nothing about anybody.
+async fn script() -> Response {
+    let kind = HeaderValue::from_static("text/javascript; charset=utf-8");
+    ([(header::CONTENT_TYPE, kind)], include_str!("console.js")).into_response()
 }
 
 /// Every page that is not for everybody.
@@ -98,12 +110,27 @@ fn table() -> Vec<(&'static str, &'static str, MethodRouter<Pages>)> {
             "/incidents/{incident}/withdraw",
             post(says::withdraw),
         ),
+        ("post", "/incidents/{incident}/tell", post(told::tell)),
+        ("post", "/notices/stop", post(told::stop)),
+        ("post", "/notices/{notice}/done", post(told::done)),
+        ("post", "/incidents/{incident}/affects", post(says::affects)),
         ("get", "/mail", get(mails::list)),
         ("get", "/mail/{campaign}", get(mails::show)),
         ("post", "/mail/{campaign}/approve", post(mails::approve)),
         ("post", "/mail/{campaign}/cancel", post(mails::cancel)),
         ("post", "/mail/{campaign}/pause", post(mails::pause)),
         ("get", "/mail/{campaign}/report.csv", get(mails::export)),
+        ("get", "/inbox", get(inbox::list)),
+        ("get", "/inbox/live", get(live::inbox)),
+        ("post", "/inbox/answer-all", post(inbox::answer_all)),
+        ("get", "/inbox/{conversation}", get(talk::show)),
+        ("get", "/inbox/{conversation}/live", get(live::talk)),
+        ("post", "/inbox/{conversation}/answer", post(talk::answer)),
+        ("post", "/inbox/{conversation}/note", post(talk::note)),
+        ("post", "/inbox/{conversation}/do", post(talk::deed)),
+        ("post", "/inbox/{conversation}/writing", post(talk::writing)),
+        ("get", "/prepared", get(inbox::prepared)),
+        ("post", "/prepared", post(inbox::prepare)),
         ("get", "/nodes", get(views::nodes)),
         ("get", "/record", get(views::record)),
         ("get", "/record.csv", get(views::export)),
@@ -195,6 +222,7 @@ struct Frame<'a> {
     path: &'a str,
     alone: bool,
     alarms: Vec<Ring>,
+    waiting: Option<told::Waiting>,
     menu: Vec<Entry>,
     agreement: String,
     leading: String,
@@ -224,8 +252,9 @@ struct Entry {
 }
 
 /// The menu; each name is the end of its text's key.
-const MENU: [(&str, &str); 8] = [
+const MENU: [(&str, &str); 9] = [
     ("overview", "/"),
+    ("inbox", "/inbox"),
     ("incidents", "/incidents"),
     ("mail", "/mail"),
     ("nodes", "/nodes"),
@@ -320,6 +349,7 @@ impl Visit {
             path: &self.path,
             alone,
             alarms: if inside { self.rings() } else { Vec::new() },
+            waiting: self.waiting().filter(|_| self.may(Role::Agent)),
             menu: if inside { self.menu() } else { Vec::new() },
             agreement: self.say.with(key, parts),
             leading,
@@ -423,6 +453,18 @@ impl Visit {
         answer
     }
 
+    /// A page as an answer, with the script that keeps it up to date.
+    fn scripted(&self, status: StatusCode, page: &impl Template) -> Response {
+        let mut answer = self.shown(status, page);
+        let policy = &self.pages.look.policy;
+        let policy = format!("{policy}; script-src 'self'; connect-src 'self'");
+        if let Ok(policy) = HeaderValue::from_str(&policy) {
+            let headers = answer.headers_mut();
+            headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+        }
+        answer
+    }
+
     fn plain(&self, status: StatusCode, heading: &str, lines: Vec<String>) -> Response {
         let page = Plain {
             frame: self.frame(),
@@ -467,6 +509,7 @@ impl axum::extract::FromRequestParts<Pages> for Visit {
 }
 
 /// A form that came from a page of this session, or, where nobody is signed in, from this host.
+#[derive(Default)]
 pub(super) struct Posted(Vec<(String, String)>);
 
 impl Posted {

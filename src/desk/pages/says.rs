@@ -13,10 +13,14 @@ use axum::{
 };
 use serde::Deserialize;
 
-use super::{Frame, Posted, Visit, encoded, see};
+use super::{
+    Frame, Posted, Visit, encoded, see,
+    told::{Leaving, Outside, Tick},
+};
 use crate::clock;
 use crate::desk::{
     asking::Asking,
+    directory::Touches,
     incidents::{Next, Open, Reword, Scenario, TakeBack, Texts, find, scenarios},
     problem::Problem,
 };
@@ -62,6 +66,11 @@ struct One<'a> {
     form: Option<Form>,
     stages: Vec<Choice>,
     reason: String,
+    outside: Outside,
+    /// What the keys of the forms about what went outside begin with.
+    once: String,
+    /// Whom it touches, where the directory can be asked: the words, and whether they were said.
+    touches: Option<(String, bool)>,
 }
 
 /// What two forms have alike: what went wrong, what customers would read, and fields by language and component.
@@ -72,6 +81,8 @@ struct Form {
     words: Vec<Words>,
     parts: Vec<Part>,
     spans: Vec<Choice>,
+    ticks: Vec<Tick>,
+    leaving: Vec<Leaving>,
 }
 
 /// An incident in a list.
@@ -86,10 +97,10 @@ struct Row {
 }
 
 /// Something to choose.
-struct Choice {
-    value: &'static str,
-    says: String,
-    chosen: bool,
+pub(super) struct Choice {
+    pub(super) value: &'static str,
+    pub(super) says: String,
+    pub(super) chosen: bool,
 }
 
 /// The fields of one language.
@@ -149,7 +160,7 @@ pub(super) async fn list(visit: Visit, Query(begun): Query<Begun>) -> Response {
                 .map(|(tag, it)| (format!("{field}-{tag}"), it)),
         );
     }
-    visit.incidents(StatusCode::OK, &Posted(typed), Vec::new(), false)
+    visit.incidents(StatusCode::OK, &Posted(typed), Vec::new(), None)
 }
 
 pub(super) async fn open(visit: Visit, asking: Asking, posted: Posted) -> Response {
@@ -165,21 +176,25 @@ pub(super) async fn open(visit: Visit, asking: Asking, posted: Posted) -> Respon
         severity: Some(posted.text("severity").to_owned()),
         affected: posted.affected(),
         next: posted.span(),
+        tell: posted.tell(),
         dry_run: previews,
         ..Open::default()
     };
     let asking = asking.once(posted.text("once"), "/incidents");
     let content = posted.content();
     match visit.desk().open_incident(&asking, &content, &asked).await {
-        Ok(_) if previews => visit.incidents(StatusCode::OK, &posted, Vec::new(), true),
+        Ok(shown) if previews => {
+            let leaving = visit.leaving(shown.0.notices());
+            visit.incidents(StatusCode::OK, &posted, Vec::new(), Some(leaving))
+        }
         Ok(shown) => see(&format!("/incidents/{}", shown.0.id())),
-        Err(problem) => visit.incidents(problem.status(), &posted, problem.lines(), false),
+        Err(problem) => visit.incidents(problem.status(), &posted, problem.lines(), None),
     }
 }
 
 pub(super) async fn show(visit: Visit, Path(id): Path<String>) -> Response {
     let next = vec![("next".to_owned(), SPAN.to_owned())];
-    visit.incident(StatusCode::OK, &id, &Posted(next), Vec::new(), false)
+    visit.incident(StatusCode::OK, &id, &Posted(next), Vec::new(), None)
 }
 
 pub(super) async fn update(
@@ -196,6 +211,7 @@ pub(super) async fn update(
         affected: Some(posted.affected()),
         texts: posted.by_lang("text"),
         next: posted.span(),
+        tell: posted.tell(),
         dry_run: previews,
     };
     let path = format!("/incidents/{}/update", encoded(&id));
@@ -204,7 +220,10 @@ pub(super) async fn update(
     let desk = visit.desk();
     let done = desk.update_incident(&asking, &content, &id, &asked).await;
     match done {
-        Ok(_) if previews => visit.incident(StatusCode::OK, &id, &posted, Vec::new(), true),
+        Ok(shown) if previews => {
+            let leaving = visit.leaving(shown.0.notices());
+            visit.incident(StatusCode::OK, &id, &posted, Vec::new(), Some(leaving))
+        }
         other => visit.said(&id, &posted, other.err()),
     }
 }
@@ -250,9 +269,27 @@ pub(super) async fn withdraw(
     visit.said(&id, &posted, done.err())
 }
 
+pub(super) async fn affects(
+    visit: Visit,
+    asking: Asking,
+    Path(id): Path<String>,
+    posted: Posted,
+) -> Response {
+    let audience = posted.text("audience").trim().to_owned();
+    let asked = Touches {
+        incident: id.clone(),
+        audience: Some(audience).filter(|it| !it.is_empty()),
+    };
+    let path = format!("/incidents/{}/affects", encoded(&id));
+    let asking = asking.once(posted.text("once"), &path);
+    let content = posted.content();
+    let done = visit.desk().say_affects(&asking, &content, &asked).await;
+    visit.said(&id, &posted, done.err())
+}
+
 impl Posted {
     /// The fields `NAME-LANG` that are not empty.
-    fn by_lang(&self, name: &str) -> Texts {
+    pub(super) fn by_lang(&self, name: &str) -> Texts {
         let field = |lang: &Lang| self.text(&format!("{name}-{}", lang.tag())).trim();
         let given = Lang::ALL.iter().map(|lang| (lang.tag(), field(lang)));
         given
@@ -291,7 +328,7 @@ impl Posted {
     }
 
     /// Everything that was typed, for the write's id.
-    fn content(&self) -> Vec<u8> {
+    pub(super) fn content(&self) -> Vec<u8> {
         let mut all = form_urlencoded::Serializer::new(String::new());
         all.extend_pairs(self.0.iter().filter(|it| it.0 != "form" && it.0 != "do"));
         all.finish().into_bytes()
@@ -304,7 +341,7 @@ impl Visit {
         status: StatusCode,
         typed: &Posted,
         mistakes: Vec<String>,
-        previews: bool,
+        previews: Option<Vec<Leaving>>,
     ) -> Response {
         let said = &self.state.incidents;
         let row = |(id, it): (IncidentId, &Incident)| self.row(id, it);
@@ -347,7 +384,7 @@ impl Visit {
         id: &str,
         typed: &Posted,
         mistakes: Vec<String>,
-        previews: bool,
+        previews: Option<Vec<Leaving>>,
     ) -> Response {
         let (id, it) = match find(&self.state, id) {
             Ok(found) => found,
@@ -379,16 +416,29 @@ impl Visit {
                 "" => typed.text("reason").to_owned(),
                 _ => String::new(),
             },
+            outside: self.outside(id),
+            once: hex(&clock::random_bytes::<16>()),
+            touches: self.touches(id, typed),
             frame: self.frame(),
         };
         self.shown(status, &page)
+    }
+
+    /// Whom an incident touches, as it was said or typed; nothing where there is no directory to ask.
+    fn touches(&self, id: IncidentId, typed: &Posted) -> Option<(String, bool)> {
+        let state = self.desk().cluster.state();
+        state.directory.live?;
+        let said = state.directory.affects.get(&id);
+        let typed = Some(typed.text("audience")).filter(|it| !it.is_empty());
+        let words = typed.or(said.map(|it| it.audience.as_str()));
+        Some((words.unwrap_or_default().to_owned(), said.is_some()))
     }
 
     /// After a form of an incident: its page, or the form again with what is wrong.
     fn said(&self, id: &str, posted: &Posted, problem: Option<Problem>) -> Response {
         match problem {
             None => see(&format!("/incidents/{}", encoded(id))),
-            Some(it) => self.incident(it.status(), id, posted, it.lines(), false),
+            Some(it) => self.incident(it.status(), id, posted, it.lines(), None),
         }
     }
 
@@ -397,14 +447,14 @@ impl Visit {
         typed: &Posted,
         mistakes: Vec<String>,
         affected: &BTreeMap<String, &'static str>,
-        previews: bool,
+        previews: Option<Vec<Leaving>>,
     ) -> Form {
         let languages = &self.desk().console.company.languages;
         let words: Vec<Words> = languages
             .iter()
             .map(|lang| self.words(*lang, typed))
             .collect();
-        let seen = words.iter().filter(|_| previews).map(|it| Seen {
+        let seen = words.iter().filter(|_| previews.is_some()).map(|it| Seen {
             tag: it.tag,
             name: it.name.clone(),
             title: it.title.clone(),
@@ -435,6 +485,8 @@ impl Visit {
             seen: seen.collect(),
             parts: parts.collect(),
             spans: self.choices("span", SPANS.into_iter(), typed.text("next")),
+            ticks: self.ticks(typed),
+            leaving: previews.unwrap_or_default(),
             words,
         }
     }
@@ -451,7 +503,7 @@ impl Visit {
     }
 
     /// What can be chosen under texts `KEY-VALUE`.
-    fn choices(
+    pub(super) fn choices(
         &self,
         key: &str,
         values: impl Iterator<Item = &'static str>,
@@ -523,6 +575,6 @@ impl Visit {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|it| format!("{it:02x}")).collect()
 }

@@ -75,6 +75,14 @@ impl Say {
         }
     }
 
+    /// "22:40:05 CET": of today, for what is about to happen.
+    pub(super) fn clock_to_the_second(&self, zone: &Zone, at: Timestamp) -> String {
+        let wall = zone.wall(at);
+        let time = format!("{}:{:02}:{:02}", wall.hour, wall.minute, wall.second);
+        let parts = [("time", time.into()), ("zone", wall.zone.into())];
+        self.with("clock-time", parts)
+    }
+
     /// "22:40 CET, 12 min ago"; with the date where it is not today's.
     pub(super) fn time(&self, zone: &Zone, at: Timestamp, now: Timestamp) -> String {
         let absolute = self.clock(zone, at, now);
@@ -95,8 +103,8 @@ mod tests {
     use std::collections::BTreeSet;
 
     use crate::desk::incidents::scenarios::ALL;
+    use crate::desk::pages::inbox::LISTS;
     use crate::desk::pages::says::SPANS;
-    use crate::model::campaign::Fate;
     use crate::model::incident::{Impact, Severity, Stage};
     use crate::model::words::Lang;
 
@@ -105,7 +113,7 @@ mod tests {
         include_str!("locales/en.ftl"),
     ];
 
-    const USERS: [&str; 26] = [
+    const USERS: [&str; 32] = [
         include_str!("templates/base.html"),
         include_str!("templates/sign_in.html"),
         include_str!("templates/glass.html"),
@@ -123,9 +131,15 @@ mod tests {
         include_str!("templates/incident.html"),
         include_str!("templates/say.html"),
         include_str!("templates/affects.html"),
-        include_str!("templates/mails.html"),
-        include_str!("templates/mail.html"),
-        include_str!("mails.rs"),
+        include_str!("templates/channels.html"),
+        include_str!("templates/outside.html"),
+        include_str!("told.rs"),
+        include_str!("templates/inbox.html"),
+        include_str!("templates/talk.html"),
+        include_str!("templates/prepared.html"),
+        include_str!("inbox.rs"),
+        include_str!("talk.rs"),
+        include_str!("live.rs"),
         include_str!("says.rs"),
         include_str!("mod.rs"),
         include_str!("door.rs"),
@@ -172,20 +186,19 @@ mod tests {
             .iter()
             .map(|it| if it.is_empty() { "none" } else { it });
         let languages = Lang::ALL.into_iter().map(|it| format!("in-{}", it.tag()));
-        let fates = Fate::ALL
-            .iter()
-            .map(|it| format!("mail-fate-{}", it.name()));
-        let mail_stages = "draft asked counting sending paused done cancelled expired".split(' ');
-        let samples = "typical longest oddest chosen".split(' ');
+        let lists = LISTS.iter().map(|it| format!("inbox-{}", it.0));
+        let owners = ["all", "mine", "nobody"].map(|it| format!("inbox-whose-{it}"));
+        let states = ["open", "closed", "quarantined"].map(|it| format!("talk-is-{it}"));
         scenarios
+            .chain(lists)
+            .chain(owners)
+            .chain(states)
             .chain(severities)
-            .chain(fates)
-            .chain(mail_stages.map(|it| format!("mail-stage-{it}")))
-            .chain(samples.map(|it| format!("mail-sample-{it}")))
             .chain(impacts.map(|it| format!("impact-{it}")))
             .chain(stages)
             .chain(spans.map(|it| format!("span-{it}")))
             .chain(languages)
+            .chain(super::super::told::kinds())
             .collect()
     }
 

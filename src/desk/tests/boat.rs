@@ -22,6 +22,7 @@ use crate::{
     },
     config,
     desk::{self, DeskParts},
+    directory::{self, Live},
     letterbox::Letterbox,
     model::{
         Actor, Command, Proposal, Source, State,
@@ -84,6 +85,14 @@ impl Boat {
         tokio::spawn(work(stop.clone()));
         let blobs = Blobs::open(&folder.path().join("blobs")).unwrap();
         tokio::spawn(blobs.clone().keep_in_step(cluster.clone(), 1, stop.clone()));
+        let directory = Live::default();
+        let keeper = directory::Keeper {
+            cluster: cluster.clone(),
+            blobs: blobs.clone(),
+            keyring: keyring.clone(),
+            live: directory.clone(),
+        };
+        tokio::spawn(keeper.run(stop.clone()));
         let socket = folder.path().join("api.sock");
         let parts = DeskParts {
             cluster: cluster.clone(),
@@ -100,7 +109,9 @@ impl Boat {
             started: clock::now(),
             version: "0.1.0",
             names: None,
+            directory: directory.clone(),
             late: Arc::new(Vec::new),
+            relay: None,
             mailing: Some(mailing()),
             console: desk::ConsoleParts {
                 company: Arc::new(config::Company::check(

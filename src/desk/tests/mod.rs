@@ -3,12 +3,15 @@
 pub(crate) mod boat;
 mod campaigns;
 mod console;
+mod directory;
 mod dns;
 mod door;
 mod incidents;
+mod notices;
 mod people;
 mod record;
 mod site;
+mod talks;
 
 use std::time::Duration;
 

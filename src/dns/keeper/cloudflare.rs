@@ -7,8 +7,8 @@ use hyper::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::https::{Answer, Ask, Failed, Https};
 use super::{Finding, Trouble, Wrote, at_each, gather, text, unchanged};
+use crate::https::{Answer, Ask, Failed, Https};
 use crate::model::{
     domain::{DomainName, Rdata, RrSet, RrType},
     keeper::{SetKey, plan::Change},

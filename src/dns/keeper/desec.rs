@@ -7,8 +7,8 @@ use hyper::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::https::{Answer, Ask, Failed, Https};
 use super::{Finding, NAMES_ASKED_SINGLY, Trouble, Wrote, at_each, names, text};
+use crate::https::{Answer, Ask, Failed, Https};
 use crate::model::{
     domain::{DomainName, RrSet, RrType},
     keeper::{SetKey, plan::Change},

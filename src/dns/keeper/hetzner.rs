@@ -11,9 +11,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::https::{Answer, Ask, Failed, Https};
 use super::{Finding, Trouble, Wrote, at_each, text};
 use crate::clock;
+use crate::https::{Answer, Ask, Failed, Https};
 use crate::model::{
     domain::{DomainName, RrSet, RrType},
     keeper::{SetKey, plan::Change},

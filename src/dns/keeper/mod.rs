@@ -7,7 +7,6 @@
 mod cloudflare;
 mod desec;
 mod hetzner;
-mod https;
 pub mod rounds;
 mod route53;
 mod sigv4;
@@ -26,6 +25,7 @@ use imbl::OrdMap;
 use tokio_rustls::TlsConnector;
 
 use super::tsig::Key;
+use crate::https::{Answer, Failed, Https};
 use crate::model::{
     State,
     dns::tsig_context,
@@ -41,8 +41,6 @@ use crate::model::{
     words::Label,
 };
 use crate::seal::Keyring;
-
-use https::Https;
 
 /// Names that one provider is asked for at a time: soon done, and within what all of them allow.
 const NAMES_AT_ONCE: usize = 4;
@@ -89,6 +87,27 @@ impl Trouble {
                 rest_ms,
             },
         }
+    }
+}
+
+impl Failed {
+    /// Of a request that changes nothing, so that it does not matter how far it came.
+    fn of_a_question(self) -> Trouble {
+        match self {
+            Self::NotSent(why) | Self::Lost(why) => Trouble::later(why),
+        }
+    }
+}
+
+impl Answer {
+    /// What an answer that is no success means, given what the provider says in it.
+    fn trouble(&self, says: &str) -> Trouble {
+        let says = format!("HTTP status {}: {says}", self.status);
+        if self.may_change() {
+            let rest_ms = self.rest_ms;
+            return Trouble::TryLater { why: says, rest_ms };
+        }
+        Trouble::refused(says)
     }
 }
 

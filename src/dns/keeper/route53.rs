@@ -8,11 +8,11 @@ use std::time::Duration;
 use hyper::Method;
 use tokio::time::sleep;
 
-use super::https::{Answer, Ask, Failed, Https};
 use super::sigv4::{self, Signed};
 use super::xml::{Element, escaped};
 use super::{Finding, NAMES_ASKED_SINGLY, Trouble, Wrote, names, text};
 use crate::clock;
+use crate::https::{Answer, Ask, Failed, Https};
 use crate::model::{
     domain::{DomainName, RrSet, RrType},
     keeper::{SetKey, plan::Change},

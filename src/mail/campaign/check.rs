@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::sheet::Listed;
 use super::texts::{Press, Rendered};
-use crate::directory::addressee::Addressee;
+use crate::directory::Addressee;
 use crate::model::limits::CAMPAIGN_MISTAKES_TOLD;
 use crate::model::words::{EmailAddress, Lang};
 

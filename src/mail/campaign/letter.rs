@@ -9,7 +9,7 @@ use lettre::message::{Mailbox, Message, MultiPart, MultiPartKind, SinglePart};
 use lettre::{Address, address::AddressError};
 
 use super::texts::Rendered;
-use crate::directory::addressee::Addressee;
+use crate::directory::Addressee;
 use crate::mail::out::compose::{ComposeError, Composed};
 use crate::model::campaign::{CampaignId, Kind};
 use crate::model::words::{EmailAddress, KeyedHash, Timestamp};

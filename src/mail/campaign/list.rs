@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::sheet::Listed;
-use crate::directory::addressee::Addressee;
+use crate::directory::Addressee;
 use crate::model::limits::{
     CAMPAIGN_MISTAKES_TOLD, CAMPAIGN_RECIPIENTS_MAX, LIST_FIELD_BYTES_MAX, LIST_SERVICES_MAX,
     LIST_VALUES_MAX,

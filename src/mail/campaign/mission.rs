@@ -21,7 +21,7 @@ use super::texts::Press;
 use super::work;
 use crate::clock;
 use crate::cluster::ProposeError;
-use crate::directory::addressee::Addressee;
+use crate::directory::Addressee;
 use crate::model::campaign::{
     Campaign, CampaignChange, CampaignId, Fact, Fate, What, free_segments, may_send,
 };

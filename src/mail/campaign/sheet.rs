@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Read};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::directory::addressee::Addressee;
+use crate::directory::Addressee;
 use crate::model::limits::CAMPAIGN_UNPACKED_BYTES_MAX;
 use crate::model::words::Sealed;
 use crate::seal::Keyring;

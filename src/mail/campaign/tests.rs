@@ -13,7 +13,7 @@ use super::list;
 use super::sheet::{self, LIST, Listed, MANIFEST};
 use super::texts::{Press, Texts, Words};
 use super::{check, name_of};
-use crate::directory::addressee::Addressee;
+use crate::directory::Addressee;
 use crate::model::campaign::{CampaignId, Fact, Kind, Status, What};
 use crate::model::words::{EmailAddress, Lang, Timestamp};
 use crate::seal::Keyring;

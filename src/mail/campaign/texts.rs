@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value};
 use serde::{Deserialize, Serialize};
 
-use crate::directory::addressee::Addressee;
+use crate::directory::Addressee;
 use crate::model::limits::{CAMPAIGN_MAIL_BYTES_MAX, SUBJECT_CHARS_MAX, TEMPLATE_STEPS_MAX};
 use crate::model::words::Lang;
 

@@ -12,6 +12,7 @@ use lettre::message::{Mailbox, MessageBuilder};
 use lettre::{Address, Message};
 use sha2::{Digest, Sha256};
 
+use crate::model::notice::telling::Plain;
 use crate::model::words::{
     ClientId, Contact, ConversationId, EmailAddress, Lang, TicketCode, Timestamp,
 };
@@ -203,6 +204,35 @@ pub fn alarm(
     mail.compose(house, &[])
 }
 
+/// Tells a mailing list an update. `notice` is its name in the agreed state, the same at each try.
+///
+/// # Errors
+/// When lettre does not take one of the addresses.
+pub fn notice(
+    house: &House,
+    notice: &str,
+    words: Plain,
+    to: &EmailAddress,
+    made: Timestamp,
+) -> Result<Composed, ComposeError> {
+    let mail = Draft {
+        to,
+        subject: words.subject,
+        text: format!("{}\n\n{}\n", words.text, house.company),
+        id: mark_of("notice", notice.as_bytes()),
+        thread: None,
+        lang: words.langs.first().copied().unwrap_or(house.staff_lang),
+        made,
+        reply_to: None,
+    };
+    // RFC 3834: others' robots must not answer ours.
+    let headers = [
+        ("Auto-Submitted", "auto-generated"),
+        ("X-Auto-Response-Suppress", "All"),
+    ];
+    mail.compose(house, &headers)
+}
+
 /// What all our mails have.
 struct Draft<'a> {
     to: &'a EmailAddress,
@@ -275,6 +305,10 @@ fn address(it: &EmailAddress) -> Result<Address, ComposeError> {
 
 /// The left side of a Message-ID: tells kinds apart and gives no id away.
 fn mark(kind: &str, id: &[u8; 16]) -> String {
+    mark_of(kind, id)
+}
+
+fn mark_of(kind: &str, id: &[u8]) -> String {
     let hash = Sha256::new().chain_update(kind).chain_update(id).finalize();
     hash[..16]
         .iter()

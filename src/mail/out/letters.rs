@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::model::State;
 use crate::model::conversation::{Conversation, Message};
+use crate::model::notice::{Means, NoticeId, telling::plain};
 use crate::model::outbox::{Item, ItemKind, Real, Recipient, RouteChoice, Staff};
 use crate::model::words::{
     ClientId, Contact, ConversationId, EmailAddress, Label, Lang, NodeId, Sealed, TicketCode,
@@ -31,6 +32,8 @@ pub struct Letters {
     pub support_off_net: Option<EmailAddress>,
     /// Where conversations are found.
     pub links: Links,
+    /// The address of the public's pages, without a final slash.
+    pub site: Option<String>,
 }
 
 /// Why there is no mail to send.
@@ -59,6 +62,9 @@ impl Letters {
         let id = match (&item.kind, item.kind.conversation()) {
             (ItemKind::TellStaff { alarm, person }, _) => {
                 return self.of_alarm(state, item, *alarm, person.as_ref());
+            }
+            (ItemKind::NoticeByMail { notice }, _) => {
+                return self.of_notice(state, item, *notice);
             }
             (_, Some(id)) => id,
             (_, None) => return Err(Unwritten::Gone),
@@ -112,8 +118,34 @@ impl Letters {
                 };
                 Ok(compose::forward(&self.house, &forward, recipient)?)
             }
-            ItemKind::TellStaff { .. } => Err(Unwritten::Gone),
+            ItemKind::TellStaff { .. }
+            | ItemKind::NoticeByMail { .. }
+            | ItemKind::NoticeByRelay { .. } => Err(Unwritten::Gone),
         }
+    }
+
+    fn of_notice(&self, state: &State, item: &Item, id: NoticeId) -> Result<Composed, Unwritten> {
+        let notice = state.notices.all.get(&id).ok_or(Unwritten::Gone)?;
+        let told = notice.told.as_ref().ok_or(Unwritten::Gone)?;
+        let channel = state.notices.channels.get(&notice.channel);
+        let facts = &channel.ok_or(Unwritten::Gone)?.facts;
+        let Means::Mail { address } = &facts.means else {
+            return Err(Unwritten::NoAddress);
+        };
+        let to = EmailAddress::new(address.as_str()).map_err(|_| Unwritten::NoAddress)?;
+        let page = self
+            .site
+            .as_ref()
+            .map(|it| format!("{it}/incident/{}", notice.incident));
+        let corrects = notice.corrects.is_some();
+        let words = plain(told, facts.lang, corrects, page.as_deref(), None);
+        Ok(compose::notice(
+            &self.house,
+            &id.to_string(),
+            words,
+            &to,
+            item.made,
+        )?)
     }
 
     fn of_alarm(
@@ -197,8 +229,10 @@ impl Letters {
             (Recipient::Real(Real::Customer(_)), _, Contact::Email(address)) => Ok(address),
             (Recipient::Real(Real::Customer(_)), _, Contact::Phone(_)) => Err(Unwritten::NoAddress),
             (Recipient::Staff(Staff::Support), route, _) => Ok(self.support_by(route)),
-            // Nothing of a conversation goes to one person of the company.
-            (Recipient::Staff(Staff::Person(_)), _, _) => Err(Unwritten::NoAddress),
+            // Nothing of a conversation goes to one person of the company, or to everybody.
+            (Recipient::Staff(Staff::Person(_)) | Recipient::Real(Real::Readers(_)), _, _) => {
+                Err(Unwritten::NoAddress)
+            }
         }
     }
 

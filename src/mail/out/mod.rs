@@ -1,4 +1,4 @@
-//! Mail that leaves the house: the courier, who asks the agreed state what is due, and what he needs for it.
+//! Mail that leaves the house: the courier, who carries what the agreed state says is due, and what he needs for it.
 //! From the wire up: `reply`, `line`, `session`, `way`; from the state down: `texts`, `compose`, `letters`; and the
 //! two who bring both together, `courier` for what is agreed on and `held` for what only this node has.
 

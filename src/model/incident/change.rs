@@ -12,6 +12,7 @@ use super::{
 };
 use crate::model::{
     Refusal, Reply, State, limits,
+    notice::change as notice,
     words::{Label, Lang, Note},
 };
 
@@ -59,6 +60,8 @@ pub enum IncidentChange {
         texts: OrdMap<Lang, Said>,
         /// In how many milliseconds the next update is promised.
         next_ms: Option<u64>,
+        /// The channels that it is told through.
+        tell: Vec<Label>,
     },
     /// Says an update in other words, or in one more language.
     Edit {
@@ -101,6 +104,8 @@ pub struct Opening {
     pub texts: OrdMap<Lang, Said>,
     /// In how many milliseconds the next update is promised.
     pub next_ms: Option<u64>,
+    /// The channels that it is told through.
+    pub tell: Vec<Label>,
 }
 
 impl IncidentChange {
@@ -169,8 +174,11 @@ pub(in crate::model) fn change(
             affected,
             texts,
             next_ms,
+            tell,
         } => {
             let mut changed = known(state, *incident, *against)?;
+            notice::ready(state, tell)?;
+            let told_by = by.clone();
             stage_fits(*stage, changed.window.is_some())?;
             let next_by = promised(state, *next_ms, *stage)?;
             let update = new_update(state, index, by, *stage, texts)?;
@@ -192,7 +200,10 @@ pub(in crate::model) fn change(
             changed.ended = stage.is_end().then_some(state.now);
             changed.next_by = next_by;
             changed.updates.push_back(update);
-            keep(state, index, *incident, changed)
+            let number = last_of(&changed);
+            keep(state, index, *incident, changed)?;
+            notice::put(state, index, &told_by, (*incident, number), tell);
+            Ok(Reply::Done)
         }
         IncidentChange::Edit {
             incident,
@@ -281,8 +292,9 @@ fn open(
         }
     }
     components_known(state, &opening.affected)?;
+    notice::ready(state, &opening.tell)?;
     let next_by = promised(state, opening.next_ms, opening.stage)?;
-    let update = new_update(state, index, by, opening.stage, &opening.texts)?;
+    let update = new_update(state, index, by.clone(), opening.stage, &opening.texts)?;
     let made = Incident {
         titles: opening.titles.clone(),
         severity: opening.severity,
@@ -297,6 +309,7 @@ fn open(
         generation: index,
     };
     keep(state, index, id, made)?;
+    notice::put(state, index, &by, (id, 1), &opening.tell);
     make_room(state);
     Ok(Reply::Done)
 }
@@ -364,7 +377,7 @@ fn withdraw(
     let mut changed = known(state, id, against)?;
     let mark = Mark {
         at: state.now,
-        by,
+        by: by.clone(),
         reason: reason.clone(),
     };
     let place = match number {
@@ -382,7 +395,14 @@ fn withdraw(
     if number.is_none() {
         changed.next_by = None;
     }
-    keep(state, index, id, changed)
+    keep(state, index, id, changed)?;
+    notice::taken_back(state, &by, id, number);
+    Ok(Reply::Done)
+}
+
+/// The number of the newest update.
+fn last_of(incident: &Incident) -> u32 {
+    u32::try_from(incident.updates.len()).unwrap_or(u32::MAX)
 }
 
 fn keep(

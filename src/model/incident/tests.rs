@@ -36,6 +36,7 @@ fn opening() -> Opening {
             Said::new("Pražské datacentrum je bez proudu.").unwrap(),
         ),
         next_ms: Some(30 * MINUTE),
+        tell: Vec::new(),
     }
 }
 
@@ -87,6 +88,7 @@ fn update(state: &State, stage: Stage) -> IncidentChange {
         affected: None,
         texts: said(Lang::En, "A fuse."),
         next_ms: None,
+        tell: Vec::new(),
     }
 }
 

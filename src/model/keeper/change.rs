@@ -443,7 +443,7 @@ fn settle(state: &mut State, name: &Label, epoch: u64, report: &Report) -> Resul
         }
         Ending::HandedBack => keeper.due = now,
         Ending::Refused | Ending::Unknown | Ending::TryLater => {
-            let rest = report.rest_ms.min(limits::KEEPER_REST_MS_MAX);
+            let rest = report.rest_ms.min(limits::HTTPS_REST_MS_MAX);
             keeper.due = now.plus_ms(backoff_ms(keeper.attempts).max(rest));
             keeper.attempts = keeper.attempts.saturating_add(1);
             keeper.trouble = Some(Trouble {

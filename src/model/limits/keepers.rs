@@ -16,20 +16,14 @@ pub const KEEPER_LOOK_MS: u64 = 300_000;
 pub const KEEPER_BEHIND_MS: u64 = 15_000;
 /// The shortest and the longest pause after a visit that failed: an emergency does not wait longer for the next try.
 pub const KEEPER_RETRY_MS: (u64, u64) = (2_000, 60_000);
-/// The longest that a provider's own wish to be left alone is followed: past it, asking once more harms nobody.
-pub const KEEPER_REST_MS_MAX: u64 = 300_000;
 /// How long one visit may take in all.
 pub const KEEPER_VISIT_MS: u64 = 45_000;
 /// How long a lease lasts: longer than a visit, so that no write of an earlier lease comes after a later one's.
 pub const KEEPER_LEASE_MS: u64 = 75_000;
 /// How long the nodes wait for each other's turn.
 pub const KEEPER_TURN_MS: u64 = 3_000;
-/// How long one request to a provider may take, with its connection.
-pub const KEEPER_REQUEST_MS: u64 = 10_000;
 /// How long a name server may take to answer.
 pub const KEEPER_QUERY_MS: u64 = 4_000;
-/// Bytes of one answer of a provider: a page of a hundred sets is a tenth of it.
-pub const KEEPER_ANSWER_BYTES_MAX: usize = 1024 * 1024;
 /// Pages of a provider's answer: with a hundred sets a page, more than one name can have.
 pub const KEEPER_PAGES_MAX: usize = 20;
 /// How long to wait until a provider says that it is done, and how often it is asked.

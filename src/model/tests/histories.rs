@@ -3,7 +3,9 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::directory::{Counts, DirectoryChange, DirectoryVersion, Layer, Publication};
 use crate::model::people::{PeopleChange, Role as PersonRole, Roles};
+use crate::model::talk::{Doing, TalkChange};
 
 /// The operator commands of which a hostile or unlucky history is made; customers' come from `opening`.
 fn any_command() -> impl Strategy<Value = Command> {
@@ -61,6 +63,8 @@ fn any_command() -> impl Strategy<Value = Command> {
         }),
         node.prop_map(|node| Command::ForgetNode { node }),
         people().prop_map(Command::People),
+        directory().prop_map(Command::Directory),
+        talks().prop_map(Command::Talk),
         (any::<u8>(), 0..3_u64).prop_map(|(it, days)| Command::CreateToken {
             token: TokenId([it; 8]),
             secret_hash: KeyedHash([it; 32]),
@@ -68,6 +72,82 @@ fn any_command() -> impl Strategy<Value = Command> {
             uses: 1,
             ttl_ms: days * 16 * 3_600_000,
         }),
+    ]
+}
+
+/// Changes of the directory, few of each kind so that they meet.
+fn directory() -> impl Strategy<Value = DirectoryChange> {
+    let customer = || (0_u8..3).prop_map(|it| KeyedHash([it; 32]));
+    let layer = |blob: u8| Layer {
+        blob: BlobHash([blob; 32]),
+        size: 1,
+        customers: 1,
+    };
+    let publication = (
+        0_u8..20,
+        0_u8..3,
+        0_u64..60,
+        0_u64..40,
+        any::<Option<u64>>(),
+    );
+    prop_oneof![
+        publication.prop_map(move |(blob, more, against, lost, confirmed)| {
+            DirectoryChange::Publish(Publication {
+                base: layer(blob),
+                deltas: (0..more).map(|it| layer(blob.wrapping_add(it))).collect(),
+                counts: Counts {
+                    customers: 40,
+                    ..Counts::default()
+                },
+                lost,
+                confirmed,
+                note: Note::default(),
+                against,
+            })
+        }),
+        (1_u64..60).prop_map(|it| DirectoryChange::Rollback {
+            version: DirectoryVersion(it)
+        }),
+        customer().prop_map(|customer| DirectoryChange::Erase { customer }),
+        customer().prop_map(|customer| DirectoryChange::Readmit { customer }),
+    ]
+}
+
+/// What agents make of conversations, few so that they meet.
+fn talks() -> impl Strategy<Value = TalkChange> {
+    let talk = (0_u8..8).prop_map(|it| ConversationId([it; 16]));
+    prop_oneof![
+        (talk.clone(), 0_u8..40).prop_map(|(conversation, message)| TalkChange::Seen {
+            conversation,
+            message: id(message),
+        }),
+        (talk.clone(), 0_u8..9).prop_map(|(conversation, byte)| TalkChange::Note {
+            conversation,
+            body: sealed(byte),
+            taken: Timestamp(u64::from(byte)),
+        }),
+        (talk.clone(), proptest::option::of(person()))
+            .prop_map(|(conversation, to)| TalkChange::Assign { conversation, to }),
+        (talk.clone(), person(), person()).prop_map(|(conversation, add, remove)| {
+            TalkChange::Tag {
+                conversation,
+                add: vec![add],
+                remove: vec![remove],
+            }
+        }),
+        (talk.clone(), any::<u64>()).prop_map(|(conversation, ttl_ms)| TalkChange::Present {
+            conversation,
+            doing: Doing::Writing,
+            ttl_ms,
+        }),
+        talk.prop_map(|conversation| TalkChange::Reopen { conversation }),
+        (person(), 0_u64..60).prop_map(|(name, against)| TalkChange::SetCanned {
+            name,
+            texts: OrdMap::unit(Lang::En, MessageText::new("We work on it.").unwrap()),
+            against,
+        }),
+        (person(), 0_u64..60)
+            .prop_map(|(name, against)| TalkChange::RemoveCanned { name, against }),
     ]
 }
 
@@ -194,6 +274,7 @@ proptest! {
             let actor = match (command.conversation().is_some(), client % 5) {
                 // A node may not write: it is refused late, after the conversation was opened.
                 (true, 0) => Actor::Node(NodeId(1)),
+                (true, 1) => Actor::Token { name: Label::new("agent").unwrap() },
                 (true, _) => Actor::Customer,
                 (false, _) => Actor::Local { uid: 0 },
             };

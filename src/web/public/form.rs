@@ -19,6 +19,8 @@ pub struct Typed {
     pub code: String,
     /// The form's token.
     pub token: String,
+    /// What the page's script made for this message.
+    pub id: String,
     /// The field that people do not see.
     pub trap: String,
     /// The language the form was shown in.
@@ -39,6 +41,7 @@ impl Typed {
                 "reference" => &mut typed.reference,
                 "code" => &mut typed.code,
                 "token" => &mut typed.token,
+                "id" => &mut typed.id,
                 "website" => &mut typed.trap,
                 "lang" => {
                     typed.lang = typed.lang.or_else(|| Lang::of_tag(&value));

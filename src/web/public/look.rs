@@ -50,6 +50,14 @@ pub struct Look {
     pub logo: Option<String>,
     /// The Content-Security-Policy of the pages.
     pub policy: String,
+    /// The same of the conversation, whose script asks this host and those that the page names.
+    pub chat_policy: String,
+    /// The same of what stands inside that page.
+    pub frame_policy: String,
+    /// The script of the conversation.
+    pub script: String,
+    /// The address of the script, which changes with it.
+    pub script_path: String,
 }
 
 impl Look {
@@ -73,12 +81,37 @@ impl Look {
         let policy = format!(
             "default-src 'none'; style-src 'sha256-{hash}'; img-src data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
         );
+        let hosts: String = company
+            .alternates
+            .iter()
+            .map(|it| format!(" https://{it}"))
+            .collect();
+        let chat_policy =
+            format!("{policy}; script-src 'self'; connect-src 'self'{hosts}; frame-src 'self'");
+        let frame_policy = policy.replace("frame-ancestors 'none'", "frame-ancestors 'self'");
+        let script = script(include_str!("chat.js"));
+        let mark = STANDARD.encode(&Sha256::digest(script.as_bytes())[..6]);
+        let mark = mark.replace(['+', '/'], "-");
         Ok(Look {
             style,
             logo,
             policy,
+            chat_policy,
+            frame_policy,
+            script,
+            script_path: format!("{SCRIPT_PATH}?{mark}"),
         })
     }
+}
+
+/// Where the script of the conversation is.
+pub(super) const SCRIPT_PATH: &str = "/c/chat.js";
+
+/// A script without indents and without the lines that are comments.
+fn script(source: &str) -> String {
+    let lines = source.lines().map(str::trim);
+    let lines = lines.filter(|it| !it.is_empty() && !it.starts_with("//"));
+    lines.flat_map(|it| [it, "\n"]).collect()
 }
 
 /// The style sheet without comments and indents, with the company's colours at the end.
@@ -151,6 +184,17 @@ mod tests {
             !look.style.contains("/*") && !look.style.contains('\n') && !look.style.contains("</")
         );
         assert!(look.style.len() < 7_000, "{}", look.style.len());
+    }
+
+    #[test]
+    fn the_script_of_the_conversation_is_small() {
+        let script = script(include_str!("chat.js"));
+        assert!(!script.contains("\n//"));
+        let mut squeezed = Vec::new();
+        let mut reader = brotli::CompressorReader::new(script.as_bytes(), 4096, 5, 20);
+        std::io::Read::read_to_end(&mut reader, &mut squeezed).unwrap();
+        // Issue 6: at most 6 kB on the line.
+        assert!(squeezed.len() <= 6_000, "{}", squeezed.len());
     }
 
     #[test]

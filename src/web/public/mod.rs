@@ -4,12 +4,16 @@
 //! either, but when something is written. The listener in front says who asks ([`Visitor`]), limits how slowly a body
 //! may come, and compresses. Paths under `/c/` are secrets: whoever logs a request must not log its path.
 
+pub mod feeds;
 pub mod form;
+mod live;
 mod look;
+mod mine;
 mod pace;
 mod pages;
 mod sent;
 mod status;
+mod streams;
 mod talk;
 pub mod texts;
 mod ticket;
@@ -32,13 +36,17 @@ use crate::clock;
 use crate::cluster::Cluster;
 use crate::cluster::health::Quorum;
 use crate::config::Company;
+use crate::directory::Live;
 use crate::letterbox::Letterbox;
 use crate::model::words::{Lang, Timestamp};
 use crate::seal::Keyring;
+use crate::web::counters::Counters;
+use crate::web::policy::FOREVER;
 
 use form::Form;
 use pace::Paces;
 use pages::{Alone, Frame, Front, Onward, Plain, Turn, answer};
+use streams::Streams;
 use texts::Say;
 use times::Moment;
 use token::Purpose;
@@ -58,6 +66,12 @@ pub struct PublicParts {
     pub company: Arc<Company>,
     /// What customers call this node, such as its region.
     pub node: String,
+    /// Who the customers are, for "is it me".
+    pub directory: Live,
+    /// How many connections the public may have.
+    pub connections: usize,
+    /// What is counted.
+    pub counters: Arc<Counters>,
 }
 
 /// Who asks, as the listener knows it. It goes into the request's extensions.
@@ -75,6 +89,7 @@ struct Public {
     look: Look,
     says: Vec<Say>,
     paces: Paces,
+    streams: Arc<Streams>,
 }
 
 /// One request, understood as far as all pages need it.
@@ -102,11 +117,17 @@ pub fn is_kept(path: &str) -> bool {
             | "c"
             | "u"
             | "incident"
+            | "is-it-me"
             | "status"
             | "status.json"
             | "status.atom"
             | "status.rss"
-    )
+            | "status.feed.json"
+            | "status.cap.atom"
+            | "maintenance.ics"
+            | "embed.js"
+            | "embed.json"
+    ) || path.trim_start_matches('/').starts_with("api/v2/")
 }
 
 fn first_part(path: &str) -> &str {
@@ -121,6 +142,28 @@ pub fn keeps_words(path: &str) -> bool {
     matches!(first, Some("write" | "ticket" | "c" | "u"))
 }
 
+/// What is said, for programs.
+fn for_programs(routes: Router<Arc<Public>>) -> Router<Arc<Public>> {
+    routes
+        .route("/status.atom", get(feeds::atom))
+        .route("/status.rss", get(feeds::rss))
+        .route("/status.feed.json", get(feeds::json_feed))
+        .route("/status.cap.atom", get(feeds::cap_index))
+        .route("/maintenance.ics", get(feeds::calendar))
+        .route("/embed.js", get(feeds::script))
+        .route("/embed.json", get(feeds::banner))
+        .route("/status.json", get(feeds::summary))
+        .route("/api/v2/status.json", get(feeds::status))
+        .route("/api/v2/summary.json", get(feeds::summary))
+        .route("/api/v2/components.json", get(feeds::components))
+        .route("/api/v2/incidents.json", get(feeds::incidents))
+        .route("/api/v2/incidents/unresolved.json", get(feeds::unresolved))
+        .route(
+            "/api/v2/scheduled-maintenances.json",
+            get(feeds::maintenances),
+        )
+}
+
 /// The pages as routes.
 ///
 /// # Errors
@@ -129,17 +172,19 @@ pub fn routes(parts: PublicParts) -> Result<Router, LookError> {
     let look = Look::of(&parts.company)?;
     let says = Lang::ALL.into_iter().map(Say::in_lang).collect();
     let paces = Paces::new(parts.company.unhurried.clone());
+    let streams = Streams::new(parts.connections);
     let mut routes = Router::new()
         .route("/", get(front))
+        .route(look::SCRIPT_PATH, get(script))
         .route("/write", get(front).post(write::post))
         .route("/ticket", get(ticket::show).post(ticket::open))
         .route("/c/{link}", get(talk::show).post(talk::add))
+        .route("/is-it-me", get(mine::show).post(mine::ask))
         .route("/u/{token}", get(unsubscribe::show).post(unsubscribe::take))
         .route("/status", get(status::page))
-        .route("/status.json", get(status::json))
-        .route("/status.atom", get(status::atom))
-        .route("/status.rss", get(status::rss))
-        .route("/incident/{id}", get(status::incident));
+        .route("/incident/{id}", get(status::incident))
+        .route("/incident/{id}/cap.xml", get(feeds::cap_message));
+    routes = for_programs(routes);
     for lang in &parts.company.languages {
         routes = routes
             .route(&format!("/{}/", lang.tag()), get(front))
@@ -150,6 +195,7 @@ pub fn routes(parts: PublicParts) -> Result<Router, LookError> {
         look,
         says,
         paces,
+        streams,
     });
     Ok(routes
         .fallback(not_found)
@@ -169,6 +215,16 @@ async fn to_front(State(public): State<Arc<Public>>, request: Request) -> Respon
         StatusCode::TEMPORARY_REDIRECT,
         &format!("/{}/", asked.say.lang.tag()),
     )
+}
+
+/// The conversation's script. Its address changes with it, so that browsers may keep it.
+async fn script(State(public): State<Arc<Public>>) -> Response<Body> {
+    let mut answer = Response::new(Body::from(public.look.script.clone()));
+    let headers = answer.headers_mut();
+    let kind = HeaderValue::from_static("text/javascript; charset=utf-8");
+    headers.insert(header::CONTENT_TYPE, kind);
+    headers.insert(header::CACHE_CONTROL, FOREVER);
+    answer
 }
 
 async fn not_found(State(public): State<Arc<Public>>, request: Request) -> Response<Body> {
@@ -289,9 +345,15 @@ impl<'a> Asked<'a> {
     fn front(&self, status: StatusCode, form: Form) -> Response<Body> {
         let frame = self.frame(|lang| format!("/{}/", lang.tag()));
         let now = self.happening();
+        let asks = self.can_be_asked();
         let mut page = answer(
             status,
-            &Front { frame, form, now },
+            &Front {
+                frame,
+                form,
+                now,
+                asks,
+            },
             &self.public.look.policy,
         );
         page.headers_mut()

@@ -23,6 +23,8 @@ enum Key {
     Talk(ConversationId),
     TryHost(IpAddr),
     TryTicket(TicketCode),
+    AskHost(IpAddr),
+    AskNet(IpAddr),
 }
 
 /// What a visitor may do now.
@@ -83,6 +85,22 @@ impl Paces {
             keys.push((Key::TryHost(host(address)), limits::PACE_TICKETS_OF_HOST));
         }
         self.take(&keys)
+    }
+
+    /// Somebody asks whether something is affected.
+    pub fn is_it_me(&self, address: IpAddr) -> Pace {
+        if self.is_unhurried(address) {
+            return Pace::Ordinary;
+        }
+        self.take(&[
+            (Key::AskHost(host(address)), limits::PACE_IS_IT_ME),
+            (Key::AskNet(network(address)), limits::PACE_IS_IT_ME_NETWORK),
+        ])
+    }
+
+    /// The network that somebody is counted by; nothing for one where many people share few addresses.
+    pub fn network_of(&self, address: IpAddr) -> Option<IpAddr> {
+        (!self.is_unhurried(address)).then(|| network(address))
     }
 
     fn of_address(&self, address: IpAddr) -> Vec<(Key, Bucket)> {

@@ -69,6 +69,8 @@ pub struct Front<'a> {
     pub form: Form,
     /// What happens now.
     pub now: Happening<'a>,
+    /// Visitors can ask whether it is them.
+    pub asks: bool,
 }
 
 /// A conversation, for its customer.
@@ -103,6 +105,16 @@ pub struct Talk<'a> {
     pub answered: bool,
     /// An agent has closed it.
     pub closed: bool,
+    /// When somebody answers, where something can be said about it.
+    pub wait: Option<String>,
+    /// The place in the conversation up to which the page goes.
+    pub place: String,
+    /// What the script says, as JSON.
+    pub words: String,
+    /// The browser may keep what is typed for longer than the tab is open: not under a name that was lent to us.
+    pub keeps: bool,
+    /// The secret part of the path.
+    pub secret: String,
     /// Path of this page, in its language.
     pub path: String,
     /// The whole address to be kept, where there is a name that outlives the outage.
@@ -111,6 +123,10 @@ pub struct Talk<'a> {
 
 /// One message of a conversation.
 pub struct Line<'a> {
+    /// The id it was posted under.
+    pub key: String,
+    /// The log index it was agreed at; nothing while it is held.
+    pub index: Option<u64>,
     /// Written by the company, not by the customer.
     pub ours: bool,
     /// When it was taken.
@@ -119,6 +135,22 @@ pub struct Line<'a> {
     pub state: Option<String>,
     /// The text.
     pub text: String,
+}
+
+/// What is new in a conversation, inside its page. It looks again by itself and never takes what was typed with it.
+#[derive(Template)]
+#[template(path = "newer.html", config = "src/web/public/askama.toml")]
+pub struct NewerPage<'a> {
+    /// The page's language.
+    pub say: &'a Say,
+    /// The style.
+    pub style: &'a str,
+    /// Whose page it is.
+    pub company: &'a str,
+    /// The messages.
+    pub messages: Vec<Line<'a>>,
+    /// That there is nothing, and when it was looked.
+    pub nothing: String,
 }
 
 /// The page on which a ticket code and a contact open a conversation.

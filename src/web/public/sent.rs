@@ -31,7 +31,7 @@ pub(super) struct NotTaken {
     /// What to do, as a sentence.
     pub(super) said: String,
     /// Seconds to wait before trying again.
-    wait: Option<u64>,
+    pub(super) wait: Option<u64>,
 }
 
 impl<'a> Sent<'a> {

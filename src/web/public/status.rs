@@ -1,19 +1,16 @@
-//! What the company says happens, as the public reads it: on the first page, as status, for each incident, as feeds and
-//! as JSON. From the agreed state alone, so that every node answers the same bytes to programs (P2).
+//! What the company says happens, as the public reads it: on the first page, as status, and for each incident.
+//! What programs read is in `feeds`.
 
 use std::sync::Arc;
 
 use askama::Template;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
-use serde_json::json;
-use sha2::{Digest, Sha256};
+use axum::http::{HeaderValue, Response, StatusCode, header};
 
 use crate::model::State as Agreed;
 use crate::model::incident::{Impact, Incident, IncidentId, Mark, Promise, Reading, Stage, Update};
 use crate::model::limits::FEED_INCIDENTS_MAX;
-use crate::model::when::rfc3339;
 use crate::model::words::{Label, Lang, Timestamp};
 
 use super::pages::{Frame, answer};
@@ -103,6 +100,7 @@ pub struct Said<'a> {
 struct StatusPage<'a> {
     frame: Frame<'a>,
     now: Happening<'a>,
+    asks: bool,
 }
 
 #[derive(Template)]
@@ -112,38 +110,12 @@ struct IncidentPage<'a> {
     case: Case<'a>,
 }
 
-#[derive(Template)]
-#[template(path = "feed.atom.xml", config = "src/web/public/askama.toml")]
-struct Atom(Feed);
-
-#[derive(Template)]
-#[template(path = "feed.rss.xml", config = "src/web/public/askama.toml")]
-struct Rss(Feed);
-
-struct Feed {
-    id: String,
-    lang: &'static str,
-    title: String,
-    company: String,
-    updated: String,
-    base: String,
-    entries: Vec<FeedEntry>,
-}
-
-struct FeedEntry {
-    id: String,
-    title: String,
-    updated: String,
-    published: String,
-    href: String,
-    text: String,
-}
-
 pub(super) async fn page(State(public): State<Arc<Public>>, request: Request) -> Response<Body> {
     let asked = public.asked(&request.into_parts().0, None);
     let page = StatusPage {
         frame: asked.frame(|lang| format!("/status?lang={}", lang.tag())),
         now: asked.happening(),
+        asks: asked.can_be_asked(),
     };
     vary(answer(StatusCode::OK, &page, &public.look.policy))
 }
@@ -172,130 +144,14 @@ pub(super) async fn incident(
     vary(answer(StatusCode::OK, &page, &public.look.policy))
 }
 
-pub(super) async fn atom(State(public): State<Arc<Public>>, request: Request) -> Response<Body> {
-    let parts = request.into_parts().0;
-    let feed = public.asked(&parts, None).feed();
-    let media = "application/atom+xml; charset=utf-8";
-    prepared(
-        media,
-        Atom(feed).render().unwrap_or_default(),
-        &parts.headers,
-    )
-}
-
-pub(super) async fn rss(State(public): State<Arc<Public>>, request: Request) -> Response<Body> {
-    let parts = request.into_parts().0;
-    let feed = public.asked(&parts, None).feed();
-    let media = "application/rss+xml; charset=utf-8";
-    prepared(
-        media,
-        Rss(feed).render().unwrap_or_default(),
-        &parts.headers,
-    )
-}
-
-/// In the shape that clients of hosted status pages know: `page`, `status`, `components`, `incidents`.
-pub(super) async fn json(State(public): State<Arc<Public>>, request: Request) -> Response<Body> {
-    let parts = request.into_parts().0;
-    let asked = public.asked(&parts, None);
-    let state = public.parts.cluster.state();
-    let lang = asked.say.lang;
-    let of_incident = |(id, it): &(IncidentId, &Incident)| {
-        let updates = it.updates.iter().rev().zip((1..=it.updates.len()).rev());
-        let updates = updates.map(|(update, number)| {
-            let (shown_in, body) = shown(update, lang);
-            json!({
-                "id": format!("{id}-{number}"),
-                "status": update.stage.name(),
-                "body": update.withdrawn.is_none().then_some(body),
-                "lang": shown_in.tag(),
-                "withdrawn": update.withdrawn.is_some(),
-                "created_at": rfc3339(update.at),
-                "updated_at": rfc3339(update.edited().unwrap_or(update.at)),
-            })
-        });
-        json!({
-            "id": id.to_string(),
-            "name": it.title(lang).1,
-            "status": it.stage.name(),
-            "impact": it.severity.name(),
-            "created_at": rfc3339(it.opened),
-            "updated_at": rfc3339(it.touched()),
-            "resolved_at": it.ended.map(rfc3339),
-            "next_update_by": it.next_by.map(rfc3339),
-            "withdrawn": it.withdrawn.is_some(),
-            "scheduled_for": it.window.map(|it| rfc3339(it.from)),
-            "scheduled_until": it.window.map(|it| rfc3339(it.until)),
-            "incident_updates": updates.collect::<Vec<_>>(),
-        })
-    };
-    let going = state.incidents.going();
-    let worst = going.first().map_or("none", |(_, it)| it.severity.name());
-    let components = state.incidents.components.iter().map(|(name, it)| {
-        let impact = state.incidents.impact(name);
-        json!({
-            "id": name.to_string(),
-            "name": spoken(&it.names, lang, name),
-            "status": match impact {
-                None => "operational",
-                Some(Impact::Maintenance) => "under_maintenance",
-                Some(Impact::Limited) => "partial_outage",
-                Some(Impact::Down) => "major_outage",
-            },
-        })
-    });
-    let value = json!({
-        "page": { "name": public.parts.company.name, "updated_at": rfc3339(changed(&state)) },
-        "status": { "indicator": worst },
-        "components": components.collect::<Vec<_>>(),
-        "incidents": going.iter().map(of_incident).collect::<Vec<_>>(),
-        "scheduled_maintenances": state.incidents.planned().iter().map(of_incident).collect::<Vec<_>>(),
-    });
-    prepared("application/json", value.to_string(), &parts.headers)
-}
-
-/// When anything said last changed.
-fn changed(state: &Agreed) -> Timestamp {
-    let all = state.incidents.all.values().map(Incident::touched);
-    all.max().unwrap_or_default()
-}
-
-/// An answer for programs: revalidated each time by a tag of its bytes (RFC 9110 section 13.1.2).
-fn prepared(media: &'static str, content: String, asked: &HeaderMap) -> Response<Body> {
-    let hash = Sha256::digest(content.as_bytes());
-    let tag: String = hash.iter().take(12).map(|it| format!("{it:02x}")).collect();
-    let tag = format!("\"{tag}\"");
-    let known = asked
-        .get_all(header::IF_NONE_MATCH)
-        .iter()
-        .filter_map(|it| it.to_str().ok())
-        .flat_map(|it| it.split(','))
-        .map(|it| it.trim().trim_start_matches("W/"))
-        .any(|it| it == tag || it == "*");
-    let mut answer = if known {
-        let mut answer = Response::new(Body::empty());
-        *answer.status_mut() = StatusCode::NOT_MODIFIED;
-        answer
-    } else {
-        Response::new(Body::from(content))
-    };
-    let headers = answer.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    if let Ok(tag) = HeaderValue::from_str(&tag) {
-        headers.insert(header::ETAG, tag);
-    }
-    vary(answer)
-}
-
-fn vary(mut answer: Response<Body>) -> Response<Body> {
+pub(super) fn vary(mut answer: Response<Body>) -> Response<Body> {
     let language = HeaderValue::from_static("accept-language");
     answer.headers_mut().insert(header::VARY, language);
     answer
 }
 
 /// What a reader of `lang` is shown, and the language it is in.
-fn shown(update: &Update, lang: Lang) -> (Lang, &str) {
+pub(super) fn shown(update: &Update, lang: Lang) -> (Lang, &str) {
     match update.reading(lang) {
         Reading::Current(text) => (lang, text.as_str()),
         Reading::Outdated { lang, text } | Reading::Missing { lang, text } => (lang, text.as_str()),
@@ -303,7 +159,7 @@ fn shown(update: &Update, lang: Lang) -> (Lang, &str) {
     }
 }
 
-fn spoken(
+pub(super) fn spoken(
     names: &imbl::OrdMap<Lang, crate::model::incident::Title>,
     lang: Lang,
     name: &Label,
@@ -321,7 +177,7 @@ fn impact_shown(say: &Say, impact: Option<Impact>) -> (&'static str, String) {
     }
 }
 
-fn stage_shown(say: &Say, stage: Stage) -> String {
+pub(super) fn stage_shown(say: &Say, stage: Stage) -> String {
     match stage {
         Stage::Investigating => say.it("stage-investigating"),
         Stage::Identified => say.it("stage-identified"),
@@ -369,7 +225,7 @@ impl<'a> Asked<'a> {
         }
     }
 
-    fn at(&self, at: Timestamp) -> String {
+    pub(super) fn at(&self, at: Timestamp) -> String {
         self.moment(at).absolute(self.say)
     }
 
@@ -457,50 +313,4 @@ impl<'a> Asked<'a> {
             gone: update.withdrawn.as_ref().map(|it| self.gone(it)),
         }
     }
-
-    fn feed(&self) -> Feed {
-        let public = self.public;
-        let state = public.parts.cluster.state();
-        let (say, company) = (self.say, &public.parts.company);
-        let lang = say.lang;
-        let cluster = state.cluster.as_ref().map(|it| it.id.to_string());
-        let id = format!("urn:lifeboat:{}", cluster.unwrap_or_default());
-        // A name that outlives the outage, else the one that was asked for.
-        let host = company.alternates.first().unwrap_or(&self.host);
-        let entries = state.incidents.sorted().take(FEED_INCIDENTS_MAX);
-        let entries = entries.map(|(number, it)| {
-            let newest = it.newest().map_or("", |it| shown(it, lang).1);
-            let note = match it.newest().map(|it| it.reading(lang)) {
-                Some(Reading::Outdated { .. }) => format!("{} ", say.it("said-outdated")),
-                Some(Reading::Missing { .. }) => format!("{} ", say.it("said-missing")),
-                _ => String::new(),
-            };
-            let word = match it.withdrawn {
-                Some(_) => say.it("whole-withdrawn"),
-                None => stage_shown(say, it.stage),
-            };
-            FeedEntry {
-                id: format!("{id}:{number}"),
-                title: written(&format!("{} – {word}", it.title(lang).1)),
-                updated: rfc3339(it.touched()),
-                published: rfc3339(it.opened),
-                href: format!("/incident/{number}?lang={}", lang.tag()),
-                text: written(&format!("{note}{newest}")),
-            }
-        });
-        Feed {
-            lang: lang.tag(),
-            title: written(&format!("{} – {}", company.name, say.it("status-title"))),
-            company: written(&company.name),
-            updated: rfc3339(changed(&state)),
-            base: format!("https://{host}"),
-            entries: entries.collect(),
-            id: format!("{id}:status:{}", lang.tag()),
-        }
-    }
-}
-
-/// Without the two characters that no XML document may hold (XML 1.0 section 2.2); control characters are gone already.
-fn written(text: &str) -> String {
-    text.replace(['\u{fffe}', '\u{ffff}'], "")
 }

@@ -6,16 +6,21 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::request::Parts;
-use axum::http::{Response, StatusCode};
+use axum::http::{Response, StatusCode, header};
 
+use crate::clock;
 use crate::letterbox::HeldItem;
-use crate::model::conversation::{Author, Conversation};
-use crate::model::words::{ClientId, Contact, ConversationId, Lang, MessageText, Sealed};
+use crate::model::conversation::{Author, Conversation, Door};
+use crate::model::talk::{Doing, Outlook};
+use crate::model::words::{
+    ClientId, Contact, ConversationId, Lang, MessageText, Sealed, Timestamp,
+};
 use crate::model::{Actor, Command, limits};
 use crate::seal::conversation_context;
 
 use super::form::{Form, contact_in_short, message};
-use super::pages::{Line, Talk, TalkPage, answer};
+use super::live::{self, Place, Wish};
+use super::pages::{Line, NewerPage, Talk, TalkPage, answer};
 use super::sent::{NotTaken, Sent};
 use super::token::Purpose;
 use super::write::first_half;
@@ -28,6 +33,12 @@ pub(super) struct Known {
     agreed: Option<Conversation>,
     /// What the cluster has not agreed on, in order.
     held: Vec<HeldItem>,
+    /// How many of the agreed messages an agent has seen, and when.
+    seen: (u32, Timestamp),
+    /// Its place among those who wait.
+    outlook: Option<Outlook>,
+    /// What agents do here at this moment.
+    doing: Option<Doing>,
 }
 
 /// The parts of a conversation that its first message brought.
@@ -45,8 +56,15 @@ pub(super) async fn show(
     let Some(id) = public.parts.keyring.open_link(&link) else {
         return no_such_link(&public, &parts);
     };
+    let wish = Wish::of(&parts);
+    if matches!(wish, Wish::Stream | Wish::Poll) {
+        return live::read_along(&public, &parts, id, wish).await;
+    }
     let known = public.known(id);
     let asked = public.asked(&parts, known.lang());
+    if wish == Wish::Frame {
+        return asked.newer(&known, Place::of(&parts));
+    }
     let form = Form::fresh(asked.token(Purpose::Add(&link)));
     asked.talk(StatusCode::OK, &known, form)
 }
@@ -59,6 +77,10 @@ pub(super) async fn add(
     let Some(id) = public.parts.keyring.open_link(&link) else {
         return no_such_link(&public, &request.into_parts().0);
     };
+    let accepts = request.headers().get(header::ACCEPT);
+    if accepts.is_some_and(|it| it.as_bytes().starts_with(b"application/json")) {
+        return live::take(&public, request, (&link, id)).await;
+    }
     let sent = match Sent::read(&public, request, Purpose::Add(&link)).await {
         Ok(sent) => sent,
         Err(answer) => return answer,
@@ -99,15 +121,28 @@ async fn add_to(
     if known.is_full() {
         return Err(NotTaken::because(asked.say, "conversation-full"));
     }
-    let context = conversation_context(&known.id);
-    let command = Command::AddMessage {
-        conversation: known.id,
-        body: keyring.seal(&context, text.as_str().as_bytes()),
-        taken: asked.now,
-    };
-    public
-        .take(public.proposal(message, command), asked.say)
-        .await
+    let command = adding(public, known.id, text, asked.now);
+    let proposal = public.proposal(message, Door::Form, command);
+    public.take(proposal, asked.say).await
+}
+
+/// The command that adds a customer's message.
+pub(super) fn adding(
+    public: &Public,
+    id: ConversationId,
+    text: &MessageText,
+    taken: Timestamp,
+) -> Command {
+    let context = conversation_context(&id);
+    let body = public
+        .parts
+        .keyring
+        .seal(&context, text.as_str().as_bytes());
+    Command::AddMessage {
+        conversation: id,
+        body,
+        taken,
+    }
 }
 
 fn no_such_link(public: &Public, parts: &Parts) -> Response<Body> {
@@ -124,7 +159,14 @@ impl Public {
     pub(super) fn known(&self, id: ConversationId) -> Known {
         // The box first: what leaves it between the two looks is then seen agreed, and shown once.
         let held = self.parts.letterbox.held_for(&id);
-        let agreed = self.parts.cluster.state().conversations.get(&id).cloned();
+        let state = self.parts.cluster.state();
+        let now = clock::now();
+        let agreed = state.conversations.get(&id).cloned();
+        let talk = state.talks.of(&id);
+        let outlook = agreed.as_ref();
+        let outlook = outlook.and_then(|it| state.talks.outlook(it, id, now));
+        let doing = talk.present_at(now).map(|it| it.1);
+        let doing = doing.max_by_key(|it| *it == Doing::Writing);
         let is_agreed = |message: ClientId| {
             agreed
                 .as_ref()
@@ -134,7 +176,14 @@ impl Public {
             .into_iter()
             .filter(|item| item.stored && !is_agreed(item.proposal.id))
             .collect();
-        Known { id, agreed, held }
+        Known {
+            id,
+            agreed,
+            held,
+            seen: (talk.seen, talk.seen_at),
+            outlook,
+            doing,
+        }
     }
 
     fn opened(&self, context: &str, sealed: &Sealed) -> Option<String> {
@@ -170,7 +219,7 @@ impl Known {
     }
 
     /// No more messages fit. Asked before one is posted, because the letterbox would try a full one for ever.
-    fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         let agreed = self.agreed.as_ref().map_or(0, |it| it.messages.len());
         agreed + self.held.len() >= limits::CONVERSATION_MESSAGES_MAX
     }
@@ -184,7 +233,24 @@ impl Known {
         written.map(|item| item.servers).min().unwrap_or_default()
     }
 
-    fn has(&self, message: ClientId) -> bool {
+    /// The log index of the last agreed message.
+    pub(super) fn last_index(&self) -> u64 {
+        let last = self.agreed.as_ref().and_then(|it| it.messages.last());
+        last.map_or(0, |it| it.index)
+    }
+
+    /// Something of the customer's is not agreed on.
+    pub(super) fn holds_own(&self) -> bool {
+        let mut held = self.held.iter();
+        held.any(|item| item.proposal.actor == Actor::Customer)
+    }
+
+    /// An agent has closed it.
+    pub(super) fn is_closed(&self) -> bool {
+        self.held.is_empty() && self.agreed.as_ref().is_some_and(|it| it.closed.is_some())
+    }
+
+    pub(super) fn has(&self, message: ClientId) -> bool {
         self.held.iter().any(|item| item.proposal.id == message)
             || self
                 .agreed
@@ -209,10 +275,7 @@ impl<'a> Asked<'a> {
         let code = self.public.parts.keyring.ticket(&known.id);
         let link = self.public.parts.keyring.link(&known.id);
         let messages = self.lines(known);
-        let held = known
-            .held
-            .iter()
-            .any(|item| item.proposal.actor == Actor::Customer);
+        let held = known.holds_own();
         let (state, more) = self.kept(known, held);
         let talk = Talk {
             title: self
@@ -225,19 +288,81 @@ impl<'a> Asked<'a> {
             answer_goes: self.answer_goes(known),
             answered: messages.iter().any(|line| line.ours),
             messages,
-            closed: known.held.is_empty()
-                && known.agreed.as_ref().is_some_and(|it| it.closed.is_some()),
+            closed: known.is_closed(),
+            wait: self.wait(known),
+            place: self.public.place_after(known),
+            words: self.script_words(),
+            keeps: !self.visitor.borrowed,
             path: self.path_of(known.id, known.lang()),
             link: self
                 .lasting_name()
                 .map(|name| format!("https://{name}/c/{link}")),
+            secret: link.clone(),
         };
         let frame = self.frame(|lang| format!("/c/{link}?lang={}", lang.tag()));
         answer(
             status,
             &TalkPage { frame, talk, form },
-            &self.public.look.policy,
+            &self.public.look.chat_policy,
         )
+    }
+
+    /// What is new since a page was made, to be shown inside it where no script does that.
+    fn newer(&self, known: &Known, since: Option<Place>) -> Response<Body> {
+        let after = since.map_or(0, |it| it.index);
+        let is_new = |it: &Line<'_>| it.index.is_none_or(|it| it > after);
+        let page = NewerPage {
+            say: self.say,
+            style: &self.public.look.style,
+            company: &self.public.parts.company.name,
+            messages: self.lines(known).into_iter().filter(is_new).collect(),
+            nothing: self.told_at("chat-newer-none", self.now),
+        };
+        answer(StatusCode::OK, &page, &self.public.look.frame_policy)
+    }
+
+    /// What the script says by itself.
+    fn script_words(&self) -> String {
+        let words = [
+            ("you", self.say.it("you")),
+            ("us", self.public.parts.company.name.clone()),
+            ("sending", self.say.it("chat-sending")),
+            ("unsent", self.say.it("chat-unsent")),
+            ("live", self.say.it("chat-live")),
+            ("lost", self.say.it("chat-lost")),
+        ];
+        let words = words.map(|(name, text)| (name.to_owned(), serde_json::Value::from(text)));
+        serde_json::Value::Object(words.into_iter().collect()).to_string()
+    }
+
+    /// What can honestly be said of when somebody answers.
+    pub(super) fn wait(&self, known: &Known) -> Option<String> {
+        match known.doing {
+            Some(Doing::Writing) => return Some(self.say.it("wait-writing")),
+            Some(Doing::Looking | Doing::Gone) => return Some(self.say.it("wait-looking")),
+            None => {}
+        }
+        let outlook = known.outlook.filter(|_| self.alone().is_none())?;
+        let mut said = match outlook.place {
+            1 => self.say.it("wait-next"),
+            limits::PLACE_TOLD_MAX.. => {
+                let most = (limits::PLACE_TOLD_MAX - 1).into();
+                self.say.with("wait-far", [("count", most)])
+            }
+            place => self.say.with("wait-place", [("count", place.into())]),
+        };
+        if let Some(wait_ms) = outlook.wait_ms {
+            let minutes = wait_ms.div_ceil(60_000).max(1);
+            // Nobody knows it to the minute.
+            let minutes = if minutes > 10 {
+                minutes.next_multiple_of(5)
+            } else {
+                minutes
+            };
+            said.push(' ');
+            said.push_str(&self.say.with("wait-about", [("count", minutes.into())]));
+        }
+        Some(said)
     }
 
     /// A name of these pages that still leads here after the outage.
@@ -260,7 +385,7 @@ impl<'a> Asked<'a> {
     }
 
     /// Where the messages are, as a heading and a sentence.
-    fn kept(&self, known: &Known, held: bool) -> (String, Option<String>) {
+    pub(super) fn kept(&self, known: &Known, held: bool) -> (String, Option<String>) {
         if known.agreed.is_none() && !held {
             // The link is one of ours, so some node took the message; it only has not come here yet.
             return (
@@ -318,33 +443,30 @@ impl<'a> Asked<'a> {
     }
 
     /// The messages, agreed and held, each with what became of it.
-    fn lines(&self, known: &Known) -> Vec<Line<'a>> {
+    pub(super) fn lines(&self, known: &Known) -> Vec<Line<'a>> {
         let context = conversation_context(&known.id);
         let text = |sealed: &Sealed| {
             self.public
                 .opened(&context, sealed)
                 .unwrap_or_else(|| self.say.it("message-sealed"))
         };
-        let agreed = known
-            .agreed
-            .iter()
-            .flat_map(|it| &it.messages)
-            .map(|message| {
-                let ours = message.author != Author::Customer;
-                let state = match message.passed_on {
-                    Some(at) => self.say.with(
-                        "message-passed-on",
-                        [("time", self.moment(at).spoken(self.say).into())],
-                    ),
-                    None => self.say.it("message-safe"),
-                };
-                Line {
-                    ours,
-                    at: self.moment(message.taken),
-                    state: (!ours).then_some(state),
-                    text: text(&message.body),
-                }
-            });
+        let agreed = known.agreed.iter().flat_map(|it| &it.messages);
+        let agreed = (1..).zip(agreed).map(|(number, message)| {
+            let ours = message.author != Author::Customer;
+            let state = || match (number <= known.seen.0, message.passed_on) {
+                (true, _) => self.told_at("message-seen", known.seen.1),
+                (false, Some(at)) => self.told_at("message-passed-on", at),
+                (false, None) => self.say.it("message-safe"),
+            };
+            Line {
+                key: message.id.to_string(),
+                index: Some(message.index),
+                ours,
+                at: self.moment(message.taken),
+                state: (!ours).then(state),
+                text: text(&message.body),
+            }
+        });
         let held = known.held.iter().filter_map(|item| {
             let (Command::OpenConversation { body, taken, .. }
             | Command::AddMessage { body, taken, .. }) = &item.proposal.command
@@ -357,6 +479,8 @@ impl<'a> Asked<'a> {
                 on => self.say.with("message-held-copies", [("on", on.into())]),
             });
             Some(Line {
+                key: item.proposal.id.to_string(),
+                index: None,
                 ours,
                 at: self.moment(*taken),
                 state,
@@ -364,5 +488,10 @@ impl<'a> Asked<'a> {
             })
         });
         agreed.chain(held).collect()
+    }
+
+    fn told_at(&self, key: &str, at: Timestamp) -> String {
+        let time = self.moment(at).absolute(self.say);
+        self.say.with(key, [("time", time.into())])
     }
 }

@@ -105,7 +105,7 @@ mod tests {
         ("en", include_str!("locales/en.ftl")),
     ];
 
-    const USERS: [&str; 22] = [
+    const USERS: [&str; 29] = [
         include_str!("templates/base.html"),
         include_str!("templates/front.html"),
         include_str!("templates/write_form.html"),
@@ -122,17 +122,24 @@ mod tests {
         include_str!("write.rs"),
         include_str!("talk.rs"),
         include_str!("ticket.rs"),
-        include_str!("unsubscribe.rs"),
-        include_str!("templates/unsubscribe.html"),
         include_str!("status.rs"),
+        include_str!("feeds/mod.rs"),
+        include_str!("feeds/hosted.rs"),
+        include_str!("feeds/cap.rs"),
+        include_str!("feeds/banner.rs"),
         include_str!("templates/case.html"),
         include_str!("templates/status.html"),
         include_str!("templates/incident.html"),
+        include_str!("templates/mine.html"),
+        include_str!("templates/mine_form.html"),
+        include_str!("mine.rs"),
+        include_str!("templates/newer.html"),
+        include_str!("live.rs"),
     ];
 
-    const PARTS: [&str; 18] = [
+    const PARTS: [&str; 20] = [
         "code", "contact", "copies", "count", "day", "month", "most", "node", "of", "on",
-        "seconds", "servers", "time", "year", "zone", "from", "until", "reason",
+        "seconds", "servers", "time", "year", "zone", "from", "until", "reason", "asked", "title",
     ];
 
     #[test]

@@ -105,7 +105,7 @@ impl Asked<'_> {
             quarantined,
         };
         let id = ClientId(first_half(keyring.mac("first message", &conversation.0)));
-        self.public.proposal(id, command)
+        self.public.proposal(id, Door::Form, command)
     }
 }
 
@@ -132,14 +132,14 @@ impl Public {
             .mac("contact", contact_for_finding(contact).as_bytes())
     }
 
-    /// A customer's proposal, by way of the form.
-    pub(super) fn proposal(&self, id: ClientId, command: Command) -> Proposal {
+    /// A customer's proposal.
+    pub(super) fn proposal(&self, id: ClientId, door: Door, command: Command) -> Proposal {
         Proposal {
             format: command.format(),
             id,
             actor: Actor::Customer,
             source: Source {
-                door: Door::Form,
+                door,
                 address: None,
             },
             origin: self.parts.cluster.id(),

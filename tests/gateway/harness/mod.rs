@@ -3,6 +3,7 @@
 
 pub mod attacker;
 pub mod conversations;
+pub mod ears;
 pub mod ledger;
 pub mod logbook;
 pub mod node;

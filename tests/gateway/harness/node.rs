@@ -225,6 +225,26 @@ metrics-listen = "{address}:{METRICS}"
         })
     }
 
+    /// The same where it must succeed and reads `secret` from standard input.
+    ///
+    /// # Errors
+    /// When it says no.
+    pub async fn told(&self, words: &[&str], secret: &str) -> Result<()> {
+        let what = || format!("lifeboat {} on {}", words.join(" "), self.name);
+        let mut command = self.command(words);
+        command.stdin(Stdio::piped());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().with_context(what)?;
+        let mut stdin = child.stdin.take().with_context(what)?;
+        stdin.write_all(secret.as_bytes()).await?;
+        drop(stdin);
+        let output = timeout(PATIENCE, child.wait_with_output()).await;
+        let output = output.with_context(what)?.with_context(what)?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        anyhow::ensure!(output.status.success(), "{}: {said}", what());
+        Ok(())
+    }
+
     /// The same where it must succeed; returns what it printed.
     ///
     /// # Errors

@@ -263,7 +263,7 @@ fn url(stand: &Stand) -> Note {
 
 #[tokio::test]
 async fn a_token_goes_over_tls_to_a_server_that_is_vouched_for_and_nowhere_else() {
-    use super::https::{Ask, Failed, Https};
+    use crate::https::{Ask, Failed, Https};
     let (address, file, served) = stand::over_tls().await;
     let ask = |host: &str| Ask {
         method: hyper::Method::GET,

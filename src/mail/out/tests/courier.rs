@@ -9,8 +9,9 @@ use super::*;
 use crate::cluster::Cluster;
 use crate::cluster::health::Quorum;
 use crate::cluster::tests::stand_in::Weather;
+use crate::errands;
 use crate::mail::out::compose::House;
-use crate::mail::out::courier::{self, Courier};
+use crate::mail::out::courier::Courier;
 use crate::mail::out::letters::Letters;
 use crate::model::command::Command;
 use crate::model::outbox::Outcome as Settled;
@@ -29,6 +30,7 @@ pub(super) fn letters(agreement: &Agreement) -> Letters {
         support: out.support,
         support_off_net: out.support_off_net,
         links: Arc::new(|_| vec!["https://help1.example.net/t/x".to_owned()]),
+        site: Some("https://help1.example.net".to_owned()),
     }
 }
 
@@ -39,11 +41,11 @@ fn start(
 ) -> (Stop, tokio::task::JoinHandle<()>) {
     let stop = Stop::new();
     let courier = Arc::new(Courier {
-        cluster,
+        cluster: cluster.clone(),
         letters: letters(agreement),
         way: way(&[port]),
     });
-    let work = courier::run(courier, stop.clone());
+    let work = errands::run(cluster, courier, stop.clone());
     let task = tokio::spawn(async move { work.await.unwrap() });
     (stop, task)
 }

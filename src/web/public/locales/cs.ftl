@@ -75,6 +75,25 @@ message-safe = bezpečně uloženo
 message-held = uloženo jen tady, zatím nepředáno
 message-held-copies = uloženo na { $on } serverech, zatím nepředáno
 message-passed-on = podpora převzala { $time }
+message-seen = podpora četla { $time }
+chat-sending = odesílá se
+chat-unsent = zatím neodesláno; zpráva je uložená ve vašem prohlížeči a odejde, jakmile se některý server ozve
+chat-live = Spojeno. Odpovědi se tu objeví samy.
+chat-lost = Spojení se přerušilo. Zkoušíme dál všechny naše servery. Co jste napsali, zůstává uložené ve vašem prohlížeči.
+chat-busy = Přichází příliš mnoho zpráv najednou. Tato je uložená a odejde sama.
+chat-newer = Nové od načtení stránky
+chat-newer-none = Zatím nic nového. Podívali jsme se { $time } a díváme se znovu každých 20 sekund.
+wait-writing = Právě vám někdo píše odpověď.
+wait-looking = Vaši konverzaci právě někdo čte.
+wait-next = Jste na řadě.
+wait-place = Na odpověď čekáte jako { $count }. v pořadí.
+wait-far = Před vámi čeká na odpověď více než { $count } lidí.
+wait-about = Podle poslední půlhodiny to potrvá asi { $count ->
+    [one] minutu
+    [few] { $count } minuty
+    [many] { $count } minuty
+   *[other] { $count } minut
+}.
 message-sealed = Tento server teď text neumí otevřít. Uložený je; ukáže ho jiná z našich adres.
 no-answer-yet = Odpověď zatím nepřišla.
 closed = Konverzaci jsme uzavřeli. Když znovu napíšete, zase se otevře.
@@ -158,6 +177,12 @@ status-parts = Služby
 status-planned = Plánovaná údržba
 status-past = Minulé výpadky
 status-feeds = Novinky ve čtečce
+status-calendar = Kalendář údržby
+hosted-none = Všechno funguje
+hosted-minor = Něco drobného nefunguje
+hosted-major = Některé služby nefungují
+hosted-critical = Nejede skoro nic
+hosted-maintenance = Probíhá údržba
 part-working = funguje
 part-limited = omezeně
 part-down = nefunguje
@@ -180,3 +205,27 @@ stage-completed = Hotovo
 history = Průběh
 earlier = Dřívější znění
 whole-withdrawn = Otevřeno omylem a vzato zpět
+
+# Týká se to mě: zda doména, server nebo zákaznické číslo patří k tomu, co nefunguje
+mine-title = Týká se to mě?
+mine-label = Doména, server nebo zákaznické číslo
+mine-check = Zjistit
+mine-lead = Napište, co u nás máte, a řekneme vám, zda se vás výpadek týká.
+mine-affected = Ano, { $asked } se výpadek týká
+mine-affected-by = Jde o: „{ $title }“.
+mine-not-found = { $asked } mezi tím, o čem víme, že nefunguje, není
+mine-not-found-more = Stav k { $time }. Jak zjišťujeme víc, může se to změnit. Pokud vám přesto něco nefunguje, napište nám.
+mine-open = U „{ $title }“ zatím nevíme přesně, koho se to týká.
+mine-cannot = O { $asked } zatím nic říct nemůžeme
+mine-cannot-more = Zatím přesně nevíme, koho se výpadek týká. Co víme, je na první stránce. Pokud vám něco nefunguje, napište nám.
+mine-calm = Teď o žádném výpadku nevíme
+mine-calm-more = Pokud vám něco nefunguje, napište nám.
+mine-empty = Napište doménu, server nebo své zákaznické číslo.
+mine-long = Tohle má { $count } znaků a vejde se jich nejvýš { $most }.
+mine-busy = Z vaší sítě přichází velmi mnoho dotazů. Počkejte prosím { $seconds ->
+    [one] jednu sekundu
+    [few] { $seconds } sekundy
+   *[other] { $seconds } sekund
+} a stiskněte Zjistit znovu.
+mine-disk = Tento server to teď nemůže vyhledat. Stiskněte prosím Zjistit znovu za minutu, nebo použijte některou z dalších adres níže.
+mine-write = Napište nám

@@ -72,7 +72,24 @@ you = You
 message-safe = safely stored
 message-held = held here, not passed on yet
 message-held-copies = held on { $on } servers, not passed on yet
-message-passed-on = passed to support { $time }
+message-passed-on = passed to support at { $time }
+message-seen = seen by support at { $time }
+chat-sending = being sent
+chat-unsent = not sent yet; kept in your browser and sent as soon as a server answers
+chat-live = Connected. Answers appear here by themselves.
+chat-lost = The connection is lost. We keep trying all our servers. What you wrote is kept in your browser.
+chat-busy = Very many messages are coming at once. This one is kept and goes out by itself.
+chat-newer = New since this page was loaded
+chat-newer-none = Nothing new yet. Looked at { $time }, and again every 20 seconds.
+wait-writing = Somebody is writing an answer to you now.
+wait-looking = Somebody is reading your conversation now.
+wait-next = You are next.
+wait-place = You are number { $count } of those who wait for an answer.
+wait-far = More than { $count } people wait for an answer before you.
+wait-about = At the pace of the last half hour it takes about { $count ->
+    [one] one minute
+   *[other] { $count } minutes
+}.
 message-sealed = This server cannot open this text at the moment. It is kept; another of our addresses can show it.
 no-answer-yet = No answer yet.
 closed = We have closed this conversation. If you write again, it is open again.
@@ -154,6 +171,12 @@ status-parts = Services
 status-planned = Planned maintenance
 status-past = Past incidents
 status-feeds = Get updates in your reader
+status-calendar = Calendar of maintenance
+hosted-none = All systems work
+hosted-minor = Something small does not work
+hosted-major = Some services do not work
+hosted-critical = Nearly everything is down
+hosted-maintenance = Maintenance is going on
 part-working = working
 part-limited = limited
 part-down = down
@@ -176,3 +199,26 @@ stage-completed = Done
 history = History
 earlier = Earlier wording
 whole-withdrawn = Opened by mistake and taken back
+
+# Is it me: whether a domain, server or customer number is among what is affected
+mine-title = Is it me?
+mine-label = Domain, server or customer number
+mine-check = Check
+mine-lead = Tell us what you have with us, and we tell you whether it is among what is affected.
+mine-affected = Yes: { $asked } is affected
+mine-affected-by = By “{ $title }”.
+mine-not-found = { $asked } is not among what we know to be affected
+mine-not-found-more = As of { $time }. This changes as we learn more. If it does not work all the same, write to us.
+mine-open = For “{ $title }” we cannot say yet who exactly is affected.
+mine-cannot = We cannot tell for { $asked } yet
+mine-cannot-more = We do not know yet exactly who is affected. What we know is on the first page. If something does not work, write to us.
+mine-calm = No outage is known at the moment
+mine-calm-more = If something of yours does not work, write to us.
+mine-empty = Write a domain, a server or your customer number.
+mine-long = This has { $count } characters and at most { $most } fit.
+mine-busy = Very many questions are coming from your network. Please wait { $seconds ->
+    [one] one second
+   *[other] { $seconds } seconds
+} and press Check again.
+mine-disk = This server cannot look it up at the moment. Please press Check again in a minute, or use one of the other addresses below.
+mine-write = Write to us

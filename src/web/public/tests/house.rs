@@ -20,7 +20,10 @@ pub(super) struct House {
     pub(super) keyring: Arc<Keyring>,
     pub(super) majority: Arc<Majority>,
     health: watch::Sender<Arc<Health>>,
-    folder: PathBuf,
+    pub(super) folder: PathBuf,
+    /// The open directory, of which there is none at first.
+    pub(super) directory: Live,
+    pub(super) counters: Arc<Counters>,
     stop: Stop,
 }
 
@@ -72,19 +75,27 @@ pub(super) async fn house_with(keyring: Arc<Keyring>, majority: Arc<Majority>, i
     let (letterbox, work) = Letterbox::open(&path, cluster.clone()).unwrap();
     let stop = Stop::new();
     tokio::spawn(work(stop.clone()));
+    let directory = Live::default();
+    tokio::spawn(letterbox.clone().ring_bells(stop.clone()));
+    let counters = Arc::new(Counters::default());
     let parts = PublicParts {
         cluster: cluster.clone(),
         letterbox,
         keyring: keyring.clone(),
         company: Arc::new(company()),
         node: "Frankfurt".to_owned(),
+        directory: directory.clone(),
+        connections: 100,
+        counters: counters.clone(),
     };
     House {
         routes: routes(parts).unwrap(),
         keyring,
         majority,
         health,
+        counters,
         folder,
+        directory,
         stop,
     }
 }
@@ -145,6 +156,15 @@ impl House {
             headers: parts.headers,
             text: String::from_utf8(bytes.to_vec()).unwrap(),
         }
+    }
+
+    /// A conversation's events.
+    pub(super) async fn listen(&self, path: &str) -> Body {
+        let request = axum::http::Request::get(path).header(header::ACCEPT, "text/event-stream");
+        let request = request.body(Body::empty()).unwrap();
+        let answer = self.routes.clone().oneshot(request).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        answer.into_body()
     }
 
     pub(super) async fn get(&self, path: &str) -> Page {

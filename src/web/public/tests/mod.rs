@@ -1,6 +1,8 @@
 //! The customer's way through the pages: what the first page says, what becomes of a form, and what must not happen.
 
+mod feeds;
 mod house;
+mod mine;
 mod talks;
 
 use super::*;
@@ -282,10 +284,11 @@ async fn p10_a_body_over_the_bound_is_refused_clearly() {
 }
 
 #[tokio::test]
-async fn pages_allow_no_script_and_give_no_link_away() {
+async fn pages_allow_no_script_but_the_chat_s_own_and_give_no_link_away() {
     let house = house().await;
     let path = house.write("Help").await.goes_to();
-    for path in ["/", "/ticket", "/write", "/nothing", path.as_str()] {
+    let talk = path.as_str();
+    for path in ["/", "/ticket", "/write", "/nothing", talk] {
         let page = house.get(path).await;
         let policy = page.headers[header::CONTENT_SECURITY_POLICY]
             .to_str()
@@ -300,11 +303,27 @@ async fn pages_allow_no_script_and_give_no_link_away() {
             "{path}"
         );
         assert!(!page.headers.contains_key(header::SET_COOKIE), "{path}");
-        assert!(
-            !page.text.contains("<script") && !page.text.contains("style=\""),
-            "{path}"
+        let scripts = usize::from(path == talk);
+        assert_eq!(page.text.matches("<script").count(), scripts, "{path}");
+        assert_eq!(
+            page.text.matches("<script src=\"/c/chat.js?").count(),
+            scripts
         );
+        assert!(!page.text.contains("style=\""), "{path}");
+        let allowed = policy
+            .split("script-src ")
+            .nth(1)
+            .map(|it| it.split(';').next());
+        let wanted = (path == talk).then_some(Some("'self'"));
+        assert_eq!(allowed, wanted, "{policy}");
     }
+    let script = house.get("/c/chat.js").await;
+    assert!(script.text.starts_with("'use strict';"), "{}", script.text);
+    let frame = house.get(&format!("{talk}?frame&after=x.0")).await;
+    let policy = frame.headers[header::CONTENT_SECURITY_POLICY]
+        .to_str()
+        .unwrap();
+    assert!(policy.contains("frame-ancestors 'self'") && frame.text.contains("Help"));
     let wrong_way = house
         .ask(axum::http::Request::delete("/write"), String::new())
         .await;

@@ -3,7 +3,8 @@
 use super::house::{house, house_with};
 use super::*;
 use crate::cluster::tests::stand_in::{Majority, proposal};
-use crate::model::words::ConversationId;
+use crate::model::talk::TalkChange;
+use crate::model::words::{ConversationId, Label};
 use crate::model::{Actor, Command};
 
 #[tokio::test]
@@ -71,7 +72,8 @@ async fn an_answer_of_the_company_is_shown() {
     let house = house().await;
     let path = house.write("Help").await.goes_to();
     let id = house.keyring.open_link(&path[3..]).unwrap();
-    assert!(house.get(&path).await.text.contains("No answer yet."));
+    let silent = "<p id=\"none\">No answer yet.";
+    assert!(house.get(&path).await.text.contains(silent));
     let body = house
         .keyring
         .seal(&conversation_context(&id), "We are on it.".as_bytes());
@@ -84,7 +86,7 @@ async fn an_answer_of_the_company_is_shown() {
         .majority
         .apply(proposal(Actor::Local { uid: 0 }, command));
     let page = house.get(&path).await;
-    assert!(page.text.contains("We are on it.") && !page.text.contains("No answer yet."));
+    assert!(page.text.contains("We are on it.") && !page.text.contains(silent));
     let czech = house.get(&format!("{path}?lang=cs")).await;
     assert!(czech.text.contains("<html lang=\"cs\">"));
 }
@@ -255,4 +257,93 @@ async fn p1_a_held_message_says_on_how_many_servers_it_is_and_is_shown_by_each_o
         );
         assert!(czech.contains("uloženo na 2 serverech, zatím nepředáno"));
     }
+}
+
+/// The next event of a stream; nothing at its end.
+async fn event(body: &mut Body) -> Option<String> {
+    let frame = http_body_util::BodyExt::frame(body).await?;
+    let bytes = frame.unwrap().into_data().unwrap();
+    Some(String::from_utf8(bytes.to_vec()).unwrap())
+}
+
+#[tokio::test]
+async fn a_customer_s_stream_tells_an_answer_and_that_it_was_seen_and_never_a_note() {
+    let house = house().await;
+    let path = house.write("Help").await.goes_to();
+    let id = house.keyring.open_link(&path[3..]).unwrap();
+    let mut stream = house.listen(&path).await;
+    let first = event(&mut stream).await.unwrap();
+    assert!(
+        first.contains("\"text\":\"Help\"") && first.contains("You are next."),
+        "{first}"
+    );
+    let agent = Actor::Operator {
+        name: Label::new("jana").unwrap(),
+    };
+    let message = house.majority.state().conversations[&id].messages[0].id;
+    let seal = |text: &str| {
+        house
+            .keyring
+            .seal(&conversation_context(&id), text.as_bytes())
+    };
+    let note = TalkChange::Note {
+        conversation: id,
+        body: seal("He owes us money."),
+        taken: clock::now(),
+    };
+    let seen = TalkChange::Seen {
+        conversation: id,
+        message,
+    };
+    for change in [note, seen] {
+        house
+            .majority
+            .apply(proposal(agent.clone(), Command::Talk(change)));
+    }
+    let marked = event(&mut stream).await.unwrap();
+    assert!(marked.contains("seen by support at"), "{marked}");
+    let command = Command::AddMessage {
+        conversation: id,
+        body: seal("We are on it."),
+        taken: clock::now(),
+    };
+    house.majority.apply(proposal(agent, command));
+    let answer = event(&mut stream).await.unwrap();
+    assert!(
+        answer.contains("We are on it.") && !answer.contains("\"text\":\"Help\""),
+        "{answer}"
+    );
+    let page = house.get(&path).await;
+    for shown in [marked, answer, page.text] {
+        assert!(!shown.contains("owes"), "a note was shown: {shown}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn p10_a_crowded_door_gives_chat_no_seat_and_takes_back_those_it_gave() {
+    let house = house().await;
+    let path = house.write("Help").await.goes_to();
+    let mut stream = house.listen(&path).await;
+    event(&mut stream).await.unwrap();
+    let beat = event(&mut stream).await.unwrap();
+    assert_eq!(beat, "event: beat\ndata: 1\n\n");
+    // The house has 100 places.
+    for _ in 0..90 {
+        house.counters.open.add();
+    }
+    let full = event(&mut stream).await.unwrap();
+    assert!(full.contains("event: full"), "{full}");
+    assert_eq!(event(&mut stream).await, None, "it ends");
+    let mut late = house.listen(&path).await;
+    let told = event(&mut late).await.unwrap();
+    assert!(
+        told.contains("Help") && told.contains("event: full"),
+        "{told}"
+    );
+    assert_eq!(event(&mut late).await, None);
+    assert_eq!(
+        house.get(&path).await.status,
+        StatusCode::OK,
+        "the page is there"
+    );
 }

@@ -1,4 +1,4 @@
-//! One HTTPS request to a provider, bounded in time and size. Redirects are not followed, as a token goes nowhere else.
+//! One HTTPS request to somebody's API, bounded in time and size. Redirects are not followed, as a token goes nowhere else.
 //!
 //! What matters to the caller is whether a request may have been taken: before its first byte was sent it was not, after
 //! that nobody knows unless an answer comes.
@@ -18,34 +18,33 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::Trouble;
 use crate::clock;
-use crate::model::limits::{KEEPER_ANSWER_BYTES_MAX, KEEPER_REQUEST_MS, KEEPER_REST_MS_MAX};
+use crate::model::limits::{HTTPS_ANSWER_BYTES_MAX, HTTPS_REQUEST_MS, HTTPS_REST_MS_MAX};
 
-/// Asks providers, trusting the authorities of its connector.
+/// Asks, trusting the authorities of its connector. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Https {
+pub struct Https {
+    /// Whom it trusts.
     pub tls: TlsConnector,
     /// How long one request may take.
     pub patience: Duration,
 }
 
 /// What is asked.
-pub(super) struct Ask {
+pub struct Ask {
+    /// What to do.
     pub method: Method,
+    /// Where: `https`, or `http` to this machine's own address.
     pub url: String,
+    /// Besides Host, User-Agent and Accept-Encoding.
     pub headers: Vec<(&'static str, String)>,
+    /// What is sent.
     pub body: Vec<u8>,
 }
 
 impl Ask {
     /// A request with JSON or without, `said` being the value of its Authorization header.
-    pub(super) fn with_json(
-        method: Method,
-        url: String,
-        said: String,
-        body: Option<&Value>,
-    ) -> Self {
+    pub fn with_json(method: Method, url: String, said: String, body: Option<&Value>) -> Self {
         let mut headers = vec![("authorization", said)];
         if body.is_some() {
             headers.push(("content-type", "application/json".to_owned()));
@@ -61,43 +60,40 @@ impl Ask {
 }
 
 /// What came back.
-pub(super) struct Answer {
+pub struct Answer {
+    /// The status code.
     pub status: u16,
     /// How long the provider asks to be left alone, in milliseconds.
     pub rest_ms: u64,
     /// The `Link` header, where pages follow each other by it (RFC 8288).
     pub link: Option<String>,
+    /// What was answered, up to [`HTTPS_ANSWER_BYTES_MAX`].
     pub body: Vec<u8>,
 }
 
 /// Why nothing came back.
 #[derive(Debug)]
-pub(super) enum Failed {
+pub enum Failed {
     /// It was not sent.
     NotSent(String),
     /// It was sent, at least in part.
     Lost(String),
 }
 
-impl Failed {
-    /// Of a request that changes nothing, so that it does not matter how far it came.
-    pub(super) fn of_a_question(self) -> Trouble {
-        match self {
-            Self::NotSent(why) | Self::Lost(why) => Trouble::later(why),
-        }
-    }
-}
-
 impl Https {
-    pub(super) fn new(tls: TlsConnector) -> Self {
+    /// With the usual patience.
+    pub fn new(tls: TlsConnector) -> Self {
         Self {
             tls,
-            patience: Duration::from_millis(KEEPER_REQUEST_MS),
+            patience: Duration::from_millis(HTTPS_REQUEST_MS),
         }
     }
 
     /// Asks once.
-    pub(super) async fn ask(&self, ask: Ask) -> Result<Answer, Failed> {
+    ///
+    /// # Errors
+    /// When no answer came, telling whether the request may have been taken.
+    pub async fn ask(&self, ask: Ask) -> Result<Answer, Failed> {
         let not_sent = |why: &dyn std::fmt::Display| Failed::NotSent(why.to_string());
         let uri: Uri = ask.url.parse().map_err(|it| not_sent(&it))?;
         let host = uri.host().unwrap_or_default().to_owned();
@@ -178,7 +174,7 @@ async fn exchange(
             status,
         );
         let link = header("link");
-        let body = Limited::new(answer.into_body(), KEEPER_ANSWER_BYTES_MAX);
+        let body = Limited::new(answer.into_body(), HTTPS_ANSWER_BYTES_MAX);
         let body = body.collect().await.map_err(|it| lost(&it))?.to_bytes();
         Ok(Answer {
             status,
@@ -199,7 +195,7 @@ async fn exchange(
 /// How long to leave a provider alone: `Retry-After` in seconds (RFC 9110 section 10.2.3), or the time at which its limit
 /// begins anew. A date is taken for a minute.
 fn rest(retry_after: Option<&str>, reset: Option<&str>, status: u16) -> u64 {
-    let most = KEEPER_REST_MS_MAX;
+    let most = HTTPS_REST_MS_MAX;
     if let Some(text) = retry_after {
         let seconds = text.trim().parse::<u64>().unwrap_or(60);
         return seconds.saturating_mul(1_000).min(most);
@@ -214,25 +210,18 @@ fn rest(retry_after: Option<&str>, reset: Option<&str>, status: u16) -> u64 {
 }
 
 impl Answer {
-    /// What an answer that is no success means, given what the provider says in it.
-    pub(super) fn trouble(&self, says: &str) -> Trouble {
-        let says = format!("HTTP status {}: {says}", self.status);
-        match self.status {
-            408 | 423 | 425 | 429 | 500.. => Trouble::TryLater {
-                why: says,
-                rest_ms: self.rest_ms,
-            },
-            _ => Trouble::refused(says),
-        }
+    /// Whether asking again later may get another answer.
+    pub fn may_change(&self) -> bool {
+        matches!(self.status, 408 | 423 | 425 | 429 | 500..)
     }
 
     /// Whether it says that it was done.
-    pub(super) fn is_good(&self) -> bool {
+    pub fn is_good(&self) -> bool {
         (200..300).contains(&self.status)
     }
 
     /// Whether a write that got this answer may have been done all the same: a gateway in between gave up.
-    pub(super) fn is_doubtful(&self) -> bool {
+    pub fn is_doubtful(&self) -> bool {
         (500..600).contains(&self.status) && self.status != 503
     }
 }
@@ -244,7 +233,7 @@ mod tests {
     #[test]
     fn a_providers_wish_to_be_left_alone_is_followed_within_bounds() {
         assert_eq!(rest(Some("7"), None, 429), 7_000);
-        assert_eq!(rest(Some("999999"), None, 503), KEEPER_REST_MS_MAX);
+        assert_eq!(rest(Some("999999"), None, 503), HTTPS_REST_MS_MAX);
         assert_eq!(
             rest(Some("Wed, 21 Oct 2026 07:28:00 GMT"), None, 429),
             60_000
@@ -253,7 +242,7 @@ mod tests {
         assert_eq!(rest(None, Some("99999999999999999999"), 429), 0);
         assert_eq!(
             rest(None, Some("18446744073709551615"), 429),
-            KEEPER_REST_MS_MAX
+            HTTPS_REST_MS_MAX
         );
         assert_eq!(rest(None, Some("18446744073709551615"), 200), 0);
     }
