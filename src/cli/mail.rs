@@ -30,6 +30,9 @@ use shown::{Campaign, Checked, Preview, progress, said, sample};
 /// How often progress is asked for.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// How often it is looked whether a majority has copied the recipients.
+const COPY_LOOKS: u32 = 30;
+
 /// What to do with mass mail.
 #[derive(Debug, Subcommand)]
 pub enum Mail {
@@ -235,7 +238,8 @@ pub async fn mail(node: &Node, what: Mail, paper: Paper, live: bool) -> Result<S
         }
         Mail::Request { campaign, against } => {
             let body = json!({ "against": against });
-            change(node, &campaign, "request", &body, paper).await
+            change(node, &campaign, "request", &body, paper).await?;
+            copied(node, &campaign, paper).await
         }
         Mail::Approve {
             campaign,
@@ -506,6 +510,20 @@ async fn release(
         said(&known.value, paper)
     );
     Ok(Said::of(known.json, text))
+}
+
+/// Waits a while until a majority has copied the recipients, so that the approval can follow at once.
+async fn copied(node: &Node, campaign: &str, paper: Paper) -> Result<Said, Failure> {
+    let mut looks = 0;
+    loop {
+        let answer = node.get::<Campaign>(&path(campaign, "")).await?;
+        if answer.value.is_copied() || looks == COPY_LOOKS {
+            let text = said(&answer.value, paper);
+            return Ok(Said::of(answer.json, text));
+        }
+        looks += 1;
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 async fn list(node: &Node, paper: Paper) -> Result<Said, Failure> {

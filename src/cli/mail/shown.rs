@@ -82,6 +82,13 @@ pub(super) struct Preview {
     html: Option<String>,
 }
 
+impl Campaign {
+    /// Whether a majority of the voters has the recipients.
+    pub(super) fn is_copied(&self) -> bool {
+        self.voters_holding * 2 > self.voters
+    }
+}
+
 /// One person's mail.
 pub(super) fn sample(it: &Preview) -> String {
     let html = match &it.html {

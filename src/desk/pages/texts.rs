@@ -105,6 +105,7 @@ mod tests {
     use crate::desk::incidents::scenarios::ALL;
     use crate::desk::pages::inbox::LISTS;
     use crate::desk::pages::says::SPANS;
+    use crate::model::campaign::Fate;
     use crate::model::incident::{Impact, Severity, Stage};
     use crate::model::words::Lang;
 
@@ -113,7 +114,10 @@ mod tests {
         include_str!("locales/en.ftl"),
     ];
 
-    const USERS: [&str; 32] = [
+    const USERS: [&str; 35] = [
+        include_str!("templates/mails.html"),
+        include_str!("templates/mail.html"),
+        include_str!("mails.rs"),
         include_str!("templates/base.html"),
         include_str!("templates/sign_in.html"),
         include_str!("templates/glass.html"),
@@ -173,6 +177,18 @@ mod tests {
         assert_eq!(keys(FILES[0]), keys(FILES[1]));
     }
 
+    const MAIL_STAGES: [&str; 8] = [
+        "draft",
+        "asked",
+        "counting",
+        "sending",
+        "paused",
+        "done",
+        "cancelled",
+        "expired",
+    ];
+    const MAIL_SAMPLES: [&str; 4] = ["typical", "longest", "oddest", "chosen"];
+
     /// The keys of what can be chosen in forms.
     fn chosen() -> BTreeSet<String> {
         let scenarios = ALL.iter().map(|it| format!("scenario-{}", it.name));
@@ -193,6 +209,13 @@ mod tests {
             .chain(lists)
             .chain(owners)
             .chain(states)
+            .chain(
+                Fate::ALL
+                    .iter()
+                    .map(|it| format!("mail-fate-{}", it.name())),
+            )
+            .chain(MAIL_STAGES.iter().map(|it| format!("mail-stage-{it}")))
+            .chain(MAIL_SAMPLES.iter().map(|it| format!("mail-sample-{it}")))
             .chain(severities)
             .chain(impacts.map(|it| format!("impact-{it}")))
             .chain(stages)

@@ -96,9 +96,10 @@ pub fn check(press: &Press, list: &[Listed], kept_away: impl Fn(&EmailAddress) -
             who: who.clone(),
             mail: mail.clone(),
         };
-        best(&mut typical, 0, || sample("typical", &mail));
+        let odd = oddness(who, &mail);
+        best(&mut typical, usize::MAX - odd, || sample("typical", &mail));
         best(&mut longest, bytes, || sample("longest", &mail));
-        best(&mut oddest, oddness(who, &mail), || sample("oddest", &mail));
+        best(&mut oddest, odd, || sample("oddest", &mail));
     }
     let samples = [typical, longest, oddest].into_iter().flatten();
     checked.samples = samples.map(|(_, sample)| sample).collect();

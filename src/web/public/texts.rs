@@ -105,7 +105,9 @@ mod tests {
         ("en", include_str!("locales/en.ftl")),
     ];
 
-    const USERS: [&str; 29] = [
+    const USERS: [&str; 31] = [
+        include_str!("unsubscribe.rs"),
+        include_str!("templates/unsubscribe.html"),
         include_str!("templates/base.html"),
         include_str!("templates/front.html"),
         include_str!("templates/write_form.html"),
