@@ -209,6 +209,7 @@ async fn what_is_wrong_is_not_said_and_a_code_is_good_once() {
 async fn wrong_passwords_are_slowed_also_many_at_once() {
     let boat = Boat::afloat().await;
     let jana = Operator::made(&boat, "jana", "admin").await;
+    let began = crate::clock::monotonic();
     let guesses = (0..12).map(|_| async {
         let wrong = Operator {
             name: "jana".to_owned(),
@@ -222,7 +223,14 @@ async fn wrong_passwords_are_slowed_also_many_at_once() {
         .iter()
         .filter(|it| **it == StatusCode::FORBIDDEN)
         .count();
-    assert_eq!(looked_at, limits::PAIR_FREE as usize, "{answered:?}");
+    // On a slow machine the guesses take so long that a wait of one second, then two, is over meanwhile.
+    let waited_for = (began.elapsed().as_secs() + 1).ilog2() as usize;
+    let free = limits::PAIR_FREE as usize;
+    assert!(
+        (free..=free + waited_for).contains(&looked_at),
+        "{looked_at} in {:?}: {answered:?}",
+        began.elapsed()
+    );
     let mut elsewhere = Visitor::at(&boat);
     elsewhere.from = "198.51.100.9".parse().unwrap();
     let page = elsewhere.sign_in(&jana, &jana.code(0)).await;
