@@ -209,7 +209,7 @@ async fn what_is_wrong_is_not_said_and_a_code_is_good_once() {
 async fn wrong_passwords_are_slowed_also_many_at_once() {
     let boat = Boat::afloat().await;
     let jana = Operator::made(&boat, "jana", "admin").await;
-    let began = crate::clock::monotonic();
+    let began = clock::monotonic();
     let guesses = (0..12).map(|_| async {
         let wrong = Operator {
             name: "jana".to_owned(),
