@@ -60,7 +60,7 @@ class Customer {
 
   // The form as the browser would send it, so that it can be sent again or elsewhere.
   async body() {
-    const value = (name) => this.page.locator(`main [name=${name}]`).inputValue();
+    const value = (name) => this.page.locator(`main form:has([name=contact]) [name=${name}]`).inputValue();
     const body = {};
     for (const name of ['lang', 'token', 'text', 'contact', 'reference', 'website']) body[name] = await value(name);
     return body;
