@@ -305,3 +305,38 @@ async fn p11_an_erased_customer_is_gone_at_once_and_the_leader_writes_the_files_
         "{record}"
     );
 }
+
+#[tokio::test]
+async fn a_mass_mail_to_an_audience_goes_to_addresses_that_work_and_to_nobody_by_a_slip() {
+    let boat = peopled().await;
+    let mut draft = json!({
+        "name": "power", "kind": "essential", "audience": "datacentre:prague",
+        "texts": { "en": { "subject": "No power", "text": "{{ name }}: {{ services | join(', ') }}" } },
+    });
+    let drafted = boat.post("/campaigns", "a", &draft).await;
+    assert_eq!(drafted.status, StatusCode::OK, "{}", drafted.json());
+    let id = drafted.json()["campaign"].as_str().unwrap().to_owned();
+    let checked = boat.get(&format!("/campaigns/{id}/check")).await.json();
+    assert_eq!(checked["recipients"], 2, "{checked}");
+    let first = boat.get(&format!("/campaigns/{id}/preview?line=1")).await;
+    let first = first.json();
+    // The first address of Jana lives on what the audience is about.
+    assert_eq!(first["to"], "jana@mail.example", "{first}");
+    assert!(
+        first["text"].as_str().unwrap().contains("Jana: web1"),
+        "{first}"
+    );
+    for (key, audience) in [("b", "datacentre:berlin"), ("c", "datacentre:")] {
+        draft["audience"] = json!(audience);
+        let refused = boat.post("/campaigns", key, &draft).await;
+        assert_eq!(
+            refused.status,
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "{audience}"
+        );
+        assert_eq!(refused.json()["field"], "audience");
+    }
+    draft["list"] = json!("00");
+    let both = boat.post("/campaigns", "d", &draft).await;
+    assert_eq!(both.json()["field"], "list");
+}
