@@ -19,7 +19,7 @@ use crate::clock;
 use crate::cluster::{Cluster, ProposeError};
 use crate::model::limits::{MAIL_LEASE_MARGIN_MS, MAIL_LEASE_MS, MAIL_TURN_MS};
 use crate::model::outbox::{Item, ItemId, Outcome};
-use crate::model::words::{ClientId, NodeId, Timestamp};
+use crate::model::words::{ClientId, NodeId, Note, Timestamp};
 use crate::model::{Command, Proposal, Reply, State};
 use crate::tasks::{self, Stop};
 
@@ -211,6 +211,12 @@ impl<C: Carrier> Errands<C> {
             until: watch::Sender::new(asked + LEASE),
             let_go: AtomicBool::new(false),
         };
+        // The lease itself may fix what is carried, and the leader agreed on it before this node has seen it. Its epoch
+        // is its log index.
+        if !self.cluster.shows(epoch, AGREEMENT).await {
+            let behind = Outcome::TryLater(Note::cut("this node is behind the others"));
+            return self.settle(id, epoch, behind, &hold.stop).await;
+        }
         // What the item is about never changes, but the rest may have moved on since it was looked at.
         let item = self
             .cluster

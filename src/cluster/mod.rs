@@ -178,6 +178,13 @@ impl Cluster {
         }
     }
 
+    /// Has the handle see a state of its own, which may be behind what is agreed on.
+    #[cfg(test)]
+    pub(crate) fn sees(&mut self, state: Arc<ArcSwap<State>>, applied: watch::Receiver<u64>) {
+        self.state = state;
+        self.applied = applied;
+    }
+
     /// This node.
     pub fn id(&self) -> NodeId {
         self.id
@@ -191,6 +198,14 @@ impl Cluster {
     /// Changes with the log index of the last entry applied, after the state can be read.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.applied.clone()
+    }
+
+    /// Waits until this node's state shows what was agreed on at `index`, at most for `within`; whether it does then.
+    /// A leader answers as soon as it has applied an entry, and whoever asked it through another node may be behind.
+    pub async fn shows(&self, index: u64, within: Duration) -> bool {
+        let mut changes = self.changes();
+        let caught_up = tokio::time::timeout(within, changes.wait_for(|it| *it >= index)).await;
+        matches!(caught_up, Ok(Ok(_)))
     }
 
     /// What this node knows of itself and its peers. Never waits.

@@ -130,6 +130,24 @@ impl Majority {
         (cluster, health)
     }
 
+    /// A node that has what was agreed on up to now, and anything later only when it is told to catch up.
+    pub(crate) fn lagging_node(self: &Arc<Self>, id: u64) -> (Cluster, Laggard) {
+        let (mut cluster, _health) = self.node(id);
+        let state = Arc::new(ArcSwap::new(self.state()));
+        let applied = watch::Sender::new(state.load().index);
+        cluster.sees(state.clone(), applied.subscribe());
+        let majority = self.clone();
+        (
+            cluster,
+            Laggard {
+                majority,
+                state,
+                applied,
+                _health,
+            },
+        )
+    }
+
     fn hear(self: Arc<Self>, from: NodeId, request: Request) {
         let weather = self.weather.load(Ordering::SeqCst);
         // Whoever asked may have gone; what was asked is done all the same.
@@ -247,6 +265,24 @@ impl Majority {
         tokio::time::timeout(LONGEST, waiting)
             .await
             .unwrap_or_else(|_| panic!("never came: {what}"));
+    }
+}
+
+/// What a node that lags behind has seen so far.
+pub(crate) struct Laggard {
+    majority: Arc<Majority>,
+    state: Arc<ArcSwap<State>>,
+    applied: watch::Sender<u64>,
+    _health: watch::Sender<Arc<Health>>,
+}
+
+impl Laggard {
+    /// Shows it everything that was agreed on by now.
+    pub(crate) fn catches_up(&self) {
+        let state = self.majority.state();
+        let index = state.index;
+        self.state.store(state);
+        self.applied.send_replace(index);
     }
 }
 

@@ -388,9 +388,8 @@ impl Sender {
 
     /// Waits until this node's state shows what was agreed on.
     pub(super) async fn reached(&self, index: u64) {
-        let mut changes = self.cluster.changes();
         // A node that lags further behind goes on with what it has; the gate asks again.
-        let _lags = tokio::time::timeout(SEEN_WITHIN, changes.wait_for(|it| *it >= index)).await;
+        let _shown = self.cluster.shows(index, SEEN_WITHIN).await;
     }
 
     pub(super) async fn propose(

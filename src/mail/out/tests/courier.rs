@@ -34,7 +34,7 @@ pub(super) fn letters(agreement: &Agreement) -> Letters {
     }
 }
 
-fn start(
+pub(super) fn start(
     agreement: &Agreement,
     cluster: Cluster,
     port: u16,

@@ -18,6 +18,7 @@ use super::session::{Letter, Outcome, Session};
 mod agreement;
 mod courier;
 mod held;
+mod news;
 mod session;
 mod way;
 
