@@ -106,6 +106,10 @@ impl Node<'_> {
         tasks.keep(background, "notices", move |stop| {
             telling.clone().tell(stop)
         });
+        let calling = transfers.clone();
+        tasks.keep(background, "roll call", move |stop| {
+            calling.clone().call_the_roll(stop)
+        });
         tasks.start(background, "transfers in", |stop| {
             transfers.follow(noticed, stop)
         });

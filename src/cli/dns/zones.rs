@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{files_in, listed, said};
+use super::{files_in, listed, roll, said};
 use crate::{
     cli::{
         Said,
@@ -112,6 +112,8 @@ pub struct Listed {
     signed_until: Option<String>,
     waiting: bool,
     services: std::collections::BTreeMap<String, String>,
+    #[serde(default)]
+    name_servers: Option<roll::NameServers>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -230,6 +232,15 @@ pub async fn zone(node: &Node, what: ZoneVerb, paper: Paper) -> Result<Said, Fai
         ZoneVerb::Set(settings) => set(node, &settings).await,
         ZoneVerb::Remove { zone, confirm } => remove(node, &zone, confirm).await,
     }
+}
+
+/// Which name servers answer the newest of each zone, a line or a few each.
+pub fn asked(zones: &[Listed], paper: Paper) -> String {
+    let asked = zones.iter().filter_map(|it| {
+        let servers = it.name_servers.as_ref()?;
+        Some(roll::shown(&it.zone, servers, paper))
+    });
+    asked.collect()
 }
 
 /// Zones as a table.
@@ -380,6 +391,7 @@ async fn show(node: &Node, zone: &str, paper: Paper) -> Result<Said, Failure> {
             text.push_str(&format!("{name}: {}\n", printable(&list.join(", "))));
         }
     }
+    text.push_str(&asked(std::slice::from_ref(&whole.listed), paper));
     text.push_str(&seen(&whole.transfers, paper));
     let rows: Vec<Vec<String>> = whole
         .editions

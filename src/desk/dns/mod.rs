@@ -6,6 +6,7 @@ mod document;
 mod import;
 mod keepers;
 mod keys;
+mod roll;
 mod services;
 mod signing;
 mod spec;
@@ -199,6 +200,7 @@ pub(super) fn alarms(state: &State) -> Vec<String> {
     }
     alarms.extend(signing::alarms(state, state.now));
     alarms.extend(keepers::alarms(state));
+    alarms.extend(roll::alarms(state));
     for (name, service) in &state.failover.services {
         if let Some(pin) = service.pin_at(state.now) {
             let ends = pin.expires.ms_since(state.now);

@@ -9,6 +9,7 @@ mod intake;
 mod ledger;
 mod notice;
 mod out;
+mod roll;
 mod secondary;
 pub(super) mod wire;
 
@@ -62,6 +63,8 @@ pub struct Transfers {
     answers: Arc<Answers>,
     /// The addresses that we send from, where they are known: others know us by them.
     own: Vec<IpAddr>,
+    /// The port that we answer at.
+    own_port: u16,
     leaving: Arc<Semaphore>,
     notices: mpsc::Sender<Noticed>,
 }
@@ -91,6 +94,7 @@ impl Transfers {
             keyring,
             answers,
             own: own.filter(|it| !it.is_unspecified()).collect(),
+            own_port: listen.first().map_or(53, SocketAddr::port),
             leaving: Arc::new(Semaphore::new(DNS_TRANSFERS_OUT_MAX)),
             notices,
         };

@@ -476,6 +476,7 @@ pub(in crate::model) fn remove(
     }
     state.dns.zones.remove(name);
     state.dns.waiting.remove(name);
+    state.names.forget(name);
     site::release_unreferred(state);
     Ok(Reply::Done)
 }

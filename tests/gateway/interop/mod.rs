@@ -3,6 +3,7 @@
 
 mod keepers;
 pub mod peers;
+mod roll;
 
 use std::net::{Ipv4Addr, SocketAddr};
 

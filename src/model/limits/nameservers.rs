@@ -1,0 +1,26 @@
+//! Bounds of asking a zone's name servers and its parent, and of updates from others, each with its reason.
+
+/// Name servers of one zone that are asked whether they answer its newest: the root has thirteen, with two addresses each.
+pub const ROLL_SERVERS_MAX: usize = 32;
+/// Switched sets of one zone that each of them is asked for, beside the serial: a switch takes all sets along.
+pub const ROLL_SETS_MAX: usize = 8;
+/// Zones whose name servers are asked at a time, after an import of thousands.
+pub const ROLL_ZONES_AT_ONCE: usize = 16;
+/// Servers of one zone that are asked at a time.
+pub const ROLL_SERVERS_AT_ONCE: usize = 8;
+/// How long a name server may take to answer one question, in milliseconds; it is asked twice.
+pub const ROLL_QUERY_MS: u64 = 1_500;
+/// After so many milliseconds those that do not answer a change yet are told of; sooner, everybody is on the way.
+pub const ROLL_PATIENCE_MS: u64 = 2_000;
+/// The longest pause between two questions about a change that a server does not answer yet, in seconds.
+pub const ROLL_PAUSE_S_MAX: u64 = 60;
+/// How often all are asked although nothing changed: a server that lost its zone is found within it, in milliseconds.
+pub const ROLL_AGAIN_MS: u64 = 600_000;
+/// A server that is behind for so long is an alarm: notices and transfers take seconds, in milliseconds.
+pub const ROLL_LATE_MS: u64 = 120_000;
+/// How long an address that was found for a name server's name is used, in milliseconds.
+pub const ROLL_PLACES_MS: u64 = 600_000;
+/// How long finding the address of a name elsewhere may take, in milliseconds.
+pub const ROLL_PLACE_MS: u64 = 5_000;
+/// Names of name servers whose addresses are remembered: more than the zones of one company point to.
+pub const ROLL_PLACES_MAX: usize = 4_096;
