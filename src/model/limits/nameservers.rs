@@ -1,4 +1,7 @@
-//! Bounds of asking a zone's name servers and its parent, and of updates from others, each with its reason.
+//! Bounds of asking a zone's name servers and its parent, of the last resort, and of updates from others, each with its
+//! reason.
+
+use super::HOUR_MS;
 
 /// Name servers of one zone that are asked whether they answer its newest: the root has thirteen, with two addresses each.
 pub const ROLL_SERVERS_MAX: usize = 32;
@@ -24,3 +27,10 @@ pub const ROLL_PLACES_MS: u64 = 600_000;
 pub const ROLL_PLACE_MS: u64 = 5_000;
 /// Names of name servers whose addresses are remembered: more than the zones of one company point to.
 pub const ROLL_PLACES_MAX: usize = 4_096;
+/// How long a node must have been without a majority before its last resort unless the service says otherwise, in
+/// milliseconds: nodes that restart are back by then.
+pub const LAST_RESORT_MS_DEFAULT: u64 = 300_000;
+/// The shortest and the longest such wait, in milliseconds: an election takes seconds, and after a day people are there.
+pub const LAST_RESORT_MS: (u64, u64) = (10_000, 24 * HOUR_MS);
+/// How long a peer may take to say what it sees, in milliseconds.
+pub const SIGHTING_MS: u64 = 2_000;
