@@ -105,7 +105,7 @@ pub enum Dns {
         /// The zone
         zone: String,
     },
-    /// Ask the parent to forget a zone's keys; once it has, end signing with --force
+    /// Ask the parent to forget a zone's keys; asked again once it has, end signing
     Unsign {
         /// The zone
         zone: String,

@@ -23,6 +23,9 @@ const DATAGRAM_BYTES: usize = 2_048;
 /// How often a question is sent over UDP, where one datagram may be lost.
 const TRIES: u32 = 2;
 
+/// The header's flag that asks for recursion.
+const RECURSION: u16 = 0x0100;
+
 /// Why there is no answer that can be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unanswered {
@@ -46,7 +49,7 @@ pub(super) async fn authoritative(
     source: SocketAddr,
     question: (&DomainName, RrType),
 ) -> Result<Reply, Unanswered> {
-    let reply = over_udp(server, source, question).await?;
+    let reply = over_udp(server, source, question, 0).await?;
     spoken_for(reply, question.0)
 }
 
@@ -60,6 +63,15 @@ pub(super) async fn authoritative_over_tcp(
     let asked = wire::request(id, 0, question, None, None);
     let answer = over_tcp(server, source, &asked).await?;
     spoken_for(read(&asked, &answer)?, question.0)
+}
+
+/// What a resolver finds, with its recursion.
+pub(super) async fn resolved(
+    resolver: SocketAddr,
+    source: SocketAddr,
+    question: (&DomainName, RrType),
+) -> Result<Reply, Unanswered> {
+    over_udp(resolver, source, question, RECURSION).await
 }
 
 fn spoken_for(reply: Reply, name: &DomainName) -> Result<Reply, Unanswered> {
@@ -78,12 +90,13 @@ async fn over_udp(
     server: SocketAddr,
     source: SocketAddr,
     question: (&DomainName, RrType),
+    flags: u16,
 ) -> Result<Reply, Unanswered> {
     let patience = Duration::from_millis(ROLL_QUERY_MS);
     let mut last = Unanswered::Silent;
     for _ in 0..TRIES {
         let id = u16::from_be_bytes(clock::random_bytes());
-        let asked = wire::request(id, 0, question, None, None);
+        let asked = wire::request(id, flags, question, None, None);
         match timeout(patience, exchange(server, source, &asked)).await {
             Ok(Ok(answer)) => {
                 let reply = read(&asked, &answer)?;

@@ -75,7 +75,7 @@ async fn p5_two_survivors_take_the_last_resort_and_end_it_when_they_have_rejoine
         let mut canaries = Vec::new();
         let mut anchors = Vec::new();
         for network in 1..=3 {
-            let (canary, at) = open(Ipv4Addr::new(127, 9, network, 1)).await?;
+            let (canary, at) = open(Ipv4Addr::new(127, 200 + network, 9, 1)).await?;
             canaries.push(canary);
             anchors.push(format!("\"{at}\""));
         }

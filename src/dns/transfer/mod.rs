@@ -9,6 +9,7 @@ mod intake;
 mod ledger;
 mod notice;
 mod out;
+mod parent;
 mod roll;
 mod secondary;
 pub(super) mod wire;

@@ -262,7 +262,7 @@ impl Transfers {
     }
 
     /// The port of a name server: ours where it is this machine, as of a cluster that is tried out on one.
-    fn port_at(&self, address: IpAddr) -> u16 {
+    pub(super) fn port_at(&self, address: IpAddr) -> u16 {
         if address.is_loopback() || self.own.contains(&address) {
             self.own_port
         } else {
@@ -459,7 +459,7 @@ fn is_for_books(address: IpAddr) -> bool {
 }
 
 /// The addresses of a name as this machine resolves it; none when it cannot in time.
-async fn resolved(name: &DomainName) -> Vec<IpAddr> {
+pub(super) async fn resolved(name: &DomainName) -> Vec<IpAddr> {
     let host = name.to_string();
     let limit = Duration::from_millis(ROLL_PLACE_MS);
     let found = timeout(limit, tokio::net::lookup_host((host.as_str(), PORT)));

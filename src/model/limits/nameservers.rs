@@ -34,3 +34,17 @@ pub const LAST_RESORT_MS_DEFAULT: u64 = 300_000;
 pub const LAST_RESORT_MS: (u64, u64) = (10_000, 24 * HOUR_MS);
 /// How long a peer may take to say what it sees, in milliseconds.
 pub const SIGHTING_MS: u64 = 2_000;
+/// Name servers of a zone's parent that are asked: the root and the large ones have thirteen.
+pub const PARENT_SERVERS_MAX: usize = 16;
+/// How often a parent is asked in quiet times, in milliseconds.
+pub const PARENT_AGAIN_MS: u64 = 600_000;
+/// The same while a key is young or rolled, signing ends, or something is amiss: people wait for it.
+pub const PARENT_SOON_MS: u64 = 10_000;
+/// Zones whose parents are asked at a time.
+pub const PARENTS_AT_ONCE: usize = 4;
+/// An answer that is older says nothing about the chain of trust any more, in milliseconds: three rounds have failed.
+pub const PARENT_FRESH_MS: u64 = 3 * PARENT_AGAIN_MS;
+/// Lifetimes of DS records past a week are not waited for: resolvers keep nothing longer (RFC 8767 section 4), seconds.
+pub const PARENT_TTL_S_MAX: u32 = 7 * 86_400;
+/// A parent that has not done what CDS asks for after a day will not by itself, in milliseconds.
+pub const PARENT_WAITS_MS: u64 = 24 * HOUR_MS;

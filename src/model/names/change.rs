@@ -5,7 +5,10 @@ use core::net::SocketAddr;
 use imbl::OrdMap;
 use serde::{Deserialize, Serialize};
 
-use super::{How, Roll, Stands};
+use super::{
+    How, Roll, Stands,
+    parent::{self, Answered},
+};
 use crate::model::{
     Actor, Refusal, Reply, State,
     domain::DomainName,
@@ -24,6 +27,22 @@ pub enum NameChange {
         heard: Heard,
         /// What of it belongs on the record, in words: after a switch, that all have it or who lags.
         told: Option<Note>,
+    },
+    /// Says at which servers a zone's parent is asked; none, to look for them.
+    SetParent {
+        /// The zone.
+        zone: DomainName,
+        /// The servers.
+        servers: Vec<SocketAddr>,
+    },
+    /// A node tells what a zone's parent answered, or why nobody can say.
+    HeardParent {
+        /// The node, which must be the one that asks.
+        node: NodeId,
+        /// The zone.
+        zone: DomainName,
+        /// What all of its servers answered alike.
+        answered: Result<Answered, Note>,
     },
 }
 
@@ -56,6 +75,8 @@ impl NameChange {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Heard { .. } => "hear-name-servers",
+            Self::SetParent { .. } => "set-zone-parent",
+            Self::HeardParent { .. } => "hear-zone-parent",
         }
     }
 
@@ -66,12 +87,13 @@ impl NameChange {
                 Some(told) => format!("{}: {}", heard.zone, told.as_str()),
                 None => heard.zone.to_string(),
             },
+            Self::SetParent { zone, .. } | Self::HeardParent { zone, .. } => zone.to_string(),
         }
     }
 
     /// Nodes ask for it by themselves, often, and a repeat does no harm.
     pub fn is_frequent(&self) -> bool {
-        matches!(self, Self::Heard { .. })
+        matches!(self, Self::Heard { .. } | Self::HeardParent { .. })
     }
 
     /// Whether it belongs on the record although no person asked for it.
@@ -90,6 +112,15 @@ pub(in crate::model) fn change(
         NameChange::Heard { node, heard, .. } => {
             by_itself(actor, *node)?;
             hear(state, heard)
+        }
+        NameChange::SetParent { zone, servers } => parent::set(state, zone, servers),
+        NameChange::HeardParent {
+            node,
+            zone,
+            answered,
+        } => {
+            by_itself(actor, *node)?;
+            parent::hear(state, zone, answered)
         }
     }
 }

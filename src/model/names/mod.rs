@@ -1,9 +1,11 @@
-//! What is known of the world's side of our zones: which name servers answer the newest of each.
+//! What is known of the world's side of our zones: which name servers answer the newest of each, and which keys of signed
+//! ones their parents name.
 //!
 //! The leader asks and tells; whoever is asked for the status reads it here, on any node. Nothing here changes what is
 //! answered.
 
 pub mod change;
+pub mod parent;
 
 use core::net::SocketAddr;
 
@@ -19,12 +21,15 @@ use super::{
 };
 
 pub use change::NameChange;
+pub use parent::Parent;
 
 /// What is known of the world's side of all zones.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Names {
     /// What the name servers of each zone answered when they were last asked.
     pub rolls: OrdMap<DomainName, Roll>,
+    /// What the parents of signed zones answer.
+    pub parents: OrdMap<DomainName, Parent>,
 }
 
 /// What the name servers of one zone answered when they were last asked.
@@ -86,6 +91,7 @@ impl Names {
     /// Forgets a zone that is gone.
     pub fn forget(&mut self, zone: &DomainName) {
         self.rolls.remove(zone);
+        self.parents.remove(zone);
     }
 }
 
