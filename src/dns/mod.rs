@@ -27,6 +27,7 @@ pub mod tcp;
 pub mod transfer;
 pub mod tsig;
 pub mod udp;
+mod update;
 pub mod zone;
 
 pub use answers::{Answers, Rate, Settings, Transport, Unusual, Way};

@@ -355,7 +355,7 @@ impl State {
             Command::Recovered(it) => nodes::recovered(self, &proposal.actor, it),
             Command::Campaign(it) => campaign::change::change(self, index, &proposal.actor, it),
             Command::Talk(it) => talk::change::change(self, entry, it),
-            Command::Names(it) => names::change::change(self, &proposal.actor, it),
+            Command::Names(it) => names::change::change(self, index, &proposal.actor, it),
         }
     }
 

@@ -48,3 +48,21 @@ pub const PARENT_FRESH_MS: u64 = 3 * PARENT_AGAIN_MS;
 pub const PARENT_TTL_S_MAX: u32 = 7 * 86_400;
 /// A parent that has not done what CDS asks for after a day will not by itself, in milliseconds.
 pub const PARENT_WAITS_MS: u64 = 24 * HOUR_MS;
+/// Records of one update, conditions and changes together: a client that renews certificates needs a few.
+pub const UPDATE_RECORDS_MAX: usize = 256;
+/// Bytes of a zone that takes updates: each one gives its whole content anew, and every node copies that.
+pub const UPDATE_ZONE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Keys that may update one zone, and names and types that one of them may touch.
+pub const UPDATE_KEYS_MAX: usize = 64;
+/// Names and types of one such rule.
+pub const UPDATE_RULE_MAX: usize = 64;
+/// Updates that wait on one node for the one that is done; the next are told to come again.
+pub const UPDATES_WAITING_MAX: usize = 32;
+/// Answers to updates that are remembered for those who send again what they heard no answer to.
+pub const UPDATES_REMEMBERED: usize = 256;
+/// How often an update begins anew because somebody else was faster.
+pub const UPDATE_TRIES: u32 = 5;
+/// How long agreeing on an update may take, in milliseconds.
+pub const UPDATE_AGREED_MS: u64 = 5_000;
+/// How long to wait until a majority holds the content, in milliseconds: clients ask again after some seconds.
+pub const UPDATE_LIVE_MS: u64 = 8_000;

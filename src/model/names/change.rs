@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     How, Roll, Stands,
     parent::{self, Answered},
+    updates::{self, Rule, Updated},
 };
 use crate::model::{
     Actor, Refusal, Reply, State,
@@ -44,6 +45,17 @@ pub enum NameChange {
         /// What all of its servers answered alike.
         answered: Result<Answered, Note>,
     },
+    /// Lets a key update names of a zone, or no longer.
+    SetUpdates {
+        /// The zone.
+        zone: DomainName,
+        /// The key.
+        key: DomainName,
+        /// What it may change; nothing, to let it no longer.
+        rule: Option<Rule>,
+    },
+    /// A node gives a zone's content after an update.
+    Updated(Updated),
 }
 
 /// What a zone's name servers answered.
@@ -77,6 +89,8 @@ impl NameChange {
             Self::Heard { .. } => "hear-name-servers",
             Self::SetParent { .. } => "set-zone-parent",
             Self::HeardParent { .. } => "hear-zone-parent",
+            Self::SetUpdates { .. } => "set-zone-updates",
+            Self::Updated(_) => "update-zone",
         }
     }
 
@@ -88,6 +102,11 @@ impl NameChange {
                 None => heard.zone.to_string(),
             },
             Self::SetParent { zone, .. } | Self::HeardParent { zone, .. } => zone.to_string(),
+            Self::SetUpdates { zone, key, .. } => format!("{zone} by {key}"),
+            Self::Updated(it) => {
+                let what = it.what.as_str();
+                format!("{} by {}: {what}", it.part.zone, it.key)
+            }
         }
     }
 
@@ -98,13 +117,14 @@ impl NameChange {
 
     /// Whether it belongs on the record although no person asked for it.
     pub fn is_on_record(&self) -> bool {
-        matches!(self, Self::Heard { told: Some(_), .. })
+        matches!(self, Self::Heard { told: Some(_), .. } | Self::Updated(_))
     }
 }
 
 /// Does it.
 pub(in crate::model) fn change(
     state: &mut State,
+    index: u64,
     actor: &Actor,
     change: &NameChange,
 ) -> Result<Reply, Refusal> {
@@ -122,6 +142,13 @@ pub(in crate::model) fn change(
             by_itself(actor, *node)?;
             parent::hear(state, zone, answered)
         }
+        NameChange::SetUpdates { zone, key, rule } => updates::set(state, zone, key, rule.as_ref()),
+        NameChange::Updated(it) => match actor {
+            Actor::Node(_) => updates::take(state, index, it),
+            other => Err(Refusal::NotAllowed {
+                actor: other.spoken(),
+            }),
+        },
     }
 }
 

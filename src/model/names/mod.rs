@@ -6,6 +6,7 @@
 
 pub mod change;
 pub mod parent;
+pub mod updates;
 
 use core::net::SocketAddr;
 
@@ -30,6 +31,8 @@ pub struct Names {
     pub rolls: OrdMap<DomainName, Roll>,
     /// What the parents of signed zones answer.
     pub parents: OrdMap<DomainName, Parent>,
+    /// Who may change which names by update.
+    pub updates: OrdMap<DomainName, updates::Rules>,
 }
 
 /// What the name servers of one zone answered when they were last asked.
@@ -92,6 +95,7 @@ impl Names {
     pub fn forget(&mut self, zone: &DomainName) {
         self.rolls.remove(zone);
         self.parents.remove(zone);
+        self.updates.remove(zone);
     }
 }
 

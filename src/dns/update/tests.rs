@@ -1,0 +1,1 @@
+//! Updates as pure text in, sets out.
