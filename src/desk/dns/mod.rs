@@ -12,6 +12,7 @@ mod signing;
 mod spec;
 mod switches;
 mod traffic;
+mod updates;
 mod zones;
 
 use axum::{Json, extract::State as Shared, routing::get};
@@ -78,6 +79,7 @@ pub(super) fn routes() -> Vec<Route> {
         vec![all],
         zones::routes(),
         signing::routes(),
+        updates::routes(),
         services::routes(),
         switches::routes(),
         keys::routes(),

@@ -13,7 +13,7 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Done, roll, signing::signed_until, traffic, zone_name};
+use super::{Done, roll, signing::signed_until, traffic, updates, zone_name};
 use crate::desk::{
     Desk,
     api::Route,
@@ -66,6 +66,8 @@ pub(super) struct Whole {
     transfer_keys: Vec<String>,
     transfer_from: Vec<String>,
     key: Option<String>,
+    /// What keys may change in it by update.
+    updates: Vec<updates::Shown>,
     transfers: traffic::Seen,
 }
 
@@ -263,6 +265,7 @@ async fn one(Shared(desk): Shared<Desk>, Path(zone): Path<String>) -> Result<Jso
         transfer_keys: texts(&mut settings.transfer_keys.iter().map(ToString::to_string)),
         transfer_from: texts(&mut settings.transfer_from.iter().map(ToString::to_string)),
         key,
+        updates: updates::shown(&state, &name),
         transfers: traffic::of(&desk, &name),
     }))
 }

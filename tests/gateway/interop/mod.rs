@@ -5,6 +5,7 @@ mod keepers;
 mod parent;
 pub mod peers;
 mod roll;
+mod updates;
 
 use std::net::{Ipv4Addr, SocketAddr};
 
