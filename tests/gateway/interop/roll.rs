@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::peers::{self, Kind, Peer, dig, is_here, place_for};
-use super::{KEY, SERVICE, ZONE, beside, has, import, key, names_of};
+use super::{KEY, SERVICE, ZONE, beside, import, key, names_of};
 use crate::harness::node::Node;
 use crate::harness::stage::{Stage, play};
 use crate::harness::{skipped, tell, until};
@@ -71,47 +71,50 @@ async fn story(stage: &Stage) -> Result<()> {
         let peer = Peer::secondary(kind, &folder(kind), own, primary, &key, ZONE)?;
         outside.push(peer);
     }
-    let played = async {
-        let first = peers::serial(primary, ZONE).await?;
-        for server in [bind, nsd] {
-            has(server, ZONE, first).await?;
-        }
-        let all = answered(stage, "192.0.2.80").await?;
-        anyhow::ensure!(all["servers"].as_array().map(Vec::len) == Some(4), "{all}");
-        let unplaced = all["unplaced"].to_string();
-        anyhow::ensure!(unplaced.contains("nowhere.invalid"), "{all}");
-
-        switch(node, "fallback").await?;
-        let all = answered(stage, "198.51.100.1").await?;
-        tell(&format!("all answer after {} ms", all["took_ms"]));
-        on_the_record(node, "all 4 name servers answer it after").await?;
-
-        // BIND says nothing any more, and NSD hears nothing and answers on: both are named, on every node.
-        for peer in &outside {
-            peer.signal("STOP").await?;
-        }
-        switch(node, "primary").await?;
-        for node in &stage.nodes {
-            until("who lags is named", async || {
-                let said = node.done(&["dns", "status"]).await?;
-                Ok((said.contains("2 of 4 name servers answer")
-                    && said.contains(&format!("{bind} fails: no answer"))
-                    && said.contains(&format!("{nsd} behind: it answers an older serial")))
-                .then_some(()))
-            })
-            .await?;
-        }
-        let lagging = node.figure("lifeboat_dns_servers_lagging").await?;
-        anyhow::ensure!(lagging == 2, "{lagging} lag");
-        on_the_record(node, "2 of 4 name servers answer it after").await?;
-        for peer in &outside {
-            peer.signal("CONT").await?;
-        }
-        answered(stage, "192.0.2.80").await?;
-        Ok(())
-    };
-    let played = played.await;
+    let played = switched(stage, (bind, nsd), &outside).await;
     peers::last_words(played, &outside)
+}
+
+/// Through a switch and back, with those outside falling silent in between.
+async fn switched(
+    stage: &Stage,
+    (bind, nsd): (SocketAddr, SocketAddr),
+    outside: &[Peer],
+) -> Result<()> {
+    let node = &stage.nodes[0];
+    let all = answered(stage, "192.0.2.80").await?;
+    anyhow::ensure!(all["servers"].as_array().map(Vec::len) == Some(4), "{all}");
+    let unplaced = all["unplaced"].to_string();
+    anyhow::ensure!(unplaced.contains("nowhere.invalid"), "{all}");
+
+    switch(node, "fallback").await?;
+    let all = answered(stage, "198.51.100.1").await?;
+    tell(&format!("all answer after {} ms", all["took_ms"]));
+    on_the_record(node, "all 4 name servers answer it after").await?;
+
+    // BIND says nothing any more, and NSD hears nothing and answers on: both are named, on every node.
+    for peer in outside {
+        peer.signal("STOP").await?;
+    }
+    switch(node, "primary").await?;
+    for node in &stage.nodes {
+        until("who lags is named", async || {
+            let said = node.done(&["dns", "status"]).await?;
+            Ok((said.contains("2 of 4 name servers answer")
+                && said.contains(&format!("{bind} fails: no answer"))
+                && said.contains(&format!("{nsd} behind: it answers an older serial")))
+            .then_some(()))
+        })
+        .await?;
+    }
+    let lagging = node.figure("lifeboat_dns_servers_lagging").await?;
+    anyhow::ensure!(lagging == 2, "{lagging} lag");
+    on_the_record(node, "2 of 4 name servers answer it after").await?;
+    for peer in outside {
+        peer.signal("CONT").await?;
+    }
+    answered(stage, "192.0.2.80").await?;
+    Ok(())
 }
 
 async fn switch(node: &Node, target: &str) -> Result<()> {
