@@ -5,6 +5,7 @@
 
 mod keepers;
 mod keys;
+mod roll;
 mod services;
 mod signing;
 mod zones;
@@ -104,7 +105,7 @@ pub enum Dns {
         /// The zone
         zone: String,
     },
-    /// Ask the parent to forget a zone's keys; once it has, end signing with --force
+    /// Ask the parent to forget a zone's keys; asked again once it has, end signing
     Unsign {
         /// The zone
         zone: String,
@@ -276,6 +277,7 @@ async fn status(node: &Node, paper: Paper) -> Result<Said, Failure> {
         text.push_str(&format!("{}\n", paper.tone(Tone::Warn, &line)));
     }
     text.push_str(&zones::shown(&names.zones, paper));
+    text.push_str(&zones::asked(&names.zones, paper));
     for service in &names.services {
         text.push('\n');
         text.push_str(&services::shown(service, paper));

@@ -43,6 +43,7 @@ use super::{
     stamp,
     transport::{Peer, Transport},
     vigil::{self, Vigil},
+    witness::{self, Witness},
 };
 use crate::{
     clock,
@@ -143,6 +144,7 @@ pub(super) struct Seat<R: AsyncRuntime, N: Net, D: Disk> {
     pub(super) tally: Arc<Tally>,
     pub(super) anew: watch::Sender<Option<Anew>>,
     pub(super) keeper: Arc<Keeper>,
+    pub(super) witness: Arc<Witness>,
 }
 
 impl<R: AsyncRuntime, N: Net, D: Disk> Agreement<R, N, D> {
@@ -210,6 +212,7 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Agreement<R, N, D> {
                 tally: parts.front.tally.clone(),
                 anew: watch::Sender::new(None),
                 keeper: parts.front.keeper.clone(),
+                witness: parts.front.witness.clone(),
             }
         });
         Ok(Self::assemble(
@@ -556,6 +559,13 @@ async fn answer<R: AsyncRuntime, N: Net, D: Disk>(
                     let _ = answer.send(sent);
                 }
                 Request::Keep(keep) => seat.keeper.is(keep),
+                Request::Sight { peer, answer } => {
+                    let told = match seat.peer(peer) {
+                        Some(peer) => witness::ask(&seat.transport, peer).await,
+                        None => None,
+                    };
+                    let _ = answer.send(told);
+                }
             }
         }));
     }

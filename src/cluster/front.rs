@@ -21,6 +21,7 @@ use super::{
     copies::Keeper,
     fetch::FetchError,
     health::{Health, Quorum, RaftRole},
+    witness::Witness,
 };
 use crate::{
     clock,
@@ -120,6 +121,8 @@ pub struct Front {
     pub(super) tally: Arc<Tally>,
     /// Who keeps copies of what others hold: told once, and the same for every part.
     pub(super) keeper: Arc<Keeper>,
+    /// Who says what this node sees: the same.
+    pub(super) witness: Arc<Witness>,
     wire: Arc<ArcSwap<Wire>>,
     id: NodeId,
 }
@@ -136,6 +139,7 @@ impl Front {
             health: watch::Sender::new(Arc::new(health)),
             tally: Arc::default(),
             keeper: Arc::default(),
+            witness: Arc::default(),
             wire: Arc::new(ArcSwap::from_pointee(loose())),
             id,
         }

@@ -37,6 +37,7 @@ pub(crate) mod tests;
 pub mod transport;
 mod vigil;
 mod wal;
+pub mod witness;
 mod writer;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -51,6 +52,7 @@ use crate::model::{
     words::{BlobHash, NodeId},
 };
 use copies::{CopyError, CopyKept, KeepCopies};
+use encoding::talk::Sighting;
 use fetch::FetchError;
 use front::{Front, Wire};
 use health::Health;
@@ -122,6 +124,11 @@ pub(crate) enum Request {
     },
     /// Give the copies that peers send to this from now on.
     Keep(Arc<KeepCopies>),
+    /// Ask a peer what it sees.
+    Sight {
+        peer: NodeId,
+        answer: oneshot::Sender<Option<Sighting>>,
+    },
 }
 
 /// Why the membership was not changed.
@@ -309,6 +316,21 @@ impl Cluster {
             // Nobody stands behind it but whoever listens.
             None => drop(self.wire.load().requests.try_send(Request::Keep(keep))),
         }
+    }
+
+    /// From now on peers that ask what this node sees are told this. A node that takes no part tells nobody.
+    pub fn tell_sightings(&self, tell: Arc<witness::TellSighting>) {
+        if let Some(front) = &self.front {
+            front.witness.is(tell);
+        }
+    }
+
+    /// What `peer` sees; nothing when it cannot be reached or does not say.
+    pub async fn sighting_of(&self, peer: NodeId) -> Option<Sighting> {
+        let (answer, answered) = oneshot::channel();
+        let request = Request::Sight { peer, answer };
+        self.wire.load().requests.try_send(request).ok()?;
+        answered.await.ok()?
     }
 
     /// Copies a blob of at most `most` bytes from `peer` to `path`, going on where an interrupted copy stopped.

@@ -27,7 +27,7 @@ use super::{
     network::paths,
     propose, refetch,
     serve::{Inbound, Range},
-    snapshots, vigil,
+    snapshots, vigil, witness,
 };
 use crate::model::{
     limits,
@@ -72,6 +72,7 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Inbound for Questions<R, N, D> {
                 ))
             }),
             copies::PATH => seat.keeper.answer(from, &body),
+            witness::PATH => seat.witness.answer(),
             RENEW_PATH => {
                 let renewed = self.admission.renew(from, &body);
                 Box::pin(async move { renewed })

@@ -209,6 +209,11 @@ impl Seen {
             "Services that do not answer their primary.",
             away.count() as u64,
         ));
+        figures.push((
+            "lifeboat_dns_servers_lagging",
+            "Name servers of our zones, ours and outside, that do not answer the newest of one.",
+            crate::model::names::lagging(&state),
+        ));
         figures
     }
 

@@ -118,6 +118,8 @@ const API: &[(&str, &str, Asks)] = &[
     ("post", "/suppressions/remove", SPEAK),
     ("post", "/suppressions/alone", PEOPLE_FRESH),
     ("get", "/dns", LOOK),
+    ("post", "/dns/zones/{zone}/parent", WORK_FRESH),
+    ("post", "/dns/zones/{zone}/updates", WORK_FRESH),
     ("get", "/dns/keepers", LOOK),
     ("get", "/dns/keepers/{keeper}", LOOK),
     ("post", "/dns/keepers/{keeper}", WORK_FRESH),

@@ -2,6 +2,7 @@
 //! Where content comes from and who may change it is decided elsewhere. Bad input gives a reason, never a panic.
 
 pub mod answers;
+mod ask;
 mod compile;
 pub mod cookie;
 pub mod counters;
@@ -26,6 +27,7 @@ pub mod tcp;
 pub mod transfer;
 pub mod tsig;
 pub mod udp;
+mod update;
 pub mod zone;
 
 pub use answers::{Answers, Rate, Settings, Transport, Unusual, Way};

@@ -33,6 +33,7 @@ impl State {
         self.check_notices(&mut wrong);
         self.check_directory(&mut wrong);
         self.check_talks(&mut wrong);
+        self.check_names(&mut wrong);
         self.check_record(&mut wrong);
         for voter in self
             .voters
@@ -137,6 +138,20 @@ impl State {
         let newest = directory.erased.values().max().copied();
         if newest.unwrap_or_default() > directory.erased_last {
             wrong.push("directory: an erasure is not known as the last".to_owned());
+        }
+    }
+
+    fn check_names(&self, wrong: &mut Vec<String>) {
+        for (zone, roll) in &self.names.rolls {
+            let known = self.dns.zones.get(zone).and_then(|it| it.live.as_ref());
+            if known.is_none_or(|it| it.generation < roll.generation) {
+                wrong.push(format!(
+                    "names: {zone} was asked about what was never answered"
+                ));
+            }
+            if roll.complete.is_some() && roll.lagging().next().is_some() {
+                wrong.push(format!("names: {zone} is complete although a server lags"));
+            }
         }
     }
 

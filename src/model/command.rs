@@ -16,6 +16,7 @@ use super::{
     health::Ballot,
     incident::IncidentChange,
     keeper::KeeperChange,
+    names::NameChange,
     nodes::{CaRecord, NodeFacts, Profile, Recovered, Role},
     notice::NoticeChange,
     outbox::{ItemId, Outcome},
@@ -353,6 +354,8 @@ pub enum Command {
     Campaign(CampaignChange),
     /// Changes what agents made of conversations.
     Talk(TalkChange),
+    /// Says what the world's side of our zones answers.
+    Names(NameChange),
 }
 
 impl Command {
@@ -406,6 +409,7 @@ impl Command {
             Self::Notice(change) => change.kind(),
             Self::Campaign(change) => change.kind(),
             Self::Talk(change) => change.kind(),
+            Self::Names(change) => change.kind(),
             Self::ArchiveAudit(_) => "archive-audit",
             Self::People(change) => change.kind(),
             Self::Alone(_) => "alone",
@@ -463,7 +467,8 @@ impl Command {
             | Self::Notice(_)
             | Self::Directory(_)
             | Self::Recovered(_)
-            | Self::Campaign(_) => None,
+            | Self::Campaign(_)
+            | Self::Names(_) => None,
         }
     }
 
@@ -517,6 +522,7 @@ impl Command {
             Self::Notice(change) => change.about(),
             Self::Campaign(change) => change.about(),
             Self::Talk(change) => change.about(),
+            Self::Names(change) => change.about(),
             Self::ArchiveAudit(segment) => segment.blob.to_string(),
             Self::People(change) => change.about(),
             Self::Alone(report) => report.about(),

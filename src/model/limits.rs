@@ -8,6 +8,7 @@ mod directory;
 mod incidents;
 mod keepers;
 mod names;
+mod nameservers;
 mod notices;
 mod people;
 mod talk;
@@ -21,6 +22,7 @@ pub use incidents::{
 };
 pub use keepers::*;
 pub use names::*;
+pub use nameservers::*;
 pub use notices::*;
 pub use people::*;
 pub use talk::*;

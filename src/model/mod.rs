@@ -21,6 +21,7 @@ pub mod health;
 pub mod incident;
 pub mod keeper;
 pub mod limits;
+pub mod names;
 pub mod nodes;
 pub mod notice;
 pub mod outbox;
@@ -50,6 +51,7 @@ use failover::{Failover, change, change::Deed};
 use health::Health;
 use incident::Incidents;
 use keeper::Keepers;
+use names::Names;
 use nodes::{ClusterFacts, JoinToken, Node};
 use notice::Notices;
 use outbox::{Item, ItemId};
@@ -121,6 +123,8 @@ pub struct State {
     pub campaigns: Campaigns,
     /// What agents made of conversations, and who waits.
     pub talks: Talks,
+    /// The world's side of our zones.
+    pub names: Names,
 }
 
 impl State {
@@ -351,6 +355,7 @@ impl State {
             Command::Recovered(it) => nodes::recovered(self, &proposal.actor, it),
             Command::Campaign(it) => campaign::change::change(self, index, &proposal.actor, it),
             Command::Talk(it) => talk::change::change(self, entry, it),
+            Command::Names(it) => names::change::change(self, index, &proposal.actor, it),
         }
     }
 
@@ -449,6 +454,7 @@ impl State {
             Command::Keeper(change) => change.is_frequent(),
             Command::Campaign(change) => change.is_frequent(),
             Command::Talk(change) => change.is_frequent(),
+            Command::Names(change) => change.is_frequent(),
             _ => false,
         };
         if is_frequent {

@@ -116,7 +116,8 @@ impl Proposal {
     /// Whether it belongs on the record: a person acts, or a node tells what it did while nobody could agree (P9).
     pub fn is_on_record(&self) -> bool {
         let passes = matches!(&self.command, Command::Talk(change) if change.is_frequent());
-        (self.actor.is_operator() && !passes) || matches!(self.command, Command::Alone(_))
+        let told = matches!(&self.command, Command::Names(change) if change.is_on_record());
+        (self.actor.is_operator() && !passes) || told || matches!(self.command, Command::Alone(_))
     }
 
     /// What a node asks for by itself: about itself, or about work that it did.

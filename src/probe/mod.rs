@@ -34,7 +34,7 @@ use crate::config::Probe as ProbeConfig;
 use crate::model::failover::Failover;
 use crate::model::health::{Ballot, Opinion, Watch};
 use crate::model::limits::{PROBE_CHECKS_MAX, PROBE_LOOKS_MAX};
-use crate::model::words::ClientId;
+use crate::model::words::{ClientId, Label};
 use crate::model::{Command, Proposal};
 use crate::model::{Refusal, Reply};
 use crate::tasks::{Outcome, Stop};
@@ -52,6 +52,9 @@ const AGREEMENT: Duration = Duration::from_secs(3);
 /// The longest time without looking whether a vote is due.
 const AT_LEAST_EVERY: Duration = Duration::from_secs(1);
 
+/// What this node thinks of targets, by service and target.
+pub type Sights = BTreeMap<(Label, Label), Opinion>;
+
 /// Watches every target of every service from this node.
 #[derive(Clone)]
 pub struct Probes {
@@ -60,6 +63,7 @@ pub struct Probes {
     tls: Watching,
     incarnation: u64,
     figures: Figures,
+    sights: watch::Sender<Sights>,
     /// Counts the votes of this start of the node, also over a new start of the task.
     rounds: Arc<std::sync::atomic::AtomicU64>,
 }
@@ -127,8 +131,14 @@ impl Probes {
             tls: Watching::new(config.tls_ca_file.as_deref())?,
             incarnation,
             figures: Figures::new(metrics),
+            sights: watch::Sender::default(),
             rounds: Arc::default(),
         })
+    }
+
+    /// What this node thinks of the targets it watches, whether or not anybody counts its votes.
+    pub fn sights(&self) -> watch::Receiver<Sights> {
+        self.sights.subscribe()
     }
 
     /// Watches and votes until stopped. Everything it started ends with it.
@@ -259,6 +269,13 @@ impl<'a> Opinions<'a> {
                 info!(service, target, from, to, evidence, "an opinion changed");
             }
         }
+        self.probes.sights.send_if_modified(|sights| {
+            let now = self.board.opinions();
+            let now: Sights = now.map(|(key, it)| (key.clone(), it)).collect();
+            let changed = *sights != now;
+            *sights = now;
+            changed
+        });
         if !self.telling.is_empty() {
             return;
         }

@@ -106,6 +106,14 @@ impl Node<'_> {
         tasks.keep(background, "notices", move |stop| {
             telling.clone().tell(stop)
         });
+        let calling = transfers.clone();
+        tasks.keep(background, "roll call", move |stop| {
+            calling.clone().call_the_roll(stop)
+        });
+        let asking = transfers.clone();
+        tasks.keep(background, "parents", move |stop| {
+            asking.clone().ask_parents(stop)
+        });
         tasks.start(background, "transfers in", |stop| {
             transfers.follow(noticed, stop)
         });

@@ -13,6 +13,7 @@ mod dns;
 mod founding;
 mod keepers;
 mod last_good;
+mod last_resort;
 mod names_over_https;
 mod operators;
 mod part;
@@ -196,7 +197,12 @@ pub fn run(config: &Config, metrics: Metrics, until: UntilStopped) -> Result<(),
     let open = runtimes.people.block_on(node.open_to_the_public())?;
     node.start_background(&mut tasks, &runtimes, incarnation, &open)?;
     let names = node.start_names(&mut tasks, &runtimes, &open)?;
-    node.start_watching(&mut tasks, &runtimes, incarnation, &metrics);
+    node.start_watching(
+        &mut tasks,
+        &runtimes,
+        (incarnation, &metrics),
+        names.clone(),
+    );
     node.start_keepers(&mut tasks, &runtimes, &metrics);
     node.start_relay(&mut tasks, &runtimes, &metrics);
     node.start_directory(&mut tasks, &runtimes, node.directory);
@@ -470,14 +476,16 @@ impl Node<'_> {
         &self,
         tasks: &mut Tasks,
         runtimes: &Runtimes,
-        incarnation: u64,
-        metrics: &Metrics,
+        (incarnation, metrics): (u64, &Metrics),
+        names: Option<Arc<Answers>>,
     ) {
         let config = &self.config.probe;
+        let background = runtimes.background.handle();
         match Probes::new(self.cluster.clone(), config, incarnation, metrics) {
-            Ok(probes) => tasks.keep(runtimes.background.handle(), "probes", move |stop| {
-                probes.clone().run(stop)
-            }),
+            Ok(probes) => {
+                last_resort::start(tasks, background, &self.cluster, probes.sights(), names);
+                tasks.keep(background, "probes", move |stop| probes.clone().run(stop));
+            }
             Err(error) => {
                 tracing::error!(reason = %chain(&error), "nothing is watched from this node");
             }

@@ -46,6 +46,7 @@ mod incidents;
 mod interop;
 mod kills;
 mod large;
+mod last_resort;
 mod members;
 mod names_alone;
 mod notices;

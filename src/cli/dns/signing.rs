@@ -30,11 +30,19 @@ pub enum KeyVerb {
         /// The zone
         zone: String,
     },
+    /// Say at which name servers the zone's parent is asked for its DS records; without any they are looked for
+    Parent {
+        /// The zone
+        zone: String,
+        /// An address and port; more than once for several
+        #[arg(long, value_name = "ADDRESS:PORT")]
+        server: Vec<String>,
+    },
     /// End a roll: once the parent's DS record names the new key and the old one's lifetime is over, the old key goes
     Done {
         /// The zone
         zone: String,
-        /// Although resolvers may not have the new key yet
+        /// Although resolvers may not have the new key yet, or the parent does not name it
         #[arg(long)]
         force: bool,
     },
@@ -45,6 +53,15 @@ struct Keys {
     signed_until: Option<String>,
     ending: bool,
     keys: Vec<Shown>,
+    parent: Option<Parent>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Parent {
+    asked: Option<String>,
+    others: u32,
+    settled: Option<String>,
+    trouble: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -53,6 +70,7 @@ struct Shown {
     algorithm: u8,
     since: String,
     wanted: bool,
+    seen: Option<bool>,
     ds: String,
 }
 
@@ -66,10 +84,13 @@ pub async fn key(node: &Node, what: KeyVerb, paper: Paper) -> Result<Said, Failu
                 .keys
                 .iter()
                 .map(|it| {
-                    let parent = if it.wanted {
-                        "should name it"
-                    } else {
-                        "should not name it"
+                    let parent = match (it.seen, it.wanted) {
+                        (Some(true), true) => "names it, as it should",
+                        (Some(true), false) => "names it, and should not",
+                        (Some(false), true) => "should name it, and does not",
+                        (Some(false), false) => "does not name it",
+                        (None, true) => "should name it; not seen yet",
+                        (None, false) => "should not name it; not seen yet",
                     };
                     vec![
                         it.tag.to_string(),
@@ -84,6 +105,9 @@ pub async fn key(node: &Node, what: KeyVerb, paper: Paper) -> Result<Said, Failu
             if let Some(until) = &answer.value.signed_until {
                 text.push_str(&format!("signatures hold until {}\n", paper.time(until)));
             }
+            if let Some(parent) = &answer.value.parent {
+                text.push_str(&parent_shown(parent, paper));
+            }
             if answer.value.ending {
                 text.push_str("the parent is asked to forget the keys\n");
             }
@@ -96,11 +120,40 @@ pub async fn key(node: &Node, what: KeyVerb, paper: Paper) -> Result<Said, Failu
             Ok(Said::of(answer.json, text))
         }
         KeyVerb::Roll { zone } => sign(node, &zone, true).await,
+        KeyVerb::Parent { zone, server } => {
+            let path = format!("/dns/zones/{}/parent", part(&zone));
+            said(node, &path, json!({ "servers": server })).await
+        }
         KeyVerb::Done { zone, force } => {
             let path = format!("/dns/zones/{}/keys/drop", part(&zone));
             said(node, &path, json!({ "force": force })).await
         }
     }
+}
+
+/// What the parent answers, in a line or two.
+fn parent_shown(parent: &Parent, paper: Paper) -> String {
+    let mut text = String::new();
+    if let Some(asked) = &parent.asked {
+        let others = match parent.others {
+            0 => String::new(),
+            count => format!("; {count} of its DS records name no key of ours"),
+        };
+        let settled = parent.settled.as_ref().map_or(String::new(), |it| {
+            format!("; what it had before is forgotten by {}", paper.time(it))
+        });
+        text.push_str(&format!(
+            "parent asked {}{others}{settled}\n",
+            paper.since(asked)
+        ));
+    }
+    if !parent.trouble.is_empty() {
+        text.push_str(&format!(
+            "parent not asked: {}\n",
+            printable(&parent.trouble)
+        ));
+    }
+    text
 }
 
 async fn keys(node: &Node, zone: &str) -> Result<crate::cli::node::Answer<Keys>, Failure> {

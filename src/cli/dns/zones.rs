@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{files_in, listed, said};
+use super::{files_in, listed, roll, said};
 use crate::{
     cli::{
         Said,
@@ -47,6 +47,8 @@ pub enum ZoneVerb {
     },
     /// Change where a zone comes from and who gets it; what is left out stays
     Set(Settings),
+    /// Say which names of a zone a key may change by update (RFC 2136), such as for certificates
+    Updates(Updates),
     /// Take a zone away for good, when the number of its record sets is confirmed
     Remove {
         /// The zone
@@ -101,6 +103,27 @@ pub struct Settings {
     transfer_from: Vec<String>,
 }
 
+/// What a key may change by update.
+#[derive(Debug, Args)]
+pub struct Updates {
+    /// The zone
+    zone: String,
+    /// The key, from 'lifeboat dns tsig'
+    key: String,
+    /// A name that it may change; more than once for several
+    #[arg(long, value_name = "NAME")]
+    name: Vec<String>,
+    /// A name that it may change with everything below it; more than once for several
+    #[arg(long, value_name = "NAME")]
+    below: Vec<String>,
+    /// A type that it may change, such as TXT; more than once for several [default: all that updates can have]
+    #[arg(long = "type", value_name = "TYPE")]
+    types: Vec<String>,
+    /// Let it change nothing any more
+    #[arg(long, conflicts_with_all = ["name", "below", "types"])]
+    remove: bool,
+}
+
 /// A zone, as the API lists it.
 #[derive(Debug, Deserialize)]
 pub struct Listed {
@@ -112,6 +135,8 @@ pub struct Listed {
     signed_until: Option<String>,
     waiting: bool,
     services: std::collections::BTreeMap<String, String>,
+    #[serde(default)]
+    name_servers: Option<roll::NameServers>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -127,7 +152,18 @@ struct Whole {
     notify: Vec<String>,
     transfer_keys: Vec<String>,
     transfer_from: Vec<String>,
+    #[serde(default)]
+    updates: Vec<Rule>,
     transfers: Transfers,
+}
+
+/// What one key may change by update.
+#[derive(Debug, Deserialize)]
+struct Rule {
+    key: String,
+    names: Vec<String>,
+    below: Vec<String>,
+    types: Vec<String>,
 }
 
 /// What the node has seen of the zone's transfers.
@@ -228,8 +264,28 @@ pub async fn zone(node: &Node, what: ZoneVerb, paper: Paper) -> Result<Said, Fai
             said(node, &path, json!({ "edition": edition })).await
         }
         ZoneVerb::Set(settings) => set(node, &settings).await,
+        ZoneVerb::Updates(it) => {
+            let path = format!("/dns/zones/{}/updates", part(&it.zone));
+            let body = json!({
+                "key": it.key,
+                "names": it.name,
+                "below": it.below,
+                "types": it.types,
+                "remove": it.remove,
+            });
+            said(node, &path, body).await
+        }
         ZoneVerb::Remove { zone, confirm } => remove(node, &zone, confirm).await,
     }
+}
+
+/// Which name servers answer the newest of each zone, a line or a few each.
+pub fn asked(zones: &[Listed], paper: Paper) -> String {
+    let asked = zones.iter().filter_map(|it| {
+        let servers = it.name_servers.as_ref()?;
+        Some(roll::shown(&it.zone, servers, paper))
+    });
+    asked.collect()
 }
 
 /// Zones as a table.
@@ -380,6 +436,10 @@ async fn show(node: &Node, zone: &str, paper: Paper) -> Result<Said, Failure> {
             text.push_str(&format!("{name}: {}\n", printable(&list.join(", "))));
         }
     }
+    text.push_str(&asked(std::slice::from_ref(&whole.listed), paper));
+    for rule in &whole.updates {
+        text.push_str(&rule_shown(rule));
+    }
     text.push_str(&seen(&whole.transfers, paper));
     let rows: Vec<Vec<String>> = whole
         .editions
@@ -399,6 +459,18 @@ async fn show(node: &Node, zone: &str, paper: Paper) -> Result<Said, Failure> {
     let heading = ["CONTENT", "STATE", "SETS", "GIVEN", "BY", "NOTE"];
     text.push_str(&listed(&heading, &rows, "no content yet"));
     Ok(Said::of(answer.json, text))
+}
+
+/// What a key may change by update, in a line.
+fn rule_shown(rule: &Rule) -> String {
+    let below = rule.below.iter().map(|it| format!("{it} and below"));
+    let names: Vec<String> = rule.names.iter().cloned().chain(below).collect();
+    let types = match rule.types.is_empty() {
+        true => "all types".to_owned(),
+        false => rule.types.join(" "),
+    };
+    let line = format!("updates by {}: {} ({types})", rule.key, names.join(", "));
+    format!("{}\n", printable(&line))
 }
 
 /// What this node has seen of transfers, a line each.

@@ -83,10 +83,12 @@ pub enum Kind {
     Copies = 42,
     /// What became of them.
     CopiesKept = 43,
+    /// What a node sees, said to a peer that has no majority.
+    Sighting = 44,
 }
 
 impl Kind {
-    const ALL: [Kind; 27] = [
+    const ALL: [Kind; 28] = [
         Kind::LogId,
         Kind::Vote,
         Kind::Entry,
@@ -114,6 +116,7 @@ impl Kind {
         Kind::RenewAnswer,
         Kind::Copies,
         Kind::CopiesKept,
+        Kind::Sighting,
     ];
 
     fn from_byte(byte: u8) -> Option<Kind> {

@@ -8,7 +8,7 @@ use crate::{
     cluster::{ChangeError, Committed, MemberChange, ProposeError, copies::CopyKept},
     model::{
         Proposal, Reply,
-        words::{KeyedHash, NodeId, Timestamp},
+        words::{KeyedHash, Label, NodeId, Timestamp},
     },
 };
 
@@ -137,4 +137,17 @@ pub struct CopiesKept {
 
 impl Record for CopiesKept {
     const KIND: Kind = Kind::CopiesKept;
+}
+
+/// What a node sees, said to a peer that has no majority.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sighting {
+    /// It has no majority either.
+    pub alone: bool,
+    /// The targets, by service, that it says are down.
+    pub down: Vec<(Label, Label)>,
+}
+
+impl Record for Sighting {
+    const KIND: Kind = Kind::Sighting;
 }

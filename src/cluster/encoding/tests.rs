@@ -200,6 +200,12 @@ fn bytes_sent_by_the_first_release_are_still_sent_and_read() {
     );
     let kept = vec![CopyKept::OnDisk, CopyKept::Agreed, CopyKept::NotKept];
     golden(talk::CopiesKept { kept }, "012b03000102");
+    let label = |text: &str| crate::model::words::Label::new(text).unwrap();
+    let sighting = talk::Sighting {
+        alone: true,
+        down: vec![(label("www"), label("primary"))],
+    };
+    golden(sighting, "012c010103777777077072696d617279");
 }
 
 #[test]
@@ -531,4 +537,5 @@ fn read_as_everything(frame: &[u8]) {
     let _ = decode::<wire::SnapshotProgress>(frame);
     let _ = decode::<talk::Copies>(frame);
     let _ = decode::<talk::CopiesKept>(frame);
+    let _ = decode::<talk::Sighting>(frame);
 }

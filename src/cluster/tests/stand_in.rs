@@ -186,6 +186,8 @@ impl Majority {
                     let _ = answer.send(kept.ok_or(CopyError::NoPart));
                 });
             }
+            // Nobody else watches anything.
+            Request::Sight { answer, .. } => drop(answer.send(None)),
             Request::Keep(keep) => drop(locked(&self.keepers).insert(from, keep)),
         }
     }

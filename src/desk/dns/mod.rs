@@ -6,11 +6,13 @@ mod document;
 mod import;
 mod keepers;
 mod keys;
+mod roll;
 mod services;
 mod signing;
 mod spec;
 mod switches;
 mod traffic;
+mod updates;
 mod zones;
 
 use axum::{Json, extract::State as Shared, routing::get};
@@ -77,6 +79,7 @@ pub(super) fn routes() -> Vec<Route> {
         vec![all],
         zones::routes(),
         signing::routes(),
+        updates::routes(),
         services::routes(),
         switches::routes(),
         keys::routes(),
@@ -199,6 +202,7 @@ pub(super) fn alarms(state: &State) -> Vec<String> {
     }
     alarms.extend(signing::alarms(state, state.now));
     alarms.extend(keepers::alarms(state));
+    alarms.extend(roll::alarms(state));
     for (name, service) in &state.failover.services {
         if let Some(pin) = service.pin_at(state.now) {
             let ends = pin.expires.ms_since(state.now);

@@ -13,7 +13,7 @@ use crate::desk::{
     Desk,
     api::Route,
     asking::{Asking, Body},
-    problem::Problem,
+    problem::{Mistake, Problem},
 };
 use crate::dns::sign::key::{ALGORITHM, Key, dnskey, ds, tag};
 use crate::model::{
@@ -23,6 +23,7 @@ use crate::model::{
         signing::{SigningChange, horizon_s, key_context},
     },
     domain::DomainName,
+    names::{NameChange, Parent, parent},
     when::rfc3339,
     words::{ClientId, Timestamp},
 };
@@ -37,6 +38,35 @@ pub(super) struct Keys {
     /// Whether the parent is asked to forget the keys.
     ending: bool,
     keys: Vec<Shown>,
+    /// What its parent answers.
+    parent: Option<ParentShown>,
+}
+
+/// What a zone's parent answers.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ZoneParent)]
+struct ParentShown {
+    /// The servers that a person named; else they are looked for.
+    servers: Vec<String>,
+    /// When all of them last answered alike.
+    asked: Option<String>,
+    /// Since when they answer so.
+    since: Option<String>,
+    /// DS records that name no key of ours.
+    others: u32,
+    /// When the last resolver has forgotten what the parent had before.
+    settled: Option<String>,
+    /// Why nothing can be said of it now.
+    trouble: String,
+}
+
+/// At which servers a zone's parent is asked.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = SetZoneParent)]
+pub(super) struct ParentWanted {
+    /// Addresses with ports; none, to look for them.
+    servers: Vec<String>,
 }
 
 /// One key.
@@ -49,6 +79,8 @@ struct Shown {
     since: String,
     /// Whether the parent's DS record should name it.
     wanted: bool,
+    /// Whether it does; nothing while nobody could ask.
+    seen: Option<bool>,
     /// The DS record for the registrar, as a line of a zone file.
     ds: String,
     /// The DNSKEY record, for registrars that ask for it instead.
@@ -99,6 +131,13 @@ pub(super) fn routes() -> Vec<Route> {
         .takes::<Ending>(),
         Route::new::<Done>(
             "post",
+            "/dns/zones/{zone}/parent",
+            "Say at which servers a zone's parent is asked for its DS records",
+            post(set_parent),
+        )
+        .takes::<ParentWanted>(),
+        Route::new::<Done>(
+            "post",
             "/dns/zones/{zone}/unsign",
             "Ask the parent to forget a zone's keys; with force, end signing",
             post(unsign),
@@ -114,10 +153,13 @@ async fn list(Shared(desk): Shared<Desk>, Path(zone): Path<String>) -> Result<Js
     let newest = signing.and_then(|it| it.keys.get_max()).map(|it| it.0);
     let is_ending = signing.is_some_and(|it| it.ending.is_some());
     let keys = signing.into_iter().flat_map(|it| &it.keys);
+    let parent = state.names.parents.get(&name);
+    let seen = parent.and_then(|it| it.seen.as_ref());
     Ok(Json(Keys {
         zone: name.to_string(),
         signed_until: signed_until(zone).map(rfc3339),
         ending: is_ending,
+        parent: parent.map(parent_shown),
         keys: keys
             .map(|(id, key)| {
                 let data = dnskey(&key.public);
@@ -126,12 +168,58 @@ async fn list(Shared(desk): Shared<Desk>, Path(zone): Path<String>) -> Result<Js
                     algorithm: ALGORITHM,
                     since: rfc3339(key.since),
                     wanted: Some(*id) == newest && !is_ending,
+                    seen: seen.map(|it| it.knows.contains(id)),
                     ds: ds_line(&name, &data),
                     dnskey: dnskey_line(&name, &key.public),
                 }
             })
             .collect(),
     }))
+}
+
+fn parent_shown(parent: &Parent) -> ParentShown {
+    let seen = parent.seen.as_ref();
+    ParentShown {
+        servers: parent.servers.iter().map(ToString::to_string).collect(),
+        asked: parent.asked.map(rfc3339),
+        since: seen.map(|it| rfc3339(it.since)),
+        others: seen.map_or(0, |it| it.others),
+        settled: seen.map(|it| rfc3339(it.settled())),
+        trouble: parent.trouble.as_str().to_owned(),
+    }
+}
+
+async fn set_parent(
+    Shared(desk): Shared<Desk>,
+    asking: Asking,
+    Path(zone): Path<String>,
+    body: Body<ParentWanted>,
+) -> Result<Json<Done>, Problem> {
+    let (zone, _) = named(&desk, &zone)?;
+    let mut servers = Vec::new();
+    let mut said = Vec::new();
+    for text in &body.value.servers {
+        match text.parse() {
+            Ok(server) => servers.push(server),
+            Err(_) => {
+                let wanted = "an address and a port, such as 192.0.2.53:53";
+                said.push(Mistake::of("servers", text, wanted));
+            }
+        }
+    }
+    if !said.is_empty() {
+        return Err(Problem::mistaken("the servers", said));
+    }
+    let what = format!("saying where the parent of {zone} is");
+    let says = match servers.len() {
+        0 => format!("the name servers of the parent of {zone} are looked for"),
+        count => format!("the parent of {zone} is asked at {count} servers"),
+    };
+    let command = Command::Names(NameChange::SetParent { zone, servers });
+    let id = asking.id(&body.bytes);
+    let committed = desk.propose(&asking, id, &what, command).await?;
+    desk.applied(committed.index).await;
+    Ok(Done::says(says))
 }
 
 fn ds_line(zone: &DomainName, key: &[u8]) -> String {
@@ -165,7 +253,37 @@ pub(super) fn alarms(state: &State, now: Timestamp) -> Vec<String> {
             format!("the signatures of {name} hold until {until} and should be fresh by now: secondaries that lose touch will answer what is not believed")
         })
     });
-    late.collect()
+    let mut alarms: Vec<String> = late.collect();
+    alarms.extend(chain_alarms(state, now));
+    alarms
+}
+
+/// Zones whose parents break the chain of trust, cannot be asked, or do not do what they are asked for.
+fn chain_alarms(state: &State, now: Timestamp) -> Vec<String> {
+    let mut alarms = Vec::new();
+    for (name, view) in &state.names.parents {
+        let Some((zone, signing)) = state
+            .dns
+            .zones
+            .get(name)
+            .and_then(|it| Some((it, it.signing.as_ref()?)))
+        else {
+            continue;
+        };
+        if parent::is_broken(zone, view) {
+            alarms.push(format!("the parent of {name} has DS records that name none of its keys: nobody who validates believes the zone; 'lifeboat dns key ds {name}' prints what the registrar needs"));
+        } else if let Some(since) = parent::is_waiting(signing, view, now) {
+            alarms.push(format!("the parent of {name} is asked for another DS record since {} and has not changed it; see 'lifeboat dns key list {name}'", rfc3339(since)));
+        }
+        let is_needed = signing.keys.len() > 1 || signing.ending.is_some();
+        if is_needed && !view.trouble.as_str().is_empty() {
+            alarms.push(format!(
+                "the parent of {name} cannot be asked for its DS records: {}",
+                view.trouble.as_str()
+            ));
+        }
+    }
+    alarms
 }
 
 async fn sign(
@@ -259,11 +377,20 @@ async fn unsign(
     body: Body<Ending>,
 ) -> Result<Json<Done>, Problem> {
     let (name, generation) = named(&desk, &zone)?;
-    let says = if body.value.force {
+    let is_second = {
+        let state = desk.cluster.state();
+        let signing = state
+            .dns
+            .zones
+            .get(&name)
+            .and_then(|it| it.signing.as_ref());
+        signing.is_some_and(|it| it.ending.is_some())
+    };
+    let says = if body.value.force || is_second {
         format!("{name} is not signed any more")
     } else {
         format!(
-            "{name} asks its parent to forget its keys (RFC 8078) and stays signed; take the DS record away at the registrar, wait until its lifetime is over, then unsign with --force"
+            "{name} asks its parent to forget its keys (RFC 8078) and stays signed; take the DS record away at the registrar, and unsign it again once its lifetime is over"
         )
     };
     let change = SigningChange::Unsign {

@@ -133,6 +133,23 @@ fn read_policy(value: &Value, said: &mut Vec<Mistake>) -> Policy {
             )),
         }
     }
+    if let Some(text) = table.text("last-resort-after", said) {
+        match (span_ms(text), policy.on_quorum_loss) {
+            (Some(ms), OnQuorumLoss::LastResort) => {
+                policy.on_quorum_loss = OnQuorumLoss::LastResortAfter { ms };
+            }
+            (Some(_), _) => said.push(Mistake::of(
+                "policy.last-resort-after",
+                text,
+                "on-quorum-loss = \"last-resort\" as well",
+            )),
+            (None, _) => said.push(Mistake::of(
+                "policy.last-resort-after",
+                text,
+                "how long there must have been no majority, such as 5m",
+            )),
+        }
+    }
     table.span("dwell", said, &mut policy.dwell_ms);
     table.number("switches-per-hour", said, &mut policy.switches_per_hour);
     table.flag("require-ready", said, &mut policy.require_ready);
@@ -370,16 +387,23 @@ pub(super) fn written(zone: &DomainName, service: &Switchable) -> Value {
         Failback::Manual => "manual".to_owned(),
         Failback::After { hold_ms } => spoken_span(hold_ms),
     };
+    let on_quorum_loss = match policy.last_resort_after_ms() {
+        None => "hold",
+        Some(_) => "last-resort",
+    };
     let mut written = json!({
         "mode": name_of(&MODES, policy.mode),
         "failback": failback,
         "all-down": named(&ALL_DOWN, policy.all_down),
-        "on-quorum-loss": named(&ON_QUORUM_LOSS, policy.on_quorum_loss),
+        "on-quorum-loss": on_quorum_loss,
         "dwell": spoken_span(policy.dwell_ms),
         "switches-per-hour": policy.switches_per_hour,
         "require-ready": policy.require_ready,
         "allow-single-provider": policy.allow_single_provider,
     });
+    if let OnQuorumLoss::LastResortAfter { ms } = policy.on_quorum_loss {
+        written["last-resort-after"] = json!(spoken_span(ms));
+    }
     if let Some(ttl) = policy.ttl_restless_s {
         written["ttl-restless"] = json!(ttl);
     }

@@ -13,7 +13,7 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Done, signing::signed_until, traffic, zone_name};
+use super::{Done, roll, signing::signed_until, traffic, updates, zone_name};
 use crate::desk::{
     Desk,
     api::Route,
@@ -50,6 +50,8 @@ pub(super) struct Listed {
     waiting: bool,
     /// What each service answers in it.
     services: BTreeMap<String, String>,
+    /// Which of its name servers answer the newest; nothing while nobody was asked.
+    name_servers: Option<roll::Shown>,
 }
 
 /// A zone, whole.
@@ -64,6 +66,8 @@ pub(super) struct Whole {
     transfer_keys: Vec<String>,
     transfer_from: Vec<String>,
     key: Option<String>,
+    /// What keys may change in it by update.
+    updates: Vec<updates::Shown>,
     transfers: traffic::Seen,
 }
 
@@ -185,10 +189,12 @@ pub(super) fn routes() -> Vec<Route> {
 
 pub(super) fn listed(state: &State) -> Vec<Listed> {
     let zones = state.dns.zones.iter();
-    zones.map(|(name, zone)| in_a_line(name, zone)).collect()
+    zones
+        .map(|(name, zone)| in_a_line(state, name, zone))
+        .collect()
 }
 
-fn in_a_line(name: &DomainName, zone: &Zone) -> Listed {
+fn in_a_line(state: &State, name: &DomainName, zone: &Zone) -> Listed {
     let live = zone.live.as_ref();
     let source = match &zone.settings.source {
         ZoneSource::Here => "here".to_owned(),
@@ -210,6 +216,7 @@ fn in_a_line(name: &DomainName, zone: &Zone) -> Listed {
         services: services
             .map(|(service, it)| (service.to_string(), it.to_string()))
             .collect(),
+        name_servers: roll::shown(state, name),
     }
 }
 
@@ -252,12 +259,13 @@ async fn one(Shared(desk): Shared<Desk>, Path(zone): Path<String>) -> Result<Jso
     let texts = |list: &mut dyn Iterator<Item = String>| list.collect::<Vec<_>>();
     let settings = &zone.settings;
     Ok(Json(Whole {
-        listed: in_a_line(&name, zone),
+        listed: in_a_line(&state, &name, zone),
         editions: waiting.chain(answered).chain(kept).collect(),
         notify: texts(&mut settings.notify.iter().map(ToString::to_string)),
         transfer_keys: texts(&mut settings.transfer_keys.iter().map(ToString::to_string)),
         transfer_from: texts(&mut settings.transfer_from.iter().map(ToString::to_string)),
         key,
+        updates: updates::shown(&state, &name),
         transfers: traffic::of(&desk, &name),
     }))
 }

@@ -26,7 +26,7 @@ pub(super) fn message(head: &[u8], set: &RrSet) -> Vec<u8> {
 
 /// Record data with the names of the old types in small letters. The lengths of labels are below any letter, so a run
 /// of names can be lowered as bytes.
-fn rdata(rtype: RrType, data: &[u8]) -> Vec<u8> {
+pub(in crate::dns) fn rdata(rtype: RrType, data: &[u8]) -> Vec<u8> {
     let mut data = data.to_vec();
     let len = data.len();
     let names = match rtype {

@@ -2,7 +2,7 @@
 //! secrets, which are opened here. Every node signs for itself, and all make the same bytes (decision 16); what was
 //! signed before is taken over. Nothing leaves unchecked: see [`verify`].
 
-mod canonical;
+pub(super) mod canonical;
 mod chain;
 pub mod key;
 mod verify;

@@ -9,6 +9,8 @@ mod intake;
 mod ledger;
 mod notice;
 mod out;
+mod parent;
+mod roll;
 mod secondary;
 pub(super) mod wire;
 
@@ -26,10 +28,11 @@ use out::Earlier;
 pub use ledger::{Given, Ledger, Primary, Taken, Told, Traffic};
 
 use super::answers::{Answers, Transport, Unusual};
-use super::message::{IN, NOTIFY, QUERY, Query, Rcode, Unreadable, Writer, opt};
+use super::message::{IN, NOTIFY, QUERY, Query, Rcode, UPDATE, Unreadable, Writer, opt};
 use super::respond::{Deed, Moment, respond};
 use super::sign::Pen;
 use super::tsig::{self, Key, Refused, Signer};
+use super::update::Updates;
 use crate::blobs::Blobs;
 use crate::clock;
 use crate::cluster::Cluster;
@@ -56,12 +59,15 @@ const EXTENDED_ERROR: u16 = 15;
 /// Everything that transfers need. Cheap to clone.
 #[derive(Clone)]
 pub struct Transfers {
-    cluster: Cluster,
-    blobs: Blobs,
+    pub(super) cluster: Cluster,
+    pub(super) blobs: Blobs,
     keyring: Arc<Keyring>,
-    answers: Arc<Answers>,
+    pub(super) answers: Arc<Answers>,
+    pub(super) updates: Arc<Updates>,
     /// The addresses that we send from, where they are known: others know us by them.
     own: Vec<IpAddr>,
+    /// The port that we answer at.
+    own_port: u16,
     leaving: Arc<Semaphore>,
     notices: mpsc::Sender<Noticed>,
 }
@@ -90,7 +96,9 @@ impl Transfers {
             blobs,
             keyring,
             answers,
+            updates: Arc::default(),
             own: own.filter(|it| !it.is_unspecified()).collect(),
+            own_port: listen.first().map_or(53, SocketAddr::port),
             leaving: Arc::new(Semaphore::new(DNS_TRANSFERS_OUT_MAX)),
             notices,
         };
@@ -146,6 +154,16 @@ impl Transfers {
             }
             (NOTIFY, _) => self.notice(&state, &unusual, &query, signer).await,
             (QUERY, _) => self.ordinary(&unusual, &query, signer).await,
+            (UPDATE, _) => {
+                let (rcode, why) = match (query.question.rtype, query.question.class) {
+                    (RrType::SOA, IN) => {
+                        let key = signer.as_ref().map(Signer::key);
+                        self.update(&unusual.message, &query, key).await
+                    }
+                    _ => (Rcode::FORMERR, None),
+                };
+                say(&unusual, &query, signer, rcode, why).await;
+            }
             _ => say(&unusual, &query, signer, Rcode::NOTIMP, None).await,
         }
     }

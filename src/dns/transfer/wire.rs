@@ -108,6 +108,40 @@ pub(super) fn record(message: &[u8], at: usize) -> Option<(Rr, usize)> {
     Some((rr, end))
 }
 
+/// A record of any class, as updates have them (RFC 2136 section 2).
+pub(in crate::dns) struct Raw {
+    pub name: DomainName,
+    pub rtype: RrType,
+    pub class: u16,
+    pub ttl: u32,
+    /// Its data with names written out; nothing where there is none.
+    pub data: Option<Rdata>,
+}
+
+/// The record of any class that begins at `at`, and where it ends.
+pub(in crate::dns) fn raw(message: &[u8], at: usize) -> Option<(Raw, usize)> {
+    let (owner, fixed) = name_at(message, at)?;
+    let head: &[u8; 10] = message.get(fixed..)?.first_chunk()?;
+    let rtype = RrType(u16::from_be_bytes([head[0], head[1]]));
+    let len = usize::from(u16::from_be_bytes([head[8], head[9]]));
+    let end = fixed + 10 + len;
+    if end > message.len() {
+        return None;
+    }
+    let data = match len {
+        0 => None,
+        _ => Some(data(message, rtype, fixed + 10, end)?),
+    };
+    let raw = Raw {
+        name: name::owned(&owner),
+        rtype,
+        class: u16::from_be_bytes([head[2], head[3]]),
+        ttl: u32::from_be_bytes([head[4], head[5], head[6], head[7]]),
+        data,
+    };
+    Some((raw, end))
+}
+
 /// A name with its pointers followed, which lead backwards only, and where it ends in place.
 fn name_at(message: &[u8], mut at: usize) -> Option<(Vec<u8>, usize)> {
     let mut name = Vec::new();

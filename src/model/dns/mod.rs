@@ -17,6 +17,7 @@ use super::{
     domain::{DomainName, RrSet, RrType},
     failover::Answering,
     limits,
+    names::updates,
     words::{BlobHash, Label, Note, Sealed, Timestamp},
 };
 
@@ -312,6 +313,12 @@ pub(super) fn remove_key(state: &mut State, name: &DomainName) -> Result<Reply, 
         return Err(Refusal::InUse {
             what: format!("the key {name}"),
             by: format!("the keeper {keeper}"),
+        });
+    }
+    if let Some(zone) = updates::user_of_key(state, name) {
+        return Err(Refusal::InUse {
+            what: format!("the key {name}"),
+            by: format!("updates of the zone {zone}"),
         });
     }
     match state.dns.keys.remove(name) {

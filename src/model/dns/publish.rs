@@ -30,7 +30,7 @@ pub struct ZonePart {
 /// Whether a person or the transfer from a primary gives contents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::model) enum Giver {
-    /// Somebody here.
+    /// Somebody here, or by update.
     Person,
     /// A node, which transferred them.
     Node,
@@ -476,6 +476,7 @@ pub(in crate::model) fn remove(
     }
     state.dns.zones.remove(name);
     state.dns.waiting.remove(name);
+    state.names.forget(name);
     site::release_unreferred(state);
     Ok(Reply::Done)
 }

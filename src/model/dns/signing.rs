@@ -10,6 +10,7 @@ use crate::model::{
     Refusal, Reply, State,
     domain::{DomainName, RrSet, RrType},
     limits,
+    names::parent,
     words::{Sealed, Timestamp},
 };
 
@@ -95,7 +96,7 @@ pub enum SigningChange {
         /// The generation.
         against: u64,
     },
-    /// Asks the parent to forget the keys; by force ends signing at once.
+    /// Asks the parent to forget the keys; asked again once it has, or by force, ends signing.
     Unsign {
         /// Whether signing ends now.
         forced: bool,
@@ -306,7 +307,8 @@ fn add_key(
     Ok(Reply::Done)
 }
 
-/// Ends a roll: takes the older keys away. Not before every resolver can have the new one, unless forced.
+/// Ends a roll: takes the older keys away. Not before every resolver can have the new one and the parent names it, unless
+/// forced.
 fn drop_old_keys(
     state: &mut State,
     index: u64,
@@ -314,6 +316,13 @@ fn drop_old_keys(
     (against, forced): (u64, bool),
 ) -> Result<Reply, Refusal> {
     let now = state.now;
+    let may_drop = |state: &State, newest| match forced {
+        true => Ok(()),
+        false => parent::may_drop_old(state, name, newest),
+    };
+    let newest = state.dns.zones.get(name).and_then(|it| it.signing.as_ref());
+    let newest = newest.and_then(|it| it.keys.get_max()).map(|it| it.0);
+    let chain = newest.map_or(Ok(()), |newest| may_drop(state, newest));
     let zone = publish::changeable(state, name, against)?;
     let kept_s = zone.live.as_ref().map_or(0, |it| ttl_s(it) + DAY_S);
     let signing = zone
@@ -338,13 +347,14 @@ fn drop_old_keys(
         let wanted = format!("{kept_s} s, until every server and resolver has it, or force");
         return Err(Refusal::unsound("zone", found, wanted));
     }
+    chain?;
     signing.keys = OrdMap::unit(newest, key);
     zone.generation = index;
     publish::answer_again(zone, index, now);
     Ok(Reply::Done)
 }
 
-/// Ends signing: asks the parent first to forget the keys; by force at once.
+/// Ends signing: asks the parent first to forget the keys, and ends it when that is done everywhere; by force at once.
 fn unsign(
     state: &mut State,
     index: u64,
@@ -352,6 +362,7 @@ fn unsign(
     (against, forced): (u64, bool),
 ) -> Result<Reply, Refusal> {
     let now = state.now;
+    let chain = parent::may_unsign(state, name);
     let zone = publish::changeable(state, name, against)?;
     let signing = zone
         .signing
@@ -362,13 +373,8 @@ fn unsign(
     } else if signing.ending.is_none() {
         signing.ending = Some(now);
     } else {
-        let wanted =
-            "force, once the parent has no DS record and the last resolver has forgotten it";
-        return Err(Refusal::unsound(
-            "zone",
-            "a zone that asks its parent already",
-            wanted,
-        ));
+        chain?;
+        zone.signing = None;
     }
     zone.generation = index;
     publish::answer_again(zone, index, now);

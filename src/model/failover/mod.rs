@@ -4,6 +4,7 @@
 //! decided again inside `apply`, by the time of its entry, so that a late or a lonely leader can do no harm (P5).
 
 pub mod change;
+pub mod resort;
 pub mod sound;
 pub mod verdict;
 
@@ -277,8 +278,14 @@ pub enum OnQuorumLoss {
     /// Nothing.
     #[default]
     Hold,
-    /// Switch to the fallback by itself once it and another provider's node agree that the primary is down.
+    /// Switch to the fallback by itself once it and another provider's node agree that the primary is down, and the
+    /// majority has been gone for [`LAST_RESORT_MS_DEFAULT`](super::limits::LAST_RESORT_MS_DEFAULT).
     LastResort,
+    /// The same after another wait.
+    LastResortAfter {
+        /// Milliseconds.
+        ms: u64,
+    },
 }
 
 /// A person's choice, which beats every verdict until it ends.

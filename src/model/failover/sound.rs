@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use imbl::OrdMap;
 
-use super::{Answering, Failback, Policy, Rank, Switchable, Target};
+use super::{Answering, Failback, OnQuorumLoss, Policy, Rank, Switchable, Target};
 use crate::model::{
     Refusal, State,
     dns::Zone,
@@ -218,6 +218,14 @@ fn sound_policy(policy: &Policy) -> Result<(), Refusal> {
         range,
         "",
     )?;
+    if let OnQuorumLoss::LastResortAfter { ms } = policy.on_quorum_loss {
+        within(
+            "last-resort-after",
+            ms,
+            limits::LAST_RESORT_MS,
+            " milliseconds",
+        )?;
+    }
     if let Failback::After { hold_ms } = policy.failback {
         within(
             "failback",

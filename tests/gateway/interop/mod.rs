@@ -2,7 +2,10 @@
 //! Lifeboat fetches from BIND and Knot. They are configured with the very lines that `lifeboat dns tsig` prints.
 
 mod keepers;
+mod parent;
 pub mod peers;
+mod roll;
+mod updates;
 
 use std::net::{Ipv4Addr, SocketAddr};
 

@@ -196,6 +196,12 @@ impl Peer {
         signal(pid, "HUP").await
     }
 
+    /// Sends it a signal, such as `STOP`.
+    pub async fn signal(&self, which: &str) -> Result<()> {
+        let pid = self.process.id().context("it has ended")?;
+        signal(pid, which).await
+    }
+
     /// Ends it at once.
     pub async fn kill(&mut self) -> Result<()> {
         Ok(self.process.kill().await?)

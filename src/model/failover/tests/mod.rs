@@ -1,6 +1,7 @@
 //! The story of services and zones, told with entries and replies.
 
 mod chance;
+mod resort;
 mod signed;
 pub(crate) mod town;
 

@@ -4,7 +4,14 @@ use super::{
     super::super::dns::signing::{self, Parent, SigningChange},
     *,
 };
-use crate::model::{domain::DomainName, words::Sealed};
+use crate::model::{
+    domain::DomainName,
+    names::{
+        NameChange,
+        parent::{self, Answered},
+    },
+    words::{NodeId, Sealed},
+};
 
 const DAY_MS: u64 = 86_400_000;
 
@@ -77,10 +84,7 @@ fn p4_over_two_years_signatures_are_made_anew_before_they_are_needed_and_not_all
                 zone,
                 change: SigningChange::Refresh,
             };
-            assert_eq!(
-                town.by(Actor::Node(crate::model::words::NodeId(1)), command),
-                Reply::Done
-            );
+            assert_eq!(town.by(Actor::Node(NodeId(1)), command), Reply::Done);
             refreshed += 1;
         }
         holds(&town);
@@ -138,9 +142,95 @@ fn a_key_is_rolled_with_both_signing_and_the_old_one_goes_when_all_have_the_new(
     let early = change(&mut town, drop_old(false));
     assert!(matches!(early, Reply::Refused(_)), "{early:?}");
     town.pass(3 * DAY_MS);
+    let unknown = change(&mut town, drop_old(false));
+    assert!(
+        matches!(unknown, Reply::Refused(_)),
+        "nobody asked the parent"
+    );
+    parent_names(&mut town, &[first], 0);
+    let old = change(&mut town, drop_old(false));
+    assert!(
+        matches!(old, Reply::Refused(_)),
+        "the parent names the old one"
+    );
+    parent_names(&mut town, &[first, signed.keys[1]], 0);
+    let early = change(&mut town, drop_old(false));
+    assert!(
+        matches!(early, Reply::Refused(_)),
+        "resolvers know the old one only"
+    );
+    town.pass(DS_TTL_S * 1_000);
+    parent_names(&mut town, &[first, signed.keys[1]], 0);
     assert_eq!(change(&mut town, drop_old(false)), Reply::Done);
     assert_eq!(town.zone().signed.unwrap().keys, [signed.keys[1]]);
     holds(&town);
+}
+
+const DS_TTL_S: u64 = 3_600;
+
+/// A node tells which keys the parent's DS records name, and how many others.
+fn parent_names(town: &mut Town, keys: &[u64], others: u32) {
+    let heard = NameChange::HeardParent {
+        node: NodeId(1),
+        zone: zone(),
+        answered: Ok(Answered {
+            knows: keys.iter().copied().collect(),
+            others,
+            ttl_s: DS_TTL_S as u32,
+        }),
+    };
+    let node = Actor::Node(NodeId(1));
+    assert_eq!(town.by(node, Command::Names(heard)), Reply::Done);
+}
+
+#[test]
+fn signing_ends_when_the_parent_has_forgotten_the_keys_and_so_has_every_resolver() {
+    let mut town = Town::with_service();
+    change(&mut town, key(1));
+    let first = town.zone().signed.unwrap().keys[0];
+    let unsign = |forced| move |against| SigningChange::Unsign { forced, against };
+    parent_names(&mut town, &[first], 0);
+    assert_eq!(change(&mut town, unsign(false)), Reply::Done);
+    let named = change(&mut town, unsign(false));
+    assert!(matches!(named, Reply::Refused(_)), "it names the key still");
+    parent_names(&mut town, &[], 0);
+    let early = change(&mut town, unsign(false));
+    assert!(
+        matches!(early, Reply::Refused(_)),
+        "resolvers know it still"
+    );
+    town.pass(DS_TTL_S * 1_000);
+    town.pass(limits::PARENT_FRESH_MS);
+    let old = change(&mut town, unsign(false));
+    assert!(matches!(old, Reply::Refused(_)), "nobody has asked since");
+    parent_names(&mut town, &[], 0);
+    assert_eq!(change(&mut town, unsign(false)), Reply::Done);
+    assert!(town.zone().signed.is_none());
+}
+
+#[test]
+fn a_parent_that_names_no_key_that_signs_breaks_the_chain_and_one_that_does_nothing_waits() {
+    let mut town = Town::with_service();
+    change(&mut town, key(1));
+    let first = town.zone().signed.unwrap().keys[0];
+    let looks = |town: &Town| {
+        let (agreed, parent) = (
+            &town.state.dns.zones[&zone()],
+            &town.state.names.parents[&zone()],
+        );
+        let signing = agreed.signing.as_ref().unwrap();
+        let waits = parent::is_waiting(signing, parent, town.state.now).is_some();
+        (parent::is_broken(agreed, parent), waits)
+    };
+    parent_names(&mut town, &[], 0);
+    assert_eq!(looks(&town), (false, false), "not validated at all");
+    parent_names(&mut town, &[], 1);
+    assert_eq!(looks(&town), (true, false));
+    parent_names(&mut town, &[first], 1);
+    assert_eq!(looks(&town), (false, false));
+    change(&mut town, key(2));
+    town.pass(limits::PARENT_WAITS_MS);
+    assert_eq!(looks(&town), (false, true));
 }
 
 #[test]
@@ -151,10 +241,11 @@ fn signing_ends_by_asking_the_parent_and_then_by_force() {
     assert_eq!(change(&mut town, unsign(false)), Reply::Done);
     assert_eq!(town.zone().signed.unwrap().parent, Parent::Forgets);
     holds(&town);
-    assert!(matches!(
-        change(&mut town, unsign(false)),
-        Reply::Refused(_)
-    ));
+    let unknown = change(&mut town, unsign(false));
+    assert!(
+        matches!(unknown, Reply::Refused(_)),
+        "nobody asked the parent"
+    );
     assert_eq!(change(&mut town, unsign(true)), Reply::Done);
     assert!(town.zone().signed.is_none());
     assert!(town.state.dns.zones[&zone()].live.is_some());
