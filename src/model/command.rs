@@ -9,6 +9,7 @@ use super::{
     alone::AloneReport,
     audit::Segment,
     campaign::CampaignChange,
+    certificate::CertificateChange,
     directory::{DirectoryChange, DirectoryVersion},
     dns::{TsigAlgorithm, ZoneSettings, publish::ZonePart, signing::SigningChange},
     domain::DomainName,
@@ -353,6 +354,8 @@ pub enum Command {
     Campaign(CampaignChange),
     /// Changes what agents made of conversations.
     Talk(TalkChange),
+    /// Orders certificates for the public, or says what came of it.
+    Certificate(CertificateChange),
 }
 
 impl Command {
@@ -406,6 +409,7 @@ impl Command {
             Self::Notice(change) => change.kind(),
             Self::Campaign(change) => change.kind(),
             Self::Talk(change) => change.kind(),
+            Self::Certificate(change) => change.kind(),
             Self::ArchiveAudit(_) => "archive-audit",
             Self::People(change) => change.kind(),
             Self::Alone(_) => "alone",
@@ -463,7 +467,8 @@ impl Command {
             | Self::Notice(_)
             | Self::Directory(_)
             | Self::Recovered(_)
-            | Self::Campaign(_) => None,
+            | Self::Campaign(_)
+            | Self::Certificate(_) => None,
         }
     }
 
@@ -517,6 +522,7 @@ impl Command {
             Self::Notice(change) => change.about(),
             Self::Campaign(change) => change.about(),
             Self::Talk(change) => change.about(),
+            Self::Certificate(change) => change.about(),
             Self::ArchiveAudit(segment) => segment.blob.to_string(),
             Self::People(change) => change.about(),
             Self::Alone(report) => report.about(),

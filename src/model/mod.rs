@@ -10,6 +10,7 @@ pub mod alone;
 pub mod audit;
 pub mod boxes;
 pub mod campaign;
+pub mod certificate;
 pub mod check;
 pub mod command;
 pub mod conversation;
@@ -42,6 +43,7 @@ use serde::{Deserialize, Serialize};
 use audit::Audit;
 use boxes::BoxMark;
 use campaign::Campaigns;
+use certificate::Certificates;
 use conversation::Conversation;
 use directory::Directories;
 use dns::Dns;
@@ -121,6 +123,8 @@ pub struct State {
     pub campaigns: Campaigns,
     /// What agents made of conversations, and who waits.
     pub talks: Talks,
+    /// Certificates for the public that the cluster orders itself.
+    pub certificates: Certificates,
 }
 
 impl State {
@@ -351,6 +355,9 @@ impl State {
             Command::Recovered(it) => nodes::recovered(self, &proposal.actor, it),
             Command::Campaign(it) => campaign::change::change(self, index, &proposal.actor, it),
             Command::Talk(it) => talk::change::change(self, entry, it),
+            Command::Certificate(it) => {
+                certificate::change::change(self, index, &proposal.actor, it)
+            }
         }
     }
 
