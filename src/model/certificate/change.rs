@@ -333,7 +333,7 @@ fn want(
     }
     for it in &wanted.authorities {
         if !state.certificates.authorities.contains_key(it) {
-            let wanted = "one that 'lifeboat certificate authorities' shows";
+            let wanted = "one that 'lifeboat certificate list' shows";
             return Err(Refusal::unsound("authorities", it.as_str(), wanted));
         }
     }
