@@ -24,8 +24,24 @@ const STEP: Duration = Duration::from_secs(120);
 /// How long the other nodes may take to show what the authority looks for.
 const SHOWN_WITHIN: Duration = Duration::from_secs(10);
 
+/// How often a request is made again whose nonce the authority does not know (RFC 8555 section 6.5): it had no effect.
+const NONCES: u32 = 50;
+
 /// Why there is no certificate, in words without secrets.
 type Why = String;
+
+/// Makes a call, and makes it again with the nonce that came with the refusal of the last one.
+macro_rules! heard {
+    ($call:expr) => {{
+        let mut left = NONCES;
+        loop {
+            match $call.await {
+                Err(error) if left > 0 && is_of_a_nonce(&error) => left -= 1,
+                answer => break answer,
+            }
+        }
+    }};
+}
 
 impl Orders {
     /// Orders a certificate under a lease.
@@ -42,20 +58,18 @@ impl Orders {
         let hosts: Vec<Identifier> = hosts
             .map(|it| Identifier::Dns(it.as_str().to_owned()))
             .collect();
-        let mut order = account
-            .new_order(&NewOrder::new(&hosts))
-            .await
-            .map_err(said)?;
+        let wanted = NewOrder::new(&hosts);
+        let mut order = heard!(account.new_order(&wanted)).map_err(said)?;
         self.show(name, epoch, &mut order).await?;
         let policy = RetryPolicy::new().timeout(STEP);
-        match order.poll_ready(&policy).await {
+        match heard!(order.poll_ready(&policy)) {
             Ok(OrderStatus::Ready) => {}
             Ok(_) | Err(Error::Api(_)) => return Err(refused(&mut order).await),
             Err(error) => return Err(said(error)),
         }
         let (key, request) = pki::host_request(&names(certificate)).map_err(in_words)?;
-        order.finalize_csr(&request).await.map_err(said)?;
-        let chain = order.poll_certificate(&policy).await.map_err(said)?;
+        heard!(order.finalize_csr(&request)).map_err(said)?;
+        let chain = heard!(order.poll_certificate(&policy)).map_err(said)?;
         self.fresh(name, by, certificate, (&chain, &key))
     }
 
@@ -86,10 +100,13 @@ impl Orders {
             terms_of_service_agreed: true,
             only_return_existing: false,
         };
-        let (account, credentials) = Account::builder_with_http(wire()?)
-            .create(&us, facts.url.as_str().to_owned(), binding.as_ref())
-            .await
-            .map_err(said)?;
+        let wire = wire()?;
+        let url = facts.url.as_str();
+        let created = heard!({
+            let builder = Account::builder_with_http(wire.clone());
+            builder.create(&us, url.to_owned(), binding.as_ref())
+        });
+        let (account, credentials) = created.map_err(said)?;
         let plain = serde_json::to_vec(&credentials).map_err(in_words)?;
         let made = CertificateChange::Account {
             authority: name.clone(),
@@ -119,6 +136,7 @@ impl Orders {
     /// Has every node show what the authority looks for, and tells it to look.
     async fn show(&self, name: &Label, epoch: u64, order: &mut Order) -> Result<(), Why> {
         let mut challenges = OrdMap::new();
+        heard!(fetched(order)).map_err(said)?;
         let mut authorizations = order.authorizations();
         while let Some(authorization) = authorizations.next().await {
             let mut authorization = authorization.map_err(said)?;
@@ -152,7 +170,7 @@ impl Orders {
                 continue;
             }
             if let Some(mut challenge) = authorization.challenge(ChallengeType::Http01) {
-                challenge.set_ready().await.map_err(said)?;
+                heard!(challenge.set_ready()).map_err(said)?;
             }
         }
         Ok(())
@@ -221,6 +239,23 @@ impl Orders {
     }
 }
 
+/// Has the library know every authorization of an order: what it knows it does not ask for again.
+async fn fetched(order: &mut Order) -> Result<(), Error> {
+    let mut authorizations = order.authorizations();
+    while let Some(authorization) = authorizations.next().await {
+        authorization?;
+    }
+    Ok(())
+}
+
+fn is_of_a_nonce(error: &Error) -> bool {
+    let kind = match error {
+        Error::Api(problem) => problem.r#type.as_deref(),
+        _ => None,
+    };
+    kind == Some("urn:ietf:params:acme:error:badNonce")
+}
+
 /// The host names of a certificate that is wanted.
 fn names(certificate: &Certificate) -> Vec<String> {
     let hosts = certificate.wanted.hosts.iter();
@@ -235,7 +270,7 @@ async fn refused(order: &mut Order) -> Why {
         let Ok(mut authorization) = authorization else {
             continue;
         };
-        if authorization.refresh().await.is_err() {
+        if heard!(authorization.refresh()).is_err() {
             continue;
         }
         let host = authorization.identifier().to_string();

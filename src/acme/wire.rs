@@ -11,6 +11,7 @@ use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
 
 use crate::https::{Failed, Https};
 
+#[derive(Clone)]
 /// Carries the library's requests.
 pub struct Wire(pub Https);
 

@@ -60,8 +60,6 @@ impl Authority {
             "",
             "-tlsalpn01",
             "",
-            "-doh",
-            "",
             "-defaultIPv4",
             &at,
             "-defaultIPv6",
