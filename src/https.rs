@@ -9,7 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
-use hyper::{Method, Request, Uri};
+use hyper::header::{self, HeaderValue};
+use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use serde_json::Value;
@@ -94,25 +95,37 @@ impl Https {
     /// # Errors
     /// When no answer came, telling whether the request may have been taken.
     pub async fn ask(&self, ask: Ask) -> Result<Answer, Failed> {
-        let not_sent = |why: &dyn std::fmt::Display| Failed::NotSent(why.to_string());
-        let uri: Uri = ask.url.parse().map_err(|it| not_sent(&it))?;
-        let host = uri.host().unwrap_or_default().to_owned();
-        let clear = uri.scheme_str() == Some("http");
-        let port = uri.port_u16().unwrap_or(if clear { 80 } else { 443 });
-        let path = uri.path_and_query().map_or("/", |it| it.as_str());
-        let authority = uri.authority().map_or(host.as_str(), |it| it.as_str());
-        let mut request = Request::builder()
-            .method(ask.method)
-            .uri(path)
-            .header("host", authority)
-            .header("user-agent", "lifeboat")
-            .header("accept-encoding", "identity");
+        let mut request = Request::builder().method(ask.method).uri(&ask.url);
         for (name, value) in &ask.headers {
             request = request.header(*name, value);
         }
-        let request = request
-            .body(Full::new(Bytes::from(ask.body)))
-            .map_err(|it| not_sent(&it))?;
+        let request = request.body(Bytes::from(ask.body));
+        let request = request.map_err(|it| Failed::NotSent(it.to_string()))?;
+        self.send(request).await.map(|it| Answer::of(&it))
+    }
+
+    /// Sends a request to the whole address that it names; Host, User-Agent and Accept-Encoding are put in. The answer's
+    /// body is at most [`HTTPS_ANSWER_BYTES_MAX`].
+    ///
+    /// # Errors
+    /// When no answer came, telling whether the request may have been taken.
+    pub async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Failed> {
+        let not_sent = |why: &dyn std::fmt::Display| Failed::NotSent(why.to_string());
+        let (mut head, body) = request.into_parts();
+        let uri = head.uri;
+        let host = uri.host().unwrap_or_default().to_owned();
+        let clear = uri.scheme_str() == Some("http");
+        let port = uri.port_u16().unwrap_or(if clear { 80 } else { 443 });
+        let authority = uri.authority().map_or(host.as_str(), |it| it.as_str());
+        let authority = HeaderValue::from_str(authority).map_err(|it| not_sent(&it))?;
+        head.headers.insert(header::HOST, authority);
+        let us = HeaderValue::from_static("lifeboat");
+        head.headers.insert(header::USER_AGENT, us);
+        let plain = HeaderValue::from_static("identity");
+        head.headers.insert(header::ACCEPT_ENCODING, plain);
+        let path = uri.path_and_query().map_or("/", |it| it.as_str());
+        head.uri = path.parse().map_err(|it| not_sent(&it))?;
+        let request = Request::from_parts(head, Full::new(body));
         let opened = timeout(self.patience, self.open(&host, port, clear));
         let stream = match opened.await {
             Ok(Ok(stream)) => stream,
@@ -154,7 +167,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 async fn exchange(
     stream: Box<dyn Stream>,
     request: Request<Full<Bytes>>,
-) -> Result<Answer, Failed> {
+) -> Result<Response<Bytes>, Failed> {
     let shaken = http1::Builder::new()
         .max_buf_size(64 * 1024)
         .handshake(TokioIo::new(stream));
@@ -163,25 +176,10 @@ async fn exchange(
     let lost = |it: &dyn std::fmt::Display| Failed::Lost(it.to_string());
     let asking = async {
         let answer = sender.send_request(request).await.map_err(|it| lost(&it))?;
-        let status = answer.status().as_u16();
-        let header = |name: &str| {
-            let value = answer.headers().get(name).and_then(|it| it.to_str().ok());
-            value.map(str::to_owned)
-        };
-        let rest_ms = rest(
-            header("retry-after").as_deref(),
-            header("ratelimit-reset").as_deref(),
-            status,
-        );
-        let link = header("link");
-        let body = Limited::new(answer.into_body(), HTTPS_ANSWER_BYTES_MAX);
+        let (head, body) = answer.into_parts();
+        let body = Limited::new(body, HTTPS_ANSWER_BYTES_MAX);
         let body = body.collect().await.map_err(|it| lost(&it))?.to_bytes();
-        Ok(Answer {
-            status,
-            rest_ms,
-            link,
-            body: body.to_vec(),
-        })
+        Ok(Response::from_parts(head, body))
     };
     let mut asking = std::pin::pin!(asking);
     // The connection is driven beside the request and ends with it, so that no socket outlives an answer.
@@ -210,6 +208,21 @@ fn rest(retry_after: Option<&str>, reset: Option<&str>, status: u16) -> u64 {
 }
 
 impl Answer {
+    fn of(answer: &Response<Bytes>) -> Self {
+        let status = answer.status().as_u16();
+        let header = |name: &str| {
+            let value = answer.headers().get(name).and_then(|it| it.to_str().ok());
+            value.map(str::to_owned)
+        };
+        let (after, reset) = (header("retry-after"), header("ratelimit-reset"));
+        Self {
+            status,
+            rest_ms: rest(after.as_deref(), reset.as_deref(), status),
+            link: header("link"),
+            body: answer.body().to_vec(),
+        }
+    }
+
     /// Whether asking again later may get another answer.
     pub fn may_change(&self) -> bool {
         matches!(self.status, 408 | 423 | 425 | 429 | 500..)

@@ -24,6 +24,7 @@ pub mod tasks;
 pub mod telemetry;
 pub mod tls;
 
+pub mod acme;
 pub mod mail;
 pub mod probe;
 pub mod relay;

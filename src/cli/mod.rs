@@ -6,6 +6,7 @@
 mod afar;
 mod audit;
 mod breakglass;
+mod certificates;
 mod channels;
 mod check;
 mod cluster;
@@ -174,6 +175,11 @@ enum Verb {
         #[command(subcommand)]
         what: channels::ChannelVerb,
     },
+    /// Certificates that the cluster orders itself
+    Certificate {
+        #[command(subcommand)]
+        what: certificates::CertificateVerb,
+    },
     /// What is on its way through channels outside
     Notice {
         #[command(subcommand)]
@@ -297,6 +303,7 @@ fn done(line: Line) -> Result<Said, Failure> {
         | Verb::Shift { .. }
         | Verb::Incident { .. }
         | Verb::Maintenance { .. }
+        | Verb::Certificate { .. }
         | Verb::Channel { .. }
         | Verb::Notice { .. }
         | Verb::Component { .. }
@@ -343,6 +350,7 @@ async fn asked(
         Verb::Shift { what } => people::shift(node, what, paper).await,
         Verb::Incident { what } => incidents::incident(node, what, paper).await,
         Verb::Maintenance { what } => incidents::maintenance(node, what, paper).await,
+        Verb::Certificate { what } => certificates::run(node, what, paper).await,
         Verb::Channel { what } => channels::channel(node, what).await,
         Verb::Notice { what } => channels::notice(node, what, paper).await,
         Verb::Component { what } => components::component(node, what).await,

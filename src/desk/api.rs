@@ -15,8 +15,8 @@ use utoipa::{
 };
 
 use super::{
-    Desk, answers, audit, campaigns, conversations, directory, dns, incidents, members, notices,
-    people,
+    Desk, answers, audit, campaigns, certificates, conversations, directory, dns, incidents,
+    members, notices, people,
     problem::{Problem, Words},
     roles, site, status, talks, tokens,
 };
@@ -128,6 +128,7 @@ fn table() -> Vec<Route> {
         dns::routes(),
         incidents::routes(),
         notices::routes(),
+        certificates::routes(),
         directory::routes(),
         campaigns::routes(),
         audit::routes(),

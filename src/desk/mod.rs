@@ -9,6 +9,7 @@ mod asking;
 mod audit;
 mod calls;
 mod campaigns;
+mod certificates;
 mod conversations;
 mod directory;
 mod dns;

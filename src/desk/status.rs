@@ -278,6 +278,7 @@ pub(super) fn alarms_of(desk: &Desk) -> Vec<String> {
         incidents::promises(&state),
         notices::alarms(&state, clock::now()),
         campaigns::alarms(&state),
+        crate::acme::alarms(&state, clock::now()),
         alarms(&state, &health, &desk.letterbox.health()),
         names::cut_off(desk),
         names::answered_alone(desk),

@@ -32,6 +32,7 @@ impl State {
         self.check_keepers(&mut wrong);
         self.check_notices(&mut wrong);
         self.check_directory(&mut wrong);
+        self.check_certificates(&mut wrong);
         self.check_talks(&mut wrong);
         self.check_names(&mut wrong);
         self.check_record(&mut wrong);
@@ -117,6 +118,33 @@ impl State {
         for (item, it) in &self.outbox {
             if notice::of_item(&it.kind).is_some() && !carried.contains(item) {
                 wrong.push(format!("outbox item {item}: carries a notice that ended"));
+            }
+        }
+    }
+
+    fn check_certificates(&self, wrong: &mut Vec<String>) {
+        let certificates = &self.certificates;
+        for (name, authority) in &certificates.authorities {
+            if authority.binding.is_some() != authority.facts.binding_id.is_some() {
+                wrong.push(format!(
+                    "authority {name}: a binding key and its name go together"
+                ));
+            }
+        }
+        for (name, it) in &certificates.all {
+            let mut say = |what: &str| wrong.push(format!("certificate {name}: {what}"));
+            let known = |it: &Label| certificates.authorities.contains_key(it);
+            if it.wanted.hosts.is_empty() || !it.wanted.authorities.iter().all(known) {
+                say("is for no host, or from an authority that is not there");
+            }
+            if it.lease.is_none() && !it.challenges.is_empty() {
+                say("shows something though nobody orders it");
+            }
+            if it.lease.is_some_and(|lease| lease.epoch > self.index) {
+                say("was leased in the future");
+            }
+            if (it.attempts > 0) != it.trouble.is_some() {
+                say("its attempts and its trouble contradict each other");
             }
         }
     }

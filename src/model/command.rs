@@ -9,6 +9,7 @@ use super::{
     alone::AloneReport,
     audit::Segment,
     campaign::CampaignChange,
+    certificate::CertificateChange,
     directory::{DirectoryChange, DirectoryVersion},
     dns::{TsigAlgorithm, ZoneSettings, publish::ZonePart, signing::SigningChange},
     domain::DomainName,
@@ -356,6 +357,8 @@ pub enum Command {
     Talk(TalkChange),
     /// Says what the world's side of our zones answers.
     Names(NameChange),
+    /// Orders certificates for the public, or says what came of it.
+    Certificate(CertificateChange),
 }
 
 impl Command {
@@ -410,6 +413,7 @@ impl Command {
             Self::Campaign(change) => change.kind(),
             Self::Talk(change) => change.kind(),
             Self::Names(change) => change.kind(),
+            Self::Certificate(change) => change.kind(),
             Self::ArchiveAudit(_) => "archive-audit",
             Self::People(change) => change.kind(),
             Self::Alone(_) => "alone",
@@ -468,7 +472,8 @@ impl Command {
             | Self::Directory(_)
             | Self::Recovered(_)
             | Self::Campaign(_)
-            | Self::Names(_) => None,
+            | Self::Names(_)
+            | Self::Certificate(_) => None,
         }
     }
 
@@ -523,6 +528,7 @@ impl Command {
             Self::Campaign(change) => change.about(),
             Self::Talk(change) => change.about(),
             Self::Names(change) => change.about(),
+            Self::Certificate(change) => change.about(),
             Self::ArchiveAudit(segment) => segment.blob.to_string(),
             Self::People(change) => change.about(),
             Self::Alone(report) => report.about(),

@@ -226,6 +226,23 @@ pub const CERTIFICATE_SLACK_MS: u64 = 3_600_000;
 pub const CERTIFICATE_GRACE_MS: u64 = 60 * 24 * 3_600_000;
 /// Bytes of a certificate request or PEM file that is read: the longest real chain is a third of it.
 pub const PEM_BYTES_MAX: u64 = 64 * 1_024;
+/// Certificates that the cluster orders itself: every name of the company, with room.
+pub const CERTIFICATES_MAX: usize = 64;
+/// Host names of one certificate, as public authorities have it; the same for what is shown to one of them.
+pub const CERTIFICATE_HOSTS_MAX: usize = 100;
+/// Authorities that certificates are ordered from: two are asked for, a third tries something out.
+pub const AUTHORITIES_MAX: usize = 8;
+/// Characters of a chain in PEM: three RSA certificates of 4,096 bits with a hundred names.
+pub const CERTIFICATE_PEM_CHARS_MAX: usize = 32 * 1_024;
+/// How long one order may take: authorities look from several places, and have queues.
+pub const CERTIFICATE_LEASE_MS: u64 = 10 * 60_000;
+/// The pause after the first order that came to nothing; doubled each time. Public authorities allow five failures an hour
+/// for a host name.
+pub const CERTIFICATE_RETRY_MS: u64 = 2 * 60_000;
+/// The longest pause between two orders.
+pub const CERTIFICATE_RETRY_MS_MAX: u64 = 6 * 3_600_000;
+/// From how long before its end on a certificate is an alarm: long after it should have been renewed, long before it ends.
+pub const CERTIFICATE_ALARM_MS: u64 = 21 * 24 * 3_600_000;
 /// Certificate pairs in the public folder: every name of the company, with room.
 pub const PUBLIC_CERTIFICATES_MAX: usize = 256;
 /// How long a TLS session of the public side may be resumed: a working day.

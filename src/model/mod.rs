@@ -10,6 +10,7 @@ pub mod alone;
 pub mod audit;
 pub mod boxes;
 pub mod campaign;
+pub mod certificate;
 pub mod check;
 pub mod command;
 pub mod conversation;
@@ -43,6 +44,7 @@ use serde::{Deserialize, Serialize};
 use audit::Audit;
 use boxes::BoxMark;
 use campaign::Campaigns;
+use certificate::Certificates;
 use conversation::Conversation;
 use directory::Directories;
 use dns::Dns;
@@ -125,6 +127,8 @@ pub struct State {
     pub talks: Talks,
     /// The world's side of our zones.
     pub names: Names,
+    /// Certificates for the public that the cluster orders itself.
+    pub certificates: Certificates,
 }
 
 impl State {
@@ -356,6 +360,9 @@ impl State {
             Command::Campaign(it) => campaign::change::change(self, index, &proposal.actor, it),
             Command::Talk(it) => talk::change::change(self, entry, it),
             Command::Names(it) => names::change::change(self, index, &proposal.actor, it),
+            Command::Certificate(it) => {
+                certificate::change::change(self, index, &proposal.actor, it)
+            }
         }
     }
 

@@ -7,6 +7,7 @@
 mod alone;
 mod apart;
 mod campaigns;
+mod certificates;
 mod descriptors;
 mod directory;
 mod dns;
@@ -205,6 +206,7 @@ pub fn run(config: &Config, metrics: Metrics, until: UntilStopped) -> Result<(),
     );
     node.start_keepers(&mut tasks, &runtimes, &metrics);
     node.start_relay(&mut tasks, &runtimes, &metrics);
+    node.start_orders(&mut tasks, &runtimes, &metrics);
     node.start_directory(&mut tasks, &runtimes, node.directory);
     node.start_campaigns(&mut tasks, &runtimes, &metrics)?;
     let (counters, front) = (open.counters.clone(), open.front.clone());
@@ -339,7 +341,7 @@ impl Node<'_> {
             is_ours: web::public::is_ours,
             checks: figures::checks(self.cluster.clone(), self.letterbox.clone()),
             passing: self.passing(),
-            challenge: Arc::new(|_| None),
+            challenge: self.challenge(),
             name_queries: OnceLock::new(),
             https_port: web.https_port,
             body_bytes: crate::model::limits::REQUEST_BODY_BYTES,
@@ -460,6 +462,7 @@ impl Node<'_> {
         tasks.keep(background, "certificates", move |stop| {
             watch_certificates(certificates.clone(), stop)
         });
+        self.start_presenting(tasks, background, &open.certificates);
         let report = report::Report::new(
             self.config,
             self.cluster.clone(),

@@ -56,18 +56,20 @@ pub enum OutgoingError {
 /// # Errors
 /// When the file cannot be read or holds no authority.
 pub fn connector(file: Option<&Path>) -> Result<TlsConnector, OutgoingError> {
-    let roots = match file {
-        Some(path) => authorities(path)?,
-        None => RootCertStore {
-            roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-        },
-    };
+    Ok(trusting(file.map(authorities).transpose()?))
+}
+
+/// A connector that trusts these authorities, or the public ones.
+fn trusting(roots: Option<RootCertStore>) -> TlsConnector {
+    let roots = roots.unwrap_or_else(|| RootCertStore {
+        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+    });
     let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("aws-lc-rs has suites for TLS 1.2 and 1.3")
         .with_root_certificates(roots)
         .with_no_client_auth();
-    Ok(Arc::new(config).into())
+    Arc::new(config).into()
 }
 
 pub(super) fn authorities(path: &Path) -> Result<RootCertStore, OutgoingError> {
@@ -76,8 +78,22 @@ pub(super) fn authorities(path: &Path) -> Result<RootCertStore, OutgoingError> {
         path: path_buf(),
         source,
     })?;
+    authorities_of(path, &text)
+}
+
+/// A connector that trusts the authorities in this text of PEM.
+///
+/// # Errors
+/// When it holds no authority.
+pub fn trusting_text(pem: &str) -> Result<TlsConnector, OutgoingError> {
+    let roots = authorities_of(Path::new("the text"), pem.as_bytes())?;
+    Ok(trusting(Some(roots)))
+}
+
+fn authorities_of(path: &Path, text: &[u8]) -> Result<RootCertStore, OutgoingError> {
+    let path_buf = || path.to_owned();
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&text) {
+    for certificate in CertificateDer::pem_slice_iter(text) {
         let certificate = certificate.map_err(|source| OutgoingError::Pem {
             path: path_buf(),
             source,

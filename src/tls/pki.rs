@@ -275,6 +275,16 @@ fn blank(now: Timestamp, life: Duration) -> Result<CertificateParams, PkiError> 
     Ok(params)
 }
 
+/// A new key and the request for a certificate for these host names: the key in PEM, the request in DER (PKCS #10).
+pub fn host_request(names: &[String]) -> Result<(String, Vec<u8>), PkiError> {
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(PkiError::Make)?;
+    let mut params = CertificateParams::new(names.to_vec()).map_err(PkiError::Make)?;
+    // Authorities look at the alternative names only.
+    params.distinguished_name = DistinguishedName::new();
+    let request = params.serialize_request(&key).map_err(PkiError::Make)?;
+    Ok((key.serialize_pem(), request.der().to_vec()))
+}
+
 /// The first certificate in a PEM text.
 pub fn certificate(pem: &str) -> Result<CertificateDer<'static>, PkiError> {
     CertificateDer::from_pem_slice(pem.as_bytes()).map_err(PkiError::Pem)

@@ -163,7 +163,29 @@ pub struct CertificateSet {
     folder: PathBuf,
     own: Pair,
     table: ArcSwap<Table>,
-    seen: Mutex<Option<Seen>>,
+    sources: Mutex<Sources>,
+}
+
+/// Where the pairs come from.
+#[derive(Debug, Default)]
+struct Sources {
+    /// The folder as it was when it was read last.
+    seen: Option<Seen>,
+    /// The pairs of the folder.
+    files: BTreeMap<String, Pair>,
+    /// The pairs that the cluster agreed on, by a name that no file has.
+    agreed: BTreeMap<String, Pair>,
+}
+
+/// A pair that the cluster agreed on.
+#[derive(Debug)]
+pub struct Agreed<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The chain, in PEM.
+    pub chain: &'a str,
+    /// The key, in PEM.
+    pub key: &'a str,
 }
 
 impl CertificateSet {
@@ -180,7 +202,7 @@ impl CertificateSet {
             folder: folder.to_owned(),
             table: ArcSwap::from_pointee(Table::of(BTreeMap::new(), &own)),
             own,
-            seen: Mutex::new(None),
+            sources: Mutex::default(),
         };
         let problems = match set.reload_if_changed() {
             Reload::KeptOld { problems } => problems,
@@ -192,34 +214,65 @@ impl CertificateSet {
     /// Looks at the folder and reads it again when a file changed. Blocks on the disk: not for async threads.
     pub fn reload_if_changed(&self) -> Reload {
         // A second caller waits for the first: two looks at once would only race to swap.
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
         let files = match files_in(&self.folder) {
             Ok(files) => files,
-            Err(problem) if seen.as_ref().is_some_and(Vec::is_empty) => {
+            Err(problem) if sources.seen.as_ref().is_some_and(Vec::is_empty) => {
                 drop(problem);
                 return Reload::Unchanged;
             }
             Err(problem) => {
-                *seen = Some(Vec::new());
+                sources.seen = Some(Vec::new());
                 return Reload::KeptOld {
                     problems: vec![problem],
                 };
             }
         };
-        if seen.as_ref() == Some(&files) {
+        if sources.seen.as_ref() == Some(&files) {
             return Reload::Unchanged;
         }
-        let (pairs, problems) = self.read(&files);
+        let (pairs, problems) = self.read(&files, &sources.files);
         let loaded = pairs.len();
-        if !pairs.is_empty() || self.table.load().pairs.is_empty() {
-            self.table.store(Arc::new(Table::of(pairs, &self.own)));
+        if !pairs.is_empty() || sources.files.is_empty() {
+            sources.files = pairs;
+            self.present(&sources);
         }
-        *seen = Some(files);
+        sources.seen = Some(files);
         if problems.is_empty() {
             Reload::Loaded { pairs: loaded }
         } else {
             Reload::KeptOld { problems }
         }
+    }
+
+    /// Presents these pairs of the cluster besides those of the folder, and no others of the cluster any more. A bad one
+    /// is a problem and keeps its last good version.
+    pub fn agree(&self, wanted: &[Agreed<'_>]) -> Vec<PublicTlsError> {
+        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut agreed, mut problems) = (BTreeMap::new(), Vec::new());
+        for it in wanted {
+            // No file's name holds a slash.
+            let name = format!("cluster/{}", it.name);
+            let path = PathBuf::from(&name);
+            match pair_of(&path, &path, it.chain.as_bytes(), it.key.as_bytes()) {
+                Ok(pair) => drop(agreed.insert(name, pair)),
+                Err(problem) => {
+                    problems.push(problem);
+                    if let Some(kept) = sources.agreed.get(&name) {
+                        agreed.insert(name, kept.clone());
+                    }
+                }
+            }
+        }
+        sources.agreed = agreed;
+        self.present(&sources);
+        problems
+    }
+
+    fn present(&self, sources: &Sources) {
+        let mut pairs = sources.files.clone();
+        pairs.extend(sources.agreed.clone());
+        self.table.store(Arc::new(Table::of(pairs, &self.own)));
     }
 
     /// Whether nothing that anyone vouches for is there to present. The public sees warnings; someone has to act.
@@ -247,8 +300,11 @@ impl CertificateSet {
     }
 
     /// Reads the pairs among `files`; a bad one is a problem and keeps its last good version.
-    fn read(&self, files: &Seen) -> (BTreeMap<String, Pair>, Vec<PublicTlsError>) {
-        let old = self.table.load();
+    fn read(
+        &self,
+        files: &Seen,
+        old: &BTreeMap<String, Pair>,
+    ) -> (BTreeMap<String, Pair>, Vec<PublicTlsError>) {
         let (mut pairs, mut problems) = (BTreeMap::new(), Vec::new());
         for (path, ..) in files {
             if !path
@@ -270,7 +326,7 @@ impl CertificateSet {
                 Ok(pair) => drop(pairs.insert(stem.to_owned(), pair)),
                 Err(problem) => {
                     problems.push(problem);
-                    if let Some(kept) = old.pairs.get(stem) {
+                    if let Some(kept) = old.get(stem) {
                         pairs.insert(stem.to_owned(), kept.clone());
                     }
                 }
@@ -478,19 +534,23 @@ fn read_pair(path: &Path) -> Result<Pair, PublicTlsError> {
             key: key_path,
         });
     }
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&read_file(path)?)
+    let (chain, key) = (read_file(path)?, read_file(&key_path)?);
+    pair_of(path, &key_path, &chain, &key)
+}
+
+/// A pair from its two texts; the paths say where they come from.
+fn pair_of(path: &Path, key_path: &Path, chain: &[u8], key: &[u8]) -> Result<Pair, PublicTlsError> {
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(chain)
         .collect::<Result<_, _>>()
         .map_err(|source| PublicTlsError::Pem {
             path: path.to_owned(),
             wanted: "certificate",
             source,
         })?;
-    let key = PrivateKeyDer::from_pem_slice(&read_file(&key_path)?).map_err(|source| {
-        PublicTlsError::Pem {
-            path: key_path,
-            wanted: "private key",
-            source,
-        }
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(|source| PublicTlsError::Pem {
+        path: key_path.to_owned(),
+        wanted: "private key",
+        source,
     })?;
     let first = chain.first().ok_or_else(|| PublicTlsError::Pem {
         path: path.to_owned(),

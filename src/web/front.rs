@@ -240,29 +240,34 @@ impl Front {
         Some(answer)
     }
 
+    /// What an authority is to find under a token (RFC 8555 section 8.3: base64url).
+    fn shown(&self, token: &str) -> Option<String> {
+        let plain = |it: u8| it.is_ascii_alphanumeric() || it == b'-' || it == b'_';
+        token
+            .bytes()
+            .all(plain)
+            .then(|| (self.challenge)(token))
+            .flatten()
+    }
+
     /// On the port that only leads to the other one.
     fn decide_unencrypted<B>(&self, request: &Request<B>) -> Decision {
         let path = request.uri().path();
         if CHECKS.contains(&path) {
             return Decision::Checks;
         }
+        let token = path.strip_prefix(CHALLENGE);
+        // Whatever name it is asked under: an authority may look before the name is written into every node's file.
+        if let Some(answer) = token.and_then(|it| self.shown(it)) {
+            return Decision::Now(text(StatusCode::OK, answer.into()));
+        }
         let (host, standing) = match self.find(request) {
             Ok(found) => found,
             Err(answer) => return Decision::Now(*answer),
         };
-        if let Some(token) = path.strip_prefix(CHALLENGE) {
-            // RFC 8555 section 8.3: base64url, at least 128 bits.
-            let readable = token
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-            let answer = match readable.then(|| (self.challenge)(token)).flatten() {
-                Some(key) => text(StatusCode::OK, key.into()),
-                None => text(
-                    StatusCode::NOT_FOUND,
-                    Bytes::from_static(b"There is no such challenge.\n"),
-                ),
-            };
-            return Decision::Now(answer);
+        if token.is_some() {
+            let none = Bytes::from_static(b"There is no such challenge.\n");
+            return Decision::Now(text(StatusCode::NOT_FOUND, none));
         }
         Decision::Now(self.to_https(request.uri(), host, standing))
     }

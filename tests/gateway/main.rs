@@ -32,6 +32,7 @@
 mod alone;
 mod attack;
 mod campaigns;
+mod certificates;
 mod chat;
 mod clocks;
 mod cold_start;

@@ -1,6 +1,6 @@
 //! The rooms of the house: who may know whom, and which room owns which crate.
 
-const DOORS: [&str; 5] = ["web", "dns", "mail", "probe", "relay"];
+const DOORS: [&str; 6] = ["web", "dns", "mail", "probe", "relay", "acme"];
 
 /// What every room but the model may use besides its own list: counting and logging have no direction.
 const WALLS: [&str; 3] = ["model", "clock", "telemetry"];
@@ -51,7 +51,7 @@ pub fn may_import(room: &str) -> Option<Vec<&'static str>> {
 
 /// Names every room once, so that the lists above can be put together freely.
 fn static_name(name: &str) -> &'static &'static str {
-    const ROOMS: [&str; 23] = [
+    const ROOMS: [&str; 24] = [
         "model",
         "clock",
         "tasks",
@@ -75,6 +75,7 @@ fn static_name(name: &str) -> &'static &'static str {
         "mail",
         "probe",
         "relay",
+        "acme",
     ];
     ROOMS
         .iter()
@@ -83,11 +84,12 @@ fn static_name(name: &str) -> &'static &'static str {
 }
 
 /// One crate, one owner: an upgrade of the crate then touches one folder.
-pub const OWNERS: [(&str, &[&str]); 22] = [
+pub const OWNERS: [(&str, &[&str]); 23] = [
     ("openraft", &["cluster"]),
     ("openraft_rt", &["cluster"]),
     ("lettre", &["mail"]),
     ("minijinja", &["mail"]),
+    ("instant_acme", &["acme"]),
     ("clap", &["cli", ""]),
     ("axum", &["web", "desk", "run"]),
     ("rusqlite", &["cluster", "letterbox"]),

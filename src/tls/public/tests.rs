@@ -280,6 +280,52 @@ fn a_node_without_files_serves_with_a_certificate_that_stays_the_same() {
 }
 
 #[test]
+fn a_pair_of_the_cluster_is_shown_beside_those_of_the_folder_and_goes_when_it_is_wanted_no_more() {
+    let folders = Folders::new();
+    let file = write_pair(
+        folders.public.path(),
+        "www",
+        &["www.example.test"],
+        &PKCS_ECDSA_P256_SHA256,
+    );
+    let set = folders.open().0;
+    let elsewhere = tempfile::tempdir().unwrap();
+    let ours = write_pair(
+        elsewhere.path(),
+        "help",
+        &["help.example.test"],
+        &PKCS_ECDSA_P256_SHA256,
+    );
+    let read = |name: &str| fs::read_to_string(elsewhere.path().join(name)).unwrap();
+    let (chain, key) = (read("help.crt"), read("help.key"));
+    let agreed = |key: &str| {
+        set.agree(&[Agreed {
+            name: "help",
+            chain: &chain,
+            key,
+        }])
+    };
+    assert!(agreed(&key).is_empty());
+    assert_eq!(shown(&set, "help.example.test", &ECDSA_TOO), ours);
+    assert_eq!(shown(&set, "www.example.test", &ECDSA_TOO), file);
+    // A bad one keeps its last good version, and so does a look at the folder.
+    assert_eq!(agreed("not a key").len(), 1);
+    write_pair(
+        folders.public.path(),
+        "more",
+        &["more.example.test"],
+        &PKCS_ECDSA_P256_SHA256,
+    );
+    assert!(matches!(
+        set.reload_if_changed(),
+        Reload::Loaded { pairs: 2 }
+    ));
+    assert_eq!(shown(&set, "help.example.test", &ECDSA_TOO), ours);
+    assert!(set.agree(&[]).is_empty());
+    assert_ne!(shown(&set, "help.example.test", &ECDSA_TOO), ours);
+}
+
+#[test]
 fn a_missing_folder_is_said_once_and_does_not_stop_the_site() {
     let own = tempfile::tempdir().unwrap();
     let (set, problems) =

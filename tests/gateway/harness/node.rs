@@ -24,7 +24,7 @@ const LIFEBOAT: &str = env!("CARGO_BIN_EXE_lifeboat");
 const PATIENCE: Duration = Duration::from_secs(90);
 
 const HTTPS: u16 = 8443;
-const HTTP: u16 = 8080;
+pub const HTTP: u16 = 8080;
 const PEERS: u16 = 7400;
 const METRICS: u16 = 9464;
 const CONSOLE: u16 = 9443;
