@@ -20,7 +20,7 @@ use super::{Transfers, wire};
 use crate::clock;
 use crate::model::{
     Command, Proposal,
-    dns::{Published, Zone as Agreed, serial_after},
+    dns::{Published, Zone as Agreed, ZoneSource, serial_after},
     domain::{DomainName, RrSet, RrType},
     limits::{
         ROLL_AGAIN_MS, ROLL_PATIENCE_MS, ROLL_PAUSE_S_MAX, ROLL_PLACE_MS, ROLL_PLACES_MAX,
@@ -91,6 +91,8 @@ struct Round {
     live: Published,
     /// Those that are told of changes.
     told: Vec<SocketAddr>,
+    /// Where it comes from: what is there has a serial of its own and no services over it.
+    primaries: Vec<IpAddr>,
     began: Instant,
 }
 
@@ -165,6 +167,7 @@ impl Transfers {
                 zone: name.clone(),
                 live,
                 told: agreed.settings.notify.clone(),
+                primaries: primaries_of(agreed),
                 began: call.began,
             };
             let (transfers, places) = (self.clone(), places.clone());
@@ -186,7 +189,8 @@ impl Transfers {
             if found.is_empty() {
                 unplaced.push(name);
             }
-            let reached = found.into_iter().filter(|it| !is_for_books(*it));
+            let is_asked = |it: &IpAddr| !is_for_books(*it) && !round.primaries.contains(it);
+            let reached = found.into_iter().filter(is_asked);
             servers.extend(reached.map(|it| SocketAddr::new(it, self.port_at(it))));
         }
         while servers.len() > ROLL_SERVERS_MAX {
@@ -448,6 +452,14 @@ fn in_words(heard: &Heard, after_ms: u64) -> String {
     let well = all - lagging.len();
     let lagging = lagging.join("; ");
     format!("{well} of {all} name servers answer it after {after}; not yet {lagging}")
+}
+
+/// The addresses that a zone is transferred from.
+fn primaries_of(zone: &Agreed) -> Vec<IpAddr> {
+    match &zone.settings.source {
+        ZoneSource::Here => Vec::new(),
+        ZoneSource::Transferred { primaries, .. } => primaries.iter().map(SocketAddr::ip).collect(),
+    }
 }
 
 /// Addresses that are kept for books and examples (RFC 5737, RFC 3849): nobody is there.

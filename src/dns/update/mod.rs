@@ -105,7 +105,13 @@ impl Transfers {
         }
         let rule = key.and_then(|key| rule(&state, zone, key));
         let Some((key, rule)) = key.zip(rule) else {
-            tracing::warn!(%zone, key = ?key.map(ToString::to_string), "an update was refused: its key may not update the zone");
+            match key {
+                // Anybody can send those.
+                None => tracing::debug!(%zone, "an update was refused: it is not signed"),
+                Some(key) => {
+                    tracing::warn!(%zone, %key, "an update was refused: its key may not update the zone");
+                }
+            }
             return (Rcode::REFUSED, Some(EDE_PROHIBITED));
         };
         drop(state);

@@ -5,12 +5,14 @@ use core::net::SocketAddr;
 use super::{
     How,
     change::{Heard, HeardFrom, NameChange},
+    updates::{Rule, Updated},
 };
 use crate::model::{
     Actor, Command, Refusal, Reply,
-    failover::tests::town::{Town, name},
+    dns::TsigAlgorithm,
+    failover::tests::town::{Town, name, part},
     limits,
-    words::{NodeId, Note},
+    words::{BlobHash, NodeId, Note, Sealed},
 };
 
 const ZONE: &str = "example.test";
@@ -109,4 +111,88 @@ fn only_a_node_tells_and_only_what_it_saw_itself_and_so_many() {
     let refused = town.by(Actor::Node(NodeId(1)), heard(generation, many.collect()));
     assert!(matches!(refused, Reply::Refused(_)));
     assert!(town.state.names.rolls.is_empty());
+}
+
+fn may_update(town: &mut Town, rule: Option<Rule>) -> Reply {
+    town.by_hand(Command::Names(NameChange::SetUpdates {
+        zone: name(ZONE),
+        key: name("acme.test"),
+        rule,
+    }))
+}
+
+fn rule(names: &[&str]) -> Option<Rule> {
+    Some(Rule {
+        names: names.iter().map(|it| name(it)).collect(),
+        ..Rule::default()
+    })
+}
+
+fn updated(town: &Town, actor: Actor, against: u64) -> (Actor, Command) {
+    let live = town.zone();
+    let mut part = part(ZONE, live.edition.outline, against);
+    part.offset = 0;
+    let updated = Updated {
+        key: name("acme.test"),
+        blob: BlobHash([2; 32]),
+        size: 100,
+        part,
+        what: Note::cut("1 set added"),
+    };
+    (actor, Command::Names(NameChange::Updated(updated)))
+}
+
+#[test]
+fn a_key_updates_a_zone_once_it_may_and_not_after() {
+    let mut town = Town::with_service();
+    let challenge = rule(&["_acme-challenge.example.test"]);
+    let unknown = may_update(&mut town, challenge.clone());
+    assert!(matches!(unknown, Reply::Refused(_)), "there is no such key");
+    let key = Command::SetTsigKey {
+        key: name("acme.test"),
+        algorithm: TsigAlgorithm::default(),
+        secret: Sealed {
+            key: 1,
+            bytes: vec![],
+        },
+    };
+    town.by_hand(key);
+    let node = Actor::Node(NodeId(1));
+    let generation = town.state.dns.zones[&name(ZONE)].generation;
+    let (by, command) = updated(&town, node.clone(), generation);
+    let early = town.by(by, command);
+    assert!(matches!(early, Reply::Refused(_)), "nobody let it");
+    for bad in [rule(&[]), rule(&["www.example.org"])] {
+        assert!(matches!(may_update(&mut town, bad), Reply::Refused(_)));
+    }
+    assert_eq!(may_update(&mut town, challenge), Reply::Done);
+    let gone = town.by_hand(Command::RemoveTsigKey {
+        key: name("acme.test"),
+    });
+    assert!(matches!(gone, Reply::Refused(Refusal::InUse { .. })));
+
+    let (by, command) = updated(&town, Actor::Local { uid: 0 }, generation);
+    let person = town.by(by, command);
+    assert!(matches!(person, Reply::Refused(Refusal::NotAllowed { .. })));
+    let (by, command) = updated(&town, node.clone(), generation - 1);
+    let stale = town.by(by, command);
+    assert!(matches!(stale, Reply::Refused(Refusal::Stale { .. })));
+    let serial = town.zone().serial;
+    let (by, command) = updated(&town, node.clone(), generation);
+    assert_eq!(town.by(by, command), Reply::Done);
+    assert_eq!(town.zone().serial, serial, "not before a majority holds it");
+    for holder in [1, 2] {
+        town.hold(holder, 2);
+    }
+    assert!(town.zone().serial > serial);
+    assert!(town.zone().edition.by.contains("acme.test"));
+    assert_eq!(town.answering(), "primary", "and the service lies over it");
+    let last = town.state.audit.lines.last().unwrap();
+    assert_eq!(last.what, "update-zone");
+
+    assert_eq!(may_update(&mut town, None), Reply::Done);
+    let generation = town.state.dns.zones[&name(ZONE)].generation;
+    let (by, command) = updated(&town, node, generation);
+    assert!(matches!(town.by(by, command), Reply::Refused(_)));
+    assert!(matches!(may_update(&mut town, None), Reply::Refused(_)));
 }

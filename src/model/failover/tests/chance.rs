@@ -8,12 +8,17 @@ use proptest::prelude::*;
 use super::town::{FALLBACK, PRIMARY, Town, WWW, label, name, outline, part, targets};
 use crate::model::{
     Actor, Command, Reply,
-    dns::serial_after,
+    dns::{TsigAlgorithm, serial_after},
     domain::{DomainName, RrSet, RrType},
     failover::{AllDown, Answering, Failback, Mode},
     health::Opinion,
     limits,
-    words::{BlobHash, NodeId, Note, Timestamp},
+    names::{
+        How, NameChange,
+        change::{Heard, HeardFrom},
+        updates::{Rule, Updated},
+    },
+    words::{BlobHash, NodeId, Note, Sealed, Timestamp},
 };
 
 /// Something that happens in the town.
@@ -38,6 +43,8 @@ enum Event {
     AddsService,
     RemovesZone,
     Members(u8),
+    Hears(bool, bool, bool),
+    Updates(u8, u8, bool),
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -68,6 +75,9 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::AddsService),
         1 => Just(Event::RemovesZone),
         1 => (1_u8..32).prop_map(Event::Members),
+        2 => (any::<bool>(), any::<bool>(), any::<bool>())
+            .prop_map(|(a, b, c)| Event::Hears(a, b, c)),
+        2 => (1_u8..5, 0_u8..5, any::<bool>()).prop_map(|(a, b, c)| Event::Updates(a, b, c)),
     ]
 }
 
@@ -121,6 +131,8 @@ impl Town {
                 self.changes(*all_down, *mode, *ms, *empty);
             }
             Event::Members(bits) => self.members(*bits),
+            Event::Hears(one, two, stale) => self.hears([*one, *two], *stale),
+            Event::Updates(blob, shape, stale) => self.is_updated(*blob, *shape, *stale),
             Event::Publishes(..)
             | Event::Holds(..)
             | Event::Drops(..)
@@ -226,14 +238,69 @@ impl Town {
         });
     }
 
-    fn publishes(&mut self, blob: u8, shape: u8, sub: bool) {
-        let (cuts, servers): (&[&str], &[&str]) = match shape {
-            0 => (&[], &["ns1.example.test"]),
-            1 => (&[WWW], &["ns1.example.test"]),
-            2 => (&[], &[WWW]),
-            3 => (&["example.test"], &["ns1.example.test"]),
-            _ => (&["cut.example.test"], &["ns1.other.test"]),
+    /// A node tells what two name servers answer.
+    fn hears(&mut self, well: [bool; 2], stale: bool) {
+        let zone = name("example.test");
+        let live = self.state.dns.zones.get(&zone);
+        let generation = live.and_then(|it| it.live.as_ref()).map_or(0, |it| it.generation);
+        let servers = well.iter().zip(1..).map(|(well, last)| {
+            let heard = HeardFrom {
+                how: if *well { How::Answers } else { How::Behind },
+                serial: None,
+                why: Note::default(),
+            };
+            (([192, 0, 2, last], 53).into(), heard)
+        });
+        let heard = Heard {
+            zone,
+            generation: generation.saturating_sub(u64::from(stale)),
+            servers: servers.collect(),
+            unplaced: Vec::new(),
         };
+        let node = NodeId(1);
+        let told = None;
+        let change = NameChange::Heard { node, heard, told };
+        self.by(Actor::Node(node), Command::Names(change));
+    }
+
+    /// A key that may update the zone gives it another content.
+    fn is_updated(&mut self, blob: u8, shape: u8, stale: bool) {
+        let (zone, key) = (name("example.test"), name("key.example.test"));
+        self.by_hand(Command::SetTsigKey {
+            key: key.clone(),
+            algorithm: TsigAlgorithm::default(),
+            secret: Sealed {
+                key: 1,
+                bytes: vec![],
+            },
+        });
+        let rule = Rule {
+            below: OrdSet::unit(zone.clone()),
+            ..Rule::default()
+        };
+        self.by_hand(Command::Names(NameChange::SetUpdates {
+            zone: zone.clone(),
+            key: key.clone(),
+            rule: Some(rule),
+        }));
+        let (cuts, servers) = shape_of(shape);
+        let known = self.state.dns.zones.get(&zone);
+        let against = known.map_or(0, |it| it.generation);
+        let against = against.saturating_sub(u64::from(stale));
+        let updated = Updated {
+            key,
+            blob: BlobHash([blob; 32]),
+            size: 100,
+            part: part("example.test", outline(cuts, servers), against),
+            what: Note::default(),
+        };
+        let change = NameChange::Updated(updated);
+        let reply = self.by(Actor::Node(NodeId(1)), Command::Names(change));
+        assert!(!stale || reply != Reply::Done, "made against an old content");
+    }
+
+    fn publishes(&mut self, blob: u8, shape: u8, sub: bool) {
+        let (cuts, servers) = shape_of(shape);
         let zone = if sub { WWW } else { "example.test" };
         let mut part = part(zone, outline(cuts, servers), 0);
         let known = self.state.dns.zones.get(&part.zone);
@@ -255,6 +322,17 @@ impl Town {
             .values()
             .filter_map(|it| it.live.as_ref());
         live.flat_map(|it| it.over.clone()).collect()
+    }
+}
+
+/// Delegations and name servers of a content.
+fn shape_of(shape: u8) -> (&'static [&'static str], &'static [&'static str]) {
+    match shape {
+        0 => (&[], &["ns1.example.test"]),
+        1 => (&[WWW], &["ns1.example.test"]),
+        2 => (&[], &[WWW]),
+        3 => (&["example.test"], &["ns1.example.test"]),
+        _ => (&["cut.example.test"], &["ns1.other.test"]),
     }
 }
 
