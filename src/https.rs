@@ -94,6 +94,18 @@ impl Https {
     /// # Errors
     /// When no answer came, telling whether the request may have been taken.
     pub async fn ask(&self, ask: Ask) -> Result<Answer, Failed> {
+        self.ask_with(ask, &[]).await
+    }
+
+    /// The same with headers whose names somebody chose.
+    ///
+    /// # Errors
+    /// When no answer came, telling whether the request may have been taken.
+    pub async fn ask_with(
+        &self,
+        ask: Ask,
+        more: &[(String, String)],
+    ) -> Result<Answer, Failed> {
         let not_sent = |why: &dyn std::fmt::Display| Failed::NotSent(why.to_string());
         let uri: Uri = ask.url.parse().map_err(|it| not_sent(&it))?;
         let host = uri.host().unwrap_or_default().to_owned();
@@ -109,6 +121,9 @@ impl Https {
             .header("accept-encoding", "identity");
         for (name, value) in &ask.headers {
             request = request.header(*name, value);
+        }
+        for (name, value) in more {
+            request = request.header(name.as_str(), value.as_str());
         }
         let request = request
             .body(Full::new(Bytes::from(ask.body)))

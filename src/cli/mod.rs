@@ -23,6 +23,7 @@ mod recover;
 mod site;
 mod start;
 mod status;
+mod waking;
 
 use std::{
     ffi::OsString,
@@ -158,6 +159,11 @@ enum Verb {
     Shift {
         #[command(subcommand)]
         what: Option<people::Shift>,
+    },
+    /// Wake people, say that you are awake, and say who comes in which order
+    Wake {
+        #[command(subcommand)]
+        what: waking::Wake,
     },
     /// What the company says happens: opening, updating, taking back
     Incident {
@@ -297,6 +303,7 @@ fn done(line: Line) -> Result<Said, Failure> {
         | Verb::Shift { .. }
         | Verb::Incident { .. }
         | Verb::Maintenance { .. }
+        | Verb::Wake { .. }
         | Verb::Channel { .. }
         | Verb::Notice { .. }
         | Verb::Component { .. }
@@ -343,6 +350,7 @@ async fn asked(
         Verb::Shift { what } => people::shift(node, what, paper).await,
         Verb::Incident { what } => incidents::incident(node, what, paper).await,
         Verb::Maintenance { what } => incidents::maintenance(node, what, paper).await,
+        Verb::Wake { what } => waking::wake(node, what, paper).await,
         Verb::Channel { what } => channels::channel(node, what).await,
         Verb::Notice { what } => channels::notice(node, what, paper).await,
         Verb::Component { what } => components::component(node, what).await,

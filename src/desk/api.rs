@@ -18,7 +18,7 @@ use super::{
     Desk, answers, audit, campaigns, conversations, directory, dns, incidents, members, notices,
     people,
     problem::{Problem, Words},
-    roles, site, status, talks, tokens,
+    roles, site, status, talks, tokens, waking,
 };
 use crate::model::limits;
 
@@ -132,6 +132,7 @@ fn table() -> Vec<Route> {
         campaigns::routes(),
         audit::routes(),
         people::routes(),
+        waking::routes(),
     ]
     .into_iter()
     .flatten()

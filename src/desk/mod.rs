@@ -29,6 +29,7 @@ mod socket;
 mod status;
 mod talks;
 mod tokens;
+mod waking;
 
 use std::{
     path::{Path, PathBuf},

@@ -172,6 +172,14 @@ const API: &[(&str, &str, Asks)] = &[
     ("post", "/alarms/{alarm}/acknowledge", LOOK),
     ("get", "/shift", LOOK),
     ("post", "/shift", SPEAK),
+    ("get", "/wakings", LOOK),
+    ("post", "/wakings", ANSWER),
+    ("post", "/wakings/{waking}/answer", LOOK),
+    ("post", "/wakings/rules", SPEAK),
+    ("post", "/people/{person}/test", SPEAK),
+    ("post", "/gateways/{gateway}", WORK_FRESH),
+    ("post", "/gateways/{gateway}/remove", WORK_FRESH),
+    ("post", "/gateways/{gateway}/check", WORK),
 ];
 
 /// Every page of the console that is not for everybody.

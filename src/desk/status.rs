@@ -14,7 +14,7 @@ use super::{
     api::Route,
     campaigns, dns as names, incidents,
     members::{self, Member},
-    notices, people, reading,
+    notices, people, reading, waking,
 };
 use crate::{
     clock,
@@ -278,6 +278,7 @@ pub(super) fn alarms_of(desk: &Desk) -> Vec<String> {
         incidents::promises(&state),
         notices::alarms(&state, clock::now()),
         campaigns::alarms(&state),
+        waking::alarms(&state, clock::now()),
         alarms(&state, &health, &desk.letterbox.health()),
         names::cut_off(desk),
         names::answered_alone(desk),

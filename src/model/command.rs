@@ -6,6 +6,7 @@ use imbl::OrdMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    alert::AlertChange,
     alone::AloneReport,
     audit::Segment,
     campaign::CampaignChange,
@@ -22,6 +23,7 @@ use super::{
     people::PeopleChange,
     site::SiteVersion,
     talk::TalkChange,
+    waking::WakingChange,
     words::{
         BlobHash, ClusterId, ConversationId, KeyedHash, Label, Lang, NodeId, Note, Sealed,
         TicketCode, Timestamp, TokenId,
@@ -353,6 +355,10 @@ pub enum Command {
     Campaign(CampaignChange),
     /// Changes what agents made of conversations.
     Talk(TalkChange),
+    /// Wakes people, or says who is woken how.
+    Waking(WakingChange),
+    /// Machines tell of something, or people decide about it.
+    Alert(AlertChange),
 }
 
 impl Command {
@@ -406,6 +412,8 @@ impl Command {
             Self::Notice(change) => change.kind(),
             Self::Campaign(change) => change.kind(),
             Self::Talk(change) => change.kind(),
+            Self::Waking(change) => change.kind(),
+            Self::Alert(change) => change.kind(),
             Self::ArchiveAudit(_) => "archive-audit",
             Self::People(change) => change.kind(),
             Self::Alone(_) => "alone",
@@ -463,7 +471,9 @@ impl Command {
             | Self::Notice(_)
             | Self::Directory(_)
             | Self::Recovered(_)
-            | Self::Campaign(_) => None,
+            | Self::Campaign(_)
+            | Self::Waking(_)
+            | Self::Alert(_) => None,
         }
     }
 
@@ -517,6 +527,8 @@ impl Command {
             Self::Notice(change) => change.about(),
             Self::Campaign(change) => change.about(),
             Self::Talk(change) => change.about(),
+            Self::Waking(change) => change.about(),
+            Self::Alert(change) => change.about(),
             Self::ArchiveAudit(segment) => segment.blob.to_string(),
             Self::People(change) => change.about(),
             Self::Alone(report) => report.about(),

@@ -6,6 +6,7 @@
 //! Applying an entry never asks for work to be done. Work is *due* because of what the state says (see
 //! [`outbox::due`]); whoever does it reports back with another command.
 
+pub mod alert;
 pub mod alone;
 pub mod audit;
 pub mod boxes;
@@ -30,6 +31,7 @@ pub mod refusal;
 pub mod site;
 pub mod stored;
 pub mod talk;
+pub mod waking;
 pub mod when;
 pub mod words;
 
@@ -39,6 +41,7 @@ pub use proposal::{Actor, BoxStamp, Entry, Proposal, Source, Stamped};
 pub use refusal::Refusal;
 use serde::{Deserialize, Serialize};
 
+use alert::Alerts;
 use audit::Audit;
 use boxes::BoxMark;
 use campaign::Campaigns;
@@ -56,6 +59,7 @@ use outbox::{Item, ItemId};
 use people::People;
 use site::{Blob, SiteVersion, Sites};
 use talk::Talks;
+use waking::Wakings;
 use words::{
     BlobHash, ClientId, ConversationId, KeyedHash, NodeId, TicketCode, Timestamp, TokenId,
 };
@@ -121,6 +125,10 @@ pub struct State {
     pub campaigns: Campaigns,
     /// What agents made of conversations, and who waits.
     pub talks: Talks,
+    /// Who is woken, by what ways and in which order.
+    pub wakings: Wakings,
+    /// What machines tell.
+    pub alerts: Alerts,
 }
 
 impl State {
@@ -340,9 +348,16 @@ impl State {
                 dns::signing::change(self, index, zone, change)
             }
             Command::ArchiveAudit(segment) => audit::archive(self, &proposal.actor, segment),
-            Command::People(change) => people::change(self, entry, change),
+            Command::People(change) => {
+                let reply = people::change(self, entry, change)?;
+                waking::review(self);
+                Ok(reply)
+            }
             Command::Incident(it) => {
-                incident::change::change(self, index, proposal.actor.spoken(), it)
+                let by = proposal.actor.spoken();
+                let reply = incident::change::change(self, index, by, it)?;
+                waking::review(self);
+                Ok(reply)
             }
             Command::Alone(report) => alone::report(entry, report),
             Command::Keeper(it) => keeper::change::change(self, index, &proposal.actor, it),
@@ -351,6 +366,8 @@ impl State {
             Command::Recovered(it) => nodes::recovered(self, &proposal.actor, it),
             Command::Campaign(it) => campaign::change::change(self, index, &proposal.actor, it),
             Command::Talk(it) => talk::change::change(self, entry, it),
+            Command::Waking(it) => waking::change::change(self, index, &proposal.actor, it),
+            Command::Alert(it) => alert::change::change(self, index, &proposal.actor, it),
         }
     }
 
