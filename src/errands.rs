@@ -52,7 +52,10 @@ pub async fn leased(cluster: &Cluster, id: ItemId) -> Option<Arc<State>> {
             changes.changed().await.ok()?;
         }
     };
-    timeout_at(Instant::now() + AGREEMENT, shown).await.ok().flatten()
+    timeout_at(Instant::now() + AGREEMENT, shown)
+        .await
+        .ok()
+        .flatten()
 }
 
 /// What a door knows of carrying: which items are its own, and how to carry one.

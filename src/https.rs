@@ -101,11 +101,7 @@ impl Https {
     ///
     /// # Errors
     /// When no answer came, telling whether the request may have been taken.
-    pub async fn ask_with(
-        &self,
-        ask: Ask,
-        more: &[(String, String)],
-    ) -> Result<Answer, Failed> {
+    pub async fn ask_with(&self, ask: Ask, more: &[(String, String)]) -> Result<Answer, Failed> {
         let not_sent = |why: &dyn std::fmt::Display| Failed::NotSent(why.to_string());
         let uri: Uri = ask.url.parse().map_err(|it| not_sent(&it))?;
         let host = uri.host().unwrap_or_default().to_owned();

@@ -4,6 +4,7 @@
 //! goes to standard output, progress and failures to standard error.
 
 mod afar;
+mod alerts;
 mod audit;
 mod breakglass;
 mod channels;
@@ -165,6 +166,11 @@ enum Verb {
         #[command(subcommand)]
         what: waking::Wake,
     },
+    /// What machines tell, and making it an incident or not
+    Alert {
+        #[command(subcommand)]
+        what: alerts::AlertVerb,
+    },
     /// What the company says happens: opening, updating, taking back
     Incident {
         #[command(subcommand)]
@@ -304,6 +310,7 @@ fn done(line: Line) -> Result<Said, Failure> {
         | Verb::Incident { .. }
         | Verb::Maintenance { .. }
         | Verb::Wake { .. }
+        | Verb::Alert { .. }
         | Verb::Channel { .. }
         | Verb::Notice { .. }
         | Verb::Component { .. }
@@ -350,6 +357,7 @@ async fn asked(
         Verb::Shift { what } => people::shift(node, what, paper).await,
         Verb::Incident { what } => incidents::incident(node, what, paper).await,
         Verb::Maintenance { what } => incidents::maintenance(node, what, paper).await,
+        Verb::Alert { what } => alerts::alert(node, what, paper).await,
         Verb::Wake { what } => waking::wake(node, what, paper).await,
         Verb::Channel { what } => channels::channel(node, what).await,
         Verb::Notice { what } => channels::notice(node, what, paper).await,

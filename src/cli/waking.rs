@@ -223,7 +223,11 @@ fn rules(args: &OrderArgs) -> Map<String, Value> {
     if !args.people.is_empty() {
         body.insert("order".to_owned(), json!(args.people));
     }
-    for (field, given) in [("wait", &args.wait), ("rest", &args.rest), ("test", &args.test)] {
+    for (field, given) in [
+        ("wait", &args.wait),
+        ("rest", &args.rest),
+        ("test", &args.test),
+    ] {
         if let Some(given) = given {
             body.insert(field.to_owned(), json!(given));
         }
@@ -299,7 +303,10 @@ fn wakings(listed: &Listed, paper: Paper) -> String {
             ));
         }
         if it.rounds > 0 {
-            text.push_str(&format!("    everybody was tried {} times in vain\n", it.rounds));
+            text.push_str(&format!(
+                "    everybody was tried {} times in vain\n",
+                it.rounds
+            ));
         }
     }
     text
@@ -329,7 +336,10 @@ fn order(listed: &Listed, paper: Paper) -> String {
             text.push_str(&format!("     {:<7} {proven}\n", way.kind));
         }
         for wrong in &it.wrong {
-            text.push_str(&format!("     {}\n", paper.tone(Tone::Warn, &printable(wrong))));
+            text.push_str(&format!(
+                "     {}\n",
+                paper.tone(Tone::Warn, &printable(wrong))
+            ));
         }
     }
     text

@@ -15,8 +15,8 @@ use utoipa::{
 };
 
 use super::{
-    Desk, answers, audit, campaigns, conversations, directory, dns, incidents, members, notices,
-    people,
+    Desk, alerts, answers, audit, campaigns, conversations, directory, dns, incidents, members,
+    notices, people,
     problem::{Problem, Words},
     roles, site, status, talks, tokens, waking,
 };
@@ -133,6 +133,7 @@ fn table() -> Vec<Route> {
         audit::routes(),
         people::routes(),
         waking::routes(),
+        alerts::routes(),
     ]
     .into_iter()
     .flatten()

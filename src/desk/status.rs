@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    Desk,
+    Desk, alerts,
     api::Route,
     campaigns, dns as names, incidents,
     members::{self, Member},
@@ -279,6 +279,7 @@ pub(super) fn alarms_of(desk: &Desk) -> Vec<String> {
         notices::alarms(&state, clock::now()),
         campaigns::alarms(&state),
         waking::alarms(&state, clock::now()),
+        alerts::alarms(&state),
         alarms(&state, &health, &desk.letterbox.health()),
         names::cut_off(desk),
         names::answered_alone(desk),

@@ -235,7 +235,11 @@ async fn set_rules(
     if let Some(text) = &asked.test {
         match weekly(text) {
             Some(test) => rules.test = test,
-            None => wrong.push(Mistake::of("test", text, "a day and an hour such as tue:10, or never")),
+            None => wrong.push(Mistake::of(
+                "test",
+                text,
+                "a day and an hour such as tue:10, or never",
+            )),
         }
     }
     if !wrong.is_empty() {
@@ -243,11 +247,15 @@ async fn set_rules(
     }
     rules.generation = asked.against.unwrap_or(rules.generation);
     let change = WakingChange::SetRules { rules };
-    desk.woken(&asking, &body.bytes, "setting the order", change).await?;
+    desk.woken(&asking, &body.bytes, "setting the order", change)
+        .await?;
     Ok(Json(desk.wakings()))
 }
 
-#[expect(clippy::option_option, reason = "never is an answer, and none is a mistake")]
+#[expect(
+    clippy::option_option,
+    reason = "never is an answer, and none is a mistake"
+)]
 fn weekly(text: &str) -> Option<Option<(u8, u8)>> {
     if text == "never" {
         return Some(None);
@@ -308,7 +316,8 @@ impl Desk {
     ) -> Result<(), Problem> {
         let person = known(&self.cluster.state(), person)?;
         let change = WakingChange::Test { person };
-        self.woken(asking, content, "testing the ways", change).await
+        self.woken(asking, content, "testing the ways", change)
+            .await
     }
 
     async fn woken(
@@ -318,7 +327,8 @@ impl Desk {
         what: &str,
         change: WakingChange,
     ) -> Result<(), Problem> {
-        self.agreed(asking, content, what, Command::Waking(change)).await
+        self.agreed(asking, content, what, Command::Waking(change))
+            .await
     }
 
     /// Everything about waking people.
@@ -400,7 +410,11 @@ fn attempt(it: &crate::model::waking::Try) -> Attempt {
 /// Who is on call, and what is not right with their ways.
 pub(super) fn of_call(state: &State, now: Timestamp) -> Vec<OnCall> {
     let person = |name: Label| {
-        let ways = state.people.accounts.get(&name).map(|it| it.ways.as_slice());
+        let ways = state
+            .people
+            .accounts
+            .get(&name)
+            .map(|it| it.ways.as_slice());
         let ways = ways.unwrap_or_default();
         let usable = |it: &Way| can_carry(state, it.kind);
         let mut wrong = Vec::new();

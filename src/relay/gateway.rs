@@ -40,7 +40,11 @@ pub(super) async fn send(
             signed,
         } => {
             let (ask, headers) = filled(
-                (method.as_str(), url.as_str(), body.as_ref().map_or("", Template::as_str)),
+                (
+                    method.as_str(),
+                    url.as_str(),
+                    body.as_ref().map_or("", Template::as_str),
+                ),
                 (headers, *signed),
                 secret,
                 it,
@@ -55,7 +59,11 @@ pub(super) async fn send(
 }
 
 /// Why a gateway would take nothing, as far as that can be asked without sending anything.
-pub(super) async fn check(https: &Https, facts: &GatewayFacts, secret: &str) -> Result<String, String> {
+pub(super) async fn check(
+    https: &Https,
+    facts: &GatewayFacts,
+    secret: &str,
+) -> Result<String, String> {
     match &facts.means {
         Means::Matrix { url } => matrix::whoami(https, url.as_str(), secret).await,
         Means::Http { url, .. } => {
@@ -63,7 +71,12 @@ pub(super) async fn check(https: &Https, facts: &GatewayFacts, secret: &str) -> 
             let host = host.as_ref().and_then(hyper::Uri::host).unwrap_or_default();
             let reached = https.ask(Ask {
                 method: Method::HEAD,
-                url: url.as_str().split('{').next().unwrap_or_default().to_owned(),
+                url: url
+                    .as_str()
+                    .split('{')
+                    .next()
+                    .unwrap_or_default()
+                    .to_owned(),
                 headers: Vec::new(),
                 body: Vec::new(),
             });
@@ -166,7 +179,9 @@ fn in_url(text: &str) -> String {
 
 /// One line; what a header cannot carry (RFC 9110 section 5.5) is left out.
 fn in_header(text: &str) -> String {
-    text.chars().filter(|it| !it.is_control() && it.is_ascii()).collect()
+    text.chars()
+        .filter(|it| !it.is_control() && it.is_ascii())
+        .collect()
 }
 
 /// The first line of what was answered, for people.

@@ -127,8 +127,7 @@ impl Carrier for Waker {
                     text: &ready.text,
                     key: &ready.key,
                 };
-                let sending =
-                    gateway::send(&self.way.https, &ready.facts, &ready.secret, &message);
+                let sending = gateway::send(&self.way.https, &ready.facts, &ready.secret, &message);
                 let ended = timeout(Duration::from_millis(WAKING_TRY_MS), sending).await;
                 let late = || Outcome::Unknown(Note::cut("the gateway does not answer in time"));
                 let outcome = without(ended.unwrap_or_else(|_| late()), &ready.secret);

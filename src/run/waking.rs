@@ -115,11 +115,9 @@ fn due(state: &State, zone: &Zone, now: Timestamp) -> Vec<WakingChange> {
         due.extend(late);
     }
     let wall = zone.wall(now);
-    let tests_now = state
-        .wakings
-        .rules
-        .test
-        .is_some_and(|(day, hour)| (wall.weekday, wall.hour) == (day.cast_signed(), hour.cast_signed()));
+    let tests_now = state.wakings.rules.test.is_some_and(|(day, hour)| {
+        (wall.weekday, wall.hour) == (day.cast_signed(), hour.cast_signed())
+    });
     if tests_now {
         let people = on_call(state).into_iter();
         let people = people.filter(|it| state.wakings.is_test_due(it, now));

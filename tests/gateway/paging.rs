@@ -57,7 +57,10 @@ async fn answer(
         "/broken" => StatusCode::PAYMENT_REQUIRED,
         _ => StatusCode::OK,
     };
-    asked.lock().unwrap().push((path, key.unwrap_or_default(), body));
+    asked
+        .lock()
+        .unwrap()
+        .push((path, key.unwrap_or_default(), body));
     let mut answer = Response::new(Full::new(Bytes::from_static(b"noted")));
     *answer.status_mut() = status;
     Ok(answer)
@@ -105,12 +108,27 @@ async fn on_call(stage: &Stage, url: &str) -> Result<()> {
         node.told(&words, "a-secret-of-the-gateway").await?;
     }
     for name in ["jana", "petr"] {
-        let words = ["people", "add", name, "--role", "shift-leader", "--lang", "en"];
+        let words = [
+            "people",
+            "add",
+            name,
+            "--role",
+            "shift-leader",
+            "--lang",
+            "en",
+        ];
         node.done(&words).await?;
     }
-    let jana = ["people", "ways", "jana", "push:jana-phone", "mail:jana@example.com"];
+    let jana = [
+        "people",
+        "ways",
+        "jana",
+        "push:jana-phone",
+        "mail:jana@example.com",
+    ];
     node.done(&jana).await?;
-    node.done(&["people", "ways", "petr", "sms:+420777000111"]).await?;
+    node.done(&["people", "ways", "petr", "sms:+420777000111"])
+        .await?;
     node.done(&["shift", "lead", "jana"]).await?;
     let order = ["wake", "order", "petr", "--wait", "6s", "--rest", "5s"];
     node.done(&order).await?;
@@ -165,10 +183,16 @@ async fn p5_somebody_is_woken_although_the_leader_dies_and_nobody_after_the_answ
         let up = ["wake", "up", "No power in Prague"];
         let id = newest(&stage.nodes[1].json(&up).await?)?;
         until("Jana is mailed after her push failed", async || {
-            Ok(recorder.taken().contains_key("jana@example.com").then_some(()))
+            Ok(recorder
+                .taken()
+                .contains_key("jana@example.com")
+                .then_some(()))
         })
         .await?;
-        tell(&format!("mailed {:.1} s after it was asked for", began.elapsed().as_secs_f64()));
+        tell(&format!(
+            "mailed {:.1} s after it was asked for",
+            began.elapsed().as_secs_f64()
+        ));
         let tried = waking(&stage, &id).await?;
         anyhow::ensure!(tried["tries"][0]["state"] == "failed", "{tried}");
         anyhow::ensure!(sms(&asked).is_empty(), "Petr was woken before his time");
@@ -176,11 +200,16 @@ async fn p5_somebody_is_woken_although_the_leader_dies_and_nobody_after_the_answ
         let leader = stage.leader().await?;
         stage.nodes[leader].kill().await?;
         let within = Duration::from_secs(60);
-        until_within("Petr is woken although the leader is dead", within, async || {
-            Ok((!sms(&asked).is_empty()).then_some(()))
-        })
+        until_within(
+            "Petr is woken although the leader is dead",
+            within,
+            async || Ok((!sms(&asked).is_empty()).then_some(())),
+        )
         .await?;
-        tell(&format!("next person {:.1} s after it was asked for", began.elapsed().as_secs_f64()));
+        tell(&format!(
+            "next person {:.1} s after it was asked for",
+            began.elapsed().as_secs_f64()
+        ));
         let first = sms(&asked)[0].clone();
         anyhow::ensure!(first["to"] == "+420777000111", "{first}");
         let path = address(&first)?;
@@ -195,12 +224,17 @@ async fn p5_somebody_is_woken_although_the_leader_dies_and_nobody_after_the_answ
         anyhow::ensure!(still["state"] == "going", "looking answered it: {still}");
         let wrong = format!("{}A", &path[..path.len() - 1]);
         let wrong = browser.get(at, &wrong).await?;
-        anyhow::ensure!(wrong.status == StatusCode::NOT_FOUND || path.ends_with('A'), "{wrong:?}");
+        anyhow::ensure!(
+            wrong.status == StatusCode::NOT_FOUND || path.ends_with('A'),
+            "{wrong:?}"
+        );
 
         // Another node than the one that sent it, without signing in.
         let another = stage.others(&[leader])[1];
         let form = Form::of(&page, &format!("{path}?lang=en")).context("no button")?;
-        let taken = browser.send(stage.nodes[another].https(), &form, &[]).await?;
+        let taken = browser
+            .send(stage.nodes[another].https(), &form, &[])
+            .await?;
         anyhow::ensure!(taken.status == StatusCode::OK, "{taken:?}");
         let answered = waking(&stage, &id).await?;
         anyhow::ensure!(answered["state"] == "answered", "{answered}");
@@ -208,8 +242,14 @@ async fn p5_somebody_is_woken_although_the_leader_dies_and_nobody_after_the_answ
         let (texts, mails) = (sms(&asked).len(), recorder.dots());
         // waits because nothing must come: longer than the way's time and the pause.
         meanwhile(Duration::from_secs(15)).await;
-        anyhow::ensure!(sms(&asked).len() == texts, "Petr was woken after he answered");
-        anyhow::ensure!(recorder.dots() == mails, "Jana was woken after Petr answered");
+        anyhow::ensure!(
+            sms(&asked).len() == texts,
+            "Petr was woken after he answered"
+        );
+        anyhow::ensure!(
+            recorder.dots() == mails,
+            "Jana was woken after Petr answered"
+        );
         let keys: Vec<String> = sms(&asked).iter().map(|it| it["key"].to_string()).collect();
         let mut once = keys.clone();
         once.dedup();
@@ -217,13 +257,21 @@ async fn p5_somebody_is_woken_although_the_leader_dies_and_nobody_after_the_answ
 
         stage.nodes[leader].up().await?;
         let order = stage.nodes[another].done(&["wake", "order"]).await?;
-        anyhow::ensure!(order.contains("2. petr") && order.contains("worked"), "{order}");
+        anyhow::ensure!(
+            order.contains("2. petr") && order.contains("worked"),
+            "{order}"
+        );
         proven(&stage, &recorder, another).await?;
         let record = stage.nodes[another].done(&["audit", "list"]).await?;
         anyhow::ensure!(record.contains("answer-waking"), "{record}");
         for node in &stage.nodes {
             let log = std::fs::read_to_string(&node.log)?;
-            for secret in ["a-secret-of", "777000111", "jana@example.com", path.as_str()] {
+            for secret in [
+                "a-secret-of",
+                "777000111",
+                "jana@example.com",
+                path.as_str(),
+            ] {
                 anyhow::ensure!(!log.contains(secret), "{}'s log has {secret}", node.name);
             }
         }

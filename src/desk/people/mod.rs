@@ -476,11 +476,10 @@ async fn set_ways(
 
 fn way(number: usize, wanted: &NewWay) -> Result<(WayKind, String), Problem> {
     let field = |part: &str| format!("ways.{number}.{part}");
-    let kind = WayKind::of_name(&wanted.kind)
-        .ok_or_else(|| {
-            let words = "mail, phone, sms, voice, push or matrix";
-            Problem::invalid(&field("kind"), &wanted.kind, words)
-        })?;
+    let kind = WayKind::of_name(&wanted.kind).ok_or_else(|| {
+        let words = "mail, phone, sms, voice, push or matrix";
+        Problem::invalid(&field("kind"), &wanted.kind, words)
+    })?;
     let address = match kind {
         WayKind::Mail => EmailAddress::new(&wanted.address).map(|it| it.as_str().to_owned()),
         WayKind::Phone | WayKind::Sms | WayKind::Voice => {
@@ -504,7 +503,9 @@ fn plain(text: &str, begins: &str) -> Result<String, Wrong> {
         "!" => "a room's id such as !abc:example.org, of a room with the person in it",
         _ => "the topic, device or user that the gateway knows, without spaces",
     };
-    sound.then(|| text.to_owned()).ok_or_else(|| Wrong::wanted(wanted))
+    sound
+        .then(|| text.to_owned())
+        .ok_or_else(|| Wrong::wanted(wanted))
 }
 
 async fn prove(

@@ -127,7 +127,8 @@ async fn make(
         gateway: gateway.clone(),
         facts,
     };
-    desk.woken(&asking, &body.bytes, "making the gateway", change).await?;
+    desk.woken(&asking, &body.bytes, "making the gateway", change)
+        .await?;
     Ok(Json(desk.wakings()))
 }
 
@@ -178,7 +179,11 @@ fn read(wanted: &Wanted) -> Result<(GatewayFacts, Option<String>), Problem> {
     if let Err(it) = &template {
         wrong.push(Mistake::of("body", "something else", &it.wanted));
     }
-    let secret = wanted.secret.as_deref().map(str::trim).filter(|it| !it.is_empty());
+    let secret = wanted
+        .secret
+        .as_deref()
+        .map(str::trim)
+        .filter(|it| !it.is_empty());
     let fits = |it: &str| it.len() <= 1_000 && it.bytes().all(|it| it.is_ascii_graphic());
     if secret.is_some_and(|it| !fits(it)) {
         let words = "at most 1000 printable characters without spaces";
@@ -210,7 +215,8 @@ async fn remove(
 ) -> Result<Json<Listed>, Problem> {
     let gateway = name_of("gateway", &gateway)?;
     let change = WakingChange::RemoveGateway { gateway };
-    desk.woken(&asking, &body.bytes, "forgetting the gateway", change).await?;
+    desk.woken(&asking, &body.bytes, "forgetting the gateway", change)
+        .await?;
     Ok(Json(desk.wakings()))
 }
 

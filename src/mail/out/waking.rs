@@ -65,7 +65,11 @@ impl Carrier for Waker {
         let gate = || {
             // Somebody may have answered while the mail server was greeted.
             let state = self.cluster.state();
-            let open = state.wakings.all.get(&waking).is_some_and(|it| it.is_open());
+            let open = state
+                .wakings
+                .all
+                .get(&waking)
+                .is_some_and(|it| it.is_open());
             open && hold.gate()
         };
         let within = Duration::from_millis(WAKING_TRY_MS);
@@ -97,7 +101,9 @@ impl Waker {
         let waking = state.wakings.all.get(&id).ok_or("it is over")?;
         let number = waking.open.ok_or("there is nothing to try")?;
         let tried = waking.tried(number).ok_or("the try is forgotten")?;
-        let address = self.keyring.open(&person_context(&tried.person), &tried.address);
+        let address = self
+            .keyring
+            .open(&person_context(&tried.person), &tried.address);
         let address = address.and_then(|it| String::from_utf8(it).ok());
         let address = address.ok_or("this node cannot open the address")?;
         let to = EmailAddress::new(&address).map_err(|_| "the address is none")?;

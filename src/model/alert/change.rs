@@ -128,7 +128,11 @@ pub(in crate::model) fn change(
 fn sound(said: &Said) -> Result<(), Refusal> {
     for (what, found, most) in [
         ("instances", said.firing.len(), limits::ALERT_FIRING_MAX),
-        ("instances that ended", said.ended.len(), limits::ALERT_CALL_MAX),
+        (
+            "instances that ended",
+            said.ended.len(),
+            limits::ALERT_CALL_MAX,
+        ),
         ("components", said.affects.len(), limits::ALERT_AFFECTS_MAX),
     ] {
         if found > most {
@@ -281,10 +285,17 @@ fn set_rules(
     for rule in rules {
         if rule.labels.is_empty() || rule.labels.len() > limits::ALERT_RULE_LABELS_MAX {
             let wanted = format!("1 to {} labels", limits::ALERT_RULE_LABELS_MAX);
-            return Err(Refusal::unsound("labels", rule.labels.len().to_string(), &wanted));
+            return Err(Refusal::unsound(
+                "labels",
+                rule.labels.len().to_string(),
+                &wanted,
+            ));
         }
         if rule.affects.len() > limits::ALERT_AFFECTS_MAX {
-            return Err(too_many("components of one rule", limits::ALERT_AFFECTS_MAX));
+            return Err(too_many(
+                "components of one rule",
+                limits::ALERT_AFFECTS_MAX,
+            ));
         }
         for name in &rule.affects {
             if !state.incidents.components.contains_key(name) {

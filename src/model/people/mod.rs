@@ -71,16 +71,19 @@ pub enum Role {
     Ops,
     /// People.
     Admin,
+    /// A machine that tells of alerts, and may do nothing else.
+    Monitor,
 }
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Viewer,
         Self::Agent,
         Self::Leader,
         Self::Ops,
         Self::Admin,
+        Self::Monitor,
     ];
 
     /// As written and shown.
@@ -91,6 +94,7 @@ impl Role {
             Self::Leader => "shift-leader",
             Self::Ops => "ops",
             Self::Admin => "admin",
+            Self::Monitor => "monitor",
         }
     }
 
@@ -112,6 +116,7 @@ impl Role {
             Self::Leader => viewer | Self::Agent.bit() | self.bit(),
             Self::Ops => viewer | self.bit(),
             Self::Admin => u8::MAX,
+            Self::Monitor => self.bit(),
         }
     }
 }

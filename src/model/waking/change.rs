@@ -121,9 +121,10 @@ pub(in crate::model) fn change(
         WakingChange::Answer { waking, through } => answer(state, *waking, (by, *through)),
         WakingChange::Test { person } => test(state, index, actor, person),
         WakingChange::Promise { incident, by: due } => {
-            let late = state.incidents.all.get(incident).filter(|it| {
-                it.ended.is_none() && it.next_by == Some(*due) && *due <= state.now
-            });
+            let late =
+                state.incidents.all.get(incident).filter(|it| {
+                    it.ended.is_none() && it.next_by == Some(*due) && *due <= state.now
+                });
             let late = late.ok_or(Refusal::NotDue)?;
             let why = Why::Promise {
                 incident: *incident,
@@ -145,7 +146,9 @@ pub(in crate::model) fn change(
         } => set_gateway(state, index, gateway, (facts, secret.as_ref())),
         WakingChange::RemoveGateway { gateway } => {
             let known = state.wakings.gateways.remove(gateway);
-            known.map(|_| Reply::Done).ok_or_else(|| Refusal::unknown("gateway"))
+            known
+                .map(|_| Reply::Done)
+                .ok_or_else(|| Refusal::unknown("gateway"))
         }
     }
 }
@@ -160,7 +163,10 @@ fn begin(
     let begun = start(state, index, said, first);
     let id = begun.ok_or_else(|| too_many("wakings that go on", limits::WAKINGS_OPEN_MAX))?;
     let waking = state.wakings.all.get(&id).ok_or(Refusal::Internal)?;
-    let ways = waking.chain.iter().filter_map(|it| state.people.accounts.get(it));
+    let ways = waking
+        .chain
+        .iter()
+        .filter_map(|it| state.people.accounts.get(it));
     let reached = ways.flat_map(|it| &it.ways);
     if !reached.into_iter().any(|it| can_carry(state, it.kind)) {
         let wanted = "somebody with a way that a machine can use; 'lifeboat people ways' sets them";
@@ -198,21 +204,17 @@ fn answer(
     Ok(Reply::Done)
 }
 
-fn test(
-    state: &mut State,
-    index: u64,
-    actor: &Actor,
-    person: &Label,
-) -> Result<Reply, Refusal> {
+fn test(state: &mut State, index: u64, actor: &Actor, person: &Label) -> Result<Reply, Refusal> {
     if !state.people.accounts.contains_key(person) {
         return Err(Refusal::unknown("person"));
     }
     if !actor.is_operator() && !state.wakings.is_test_due(person, state.now) {
         return Err(Refusal::NotDue);
     }
-    let earlier = state.wakings.all.iter().filter(|(_, it)| {
-        it.is_open() && it.why == Why::Test && it.first.as_ref() == Some(person)
-    });
+    let earlier =
+        state.wakings.all.iter().filter(|(_, it)| {
+            it.is_open() && it.why == Why::Test && it.first.as_ref() == Some(person)
+        });
     let earlier: Vec<WakingId> = earlier.map(|(id, _)| *id).collect();
     for id in earlier {
         end(state, id, None);
@@ -302,7 +304,9 @@ fn set_gateway(
     }
     // A secret goes only where it was meant for: nobody may point it at another place.
     let same = known.filter(|it| it.facts == *facts);
-    let secret = secret.cloned().or_else(|| same.and_then(|it| it.secret.clone()));
+    let secret = secret
+        .cloned()
+        .or_else(|| same.and_then(|it| it.secret.clone()));
     let made = Gateway {
         generation: index,
         facts: facts.clone(),

@@ -22,8 +22,8 @@ use super::{
 };
 
 pub use change::WakingChange;
-pub(in crate::model) use steps::{Leaving, leaving, review, settled, start};
 pub use steps::{Due, can_carry, due, on_call};
+pub(in crate::model) use steps::{Leaving, leaving, review, settled, start};
 
 /// What a gateway is sent.
 pub type Template = Text<{ limits::GATEWAY_BODY_CHARS_MAX }>;

@@ -9,7 +9,7 @@ use crate::model::{
     conversation::Door,
     nodes::{CaRecord, ClusterFacts, Profile},
     outbox::{ItemId, Outcome},
-    people::{Account, Leading, Roles, Role, Way},
+    people::{Account, Leading, Role, Roles, Way},
     words::{ClientId, ClusterId, NodeId},
 };
 
@@ -71,7 +71,9 @@ impl Night {
         let people = &mut state.people;
         let jana = [(WayKind::Phone, 1), (WayKind::Mail, 2), (WayKind::Sms, 3)];
         people.accounts.insert(label("jana"), account(&jana));
-        people.accounts.insert(label("petr"), account(&[(WayKind::Mail, 4)]));
+        people
+            .accounts
+            .insert(label("petr"), account(&[(WayKind::Mail, 4)]));
         people.leading = Some(Leading {
             who: label("jana"),
             since: Timestamp(0),
@@ -293,7 +295,10 @@ fn whoever_is_called_first_comes_before_the_shift_and_nobody_without_a_way_is_wa
     let all = &mut night.state.people.accounts;
     let none: Vec<Label> = all.keys().cloned().collect();
     for name in none {
-        all.get_mut(&name).unwrap().ways.retain(|it| it.kind == WayKind::Phone);
+        all.get_mut(&name)
+            .unwrap()
+            .ways
+            .retain(|it| it.kind == WayKind::Phone);
     }
     let change = WakingChange::Wake {
         first: None,
