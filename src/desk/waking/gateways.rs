@@ -159,21 +159,7 @@ fn read(wanted: &Wanted) -> Result<(GatewayFacts, Option<String>), Problem> {
     if !["GET", "POST", "PUT"].contains(&method) {
         wrong.push(Mistake::of("method", method, "GET, POST or PUT"));
     }
-    let mut headers = Vec::new();
-    for (name, value) in &wanted.headers {
-        let sound = hyper::header::HeaderName::from_bytes(name.as_bytes()).is_ok()
-            && !["host", "content-length", "transfer-encoding", "connection"]
-                .contains(&name.to_lowercase().as_str());
-        match (Note::new(name), Note::new(value)) {
-            (Ok(name), Ok(value)) if sound && value.as_str().is_ascii() => {
-                headers.push((name, value));
-            }
-            _ => {
-                let words = "a header's name and one line of ASCII of at most 300 bytes";
-                wrong.push(Mistake::of("headers", name, words));
-            }
-        }
-    }
+    let headers = headers(&wanted.headers, &mut wrong);
     let body = wanted.body.as_deref().filter(|it| !it.is_empty());
     let template = body.map(Template::new).transpose();
     if let Err(it) = &template {
@@ -205,6 +191,25 @@ fn read(wanted: &Wanted) -> Result<(GatewayFacts, Option<String>), Problem> {
         },
     };
     Ok((GatewayFacts { serves, means }, secret.map(str::to_owned)))
+}
+
+fn headers(wanted: &BTreeMap<String, String>, wrong: &mut Vec<Mistake>) -> Vec<(Note, Note)> {
+    let mut headers = Vec::new();
+    for (name, value) in wanted {
+        let sound = hyper::header::HeaderName::from_bytes(name.as_bytes()).is_ok()
+            && !["host", "content-length", "transfer-encoding", "connection"]
+                .contains(&name.to_lowercase().as_str());
+        match (Note::new(name), Note::new(value)) {
+            (Ok(name), Ok(value)) if sound && value.as_str().is_ascii() => {
+                headers.push((name, value));
+            }
+            _ => {
+                let words = "a header's name and one line of ASCII of at most 300 bytes";
+                wrong.push(Mistake::of("headers", name, words));
+            }
+        }
+    }
+    headers
 }
 
 async fn remove(
