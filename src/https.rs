@@ -95,9 +95,20 @@ impl Https {
     /// # Errors
     /// When no answer came, telling whether the request may have been taken.
     pub async fn ask(&self, ask: Ask) -> Result<Answer, Failed> {
+        self.ask_with(ask, &[]).await
+    }
+
+    /// The same with headers whose names somebody chose.
+    ///
+    /// # Errors
+    /// When no answer came, telling whether the request may have been taken.
+    pub async fn ask_with(&self, ask: Ask, more: &[(String, String)]) -> Result<Answer, Failed> {
         let mut request = Request::builder().method(ask.method).uri(&ask.url);
         for (name, value) in &ask.headers {
             request = request.header(*name, value);
+        }
+        for (name, value) in more {
+            request = request.header(name.as_str(), value.as_str());
         }
         let request = request.body(Bytes::from(ask.body));
         let request = request.map_err(|it| Failed::NotSent(it.to_string()))?;

@@ -212,6 +212,24 @@ impl Keyring {
             .map(|()| address)
     }
 
+    /// The secret part of the address at which a try of a waking is answered, by the waking's and the try's numbers.
+    pub fn waking(&self, waking: u64, number: u32) -> String {
+        let named = [&waking.to_be_bytes()[..], &number.to_be_bytes()].concat();
+        let KeyedHash(hash) = self.mac("waking", &named);
+        URL_SAFE_NO_PAD.encode([&named[..], &hash[..15]].concat())
+    }
+
+    /// Which try such an address is about; `None` when it is not one of ours.
+    pub fn open_waking(&self, token: &str) -> Option<(u64, u32)> {
+        let bytes: [u8; 27] = URL_SAFE_NO_PAD.decode(token).ok()?.try_into().ok()?;
+        let (named, secret) = bytes.split_at(12);
+        let KeyedHash(hash) = self.mac("waking", named);
+        constant_time::verify_slices_are_equal(&hash[..15], secret).ok()?;
+        let (waking, number) = named.split_at(8);
+        let waking = u64::from_be_bytes(waking.try_into().ok()?);
+        Some((waking, u32::from_be_bytes(number.try_into().ok()?)))
+    }
+
     /// The conversation that a link opens; `None` when it is not one of ours. Takes the same time for every wrong one.
     pub fn open_link(&self, link: &str) -> Option<ConversationId> {
         let bytes: [u8; 32] = URL_SAFE_NO_PAD.decode(link).ok()?.try_into().ok()?;
@@ -306,6 +324,20 @@ mod tests {
                 None
             );
         }
+    }
+
+    #[test]
+    fn a_changed_address_answers_no_waking() {
+        let keyring = Keyring::generate();
+        let token = keyring.waking(7, 3);
+        assert_eq!(keyring.open_waking(&token), Some((7, 3)));
+        for at in 0..token.len() {
+            let mut changed = token.clone().into_bytes();
+            changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
+            let changed = std::str::from_utf8(&changed).unwrap();
+            assert_eq!(keyring.open_waking(changed), None);
+        }
+        assert_eq!(Keyring::generate().open_waking(&token), None);
     }
 
     #[test]

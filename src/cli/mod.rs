@@ -4,6 +4,7 @@
 //! goes to standard output, progress and failures to standard error.
 
 mod afar;
+mod alerts;
 mod audit;
 mod breakglass;
 mod certificates;
@@ -24,6 +25,7 @@ mod recover;
 mod site;
 mod start;
 mod status;
+mod waking;
 
 use std::{
     ffi::OsString,
@@ -159,6 +161,16 @@ enum Verb {
     Shift {
         #[command(subcommand)]
         what: Option<people::Shift>,
+    },
+    /// Wake people, say that you are awake, and say who comes in which order
+    Wake {
+        #[command(subcommand)]
+        what: waking::Wake,
+    },
+    /// What machines tell, and making it an incident or not
+    Alert {
+        #[command(subcommand)]
+        what: alerts::AlertVerb,
     },
     /// What the company says happens: opening, updating, taking back
     Incident {
@@ -304,6 +316,8 @@ fn done(line: Line) -> Result<Said, Failure> {
         | Verb::Incident { .. }
         | Verb::Maintenance { .. }
         | Verb::Certificate { .. }
+        | Verb::Wake { .. }
+        | Verb::Alert { .. }
         | Verb::Channel { .. }
         | Verb::Notice { .. }
         | Verb::Component { .. }
@@ -351,6 +365,8 @@ async fn asked(
         Verb::Incident { what } => incidents::incident(node, what, paper).await,
         Verb::Maintenance { what } => incidents::maintenance(node, what, paper).await,
         Verb::Certificate { what } => certificates::run(node, what, paper).await,
+        Verb::Alert { what } => alerts::alert(node, what, paper).await,
+        Verb::Wake { what } => waking::wake(node, what, paper).await,
         Verb::Channel { what } => channels::channel(node, what).await,
         Verb::Notice { what } => channels::notice(node, what, paper).await,
         Verb::Component { what } => components::component(node, what).await,

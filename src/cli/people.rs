@@ -12,6 +12,7 @@ use super::{
     failure::{Exit, Failure},
     node::{Node, part},
     output::{Paper, printable, table},
+    waking,
 };
 use crate::model::limits;
 
@@ -50,19 +51,20 @@ pub enum People {
         #[arg(required = true, value_delimiter = ',')]
         role: Vec<String>,
     },
-    /// Change how somebody is reached: mail:ADDRESS and phone:NUMBER, first things first
+    /// Change how somebody is reached, first things first: mail:ADDRESS, sms:NUMBER, voice:NUMBER, push:TOPIC,
+    /// matrix:!ROOM, phone:NUMBER
     Ways {
         /// The account
         name: String,
         /// The ways from now on; none takes all away
         way: Vec<String>,
     },
-    /// Say that a way to reach somebody was seen to work
+    /// Send a test by every way of somebody; or, with a way, say that it was seen to work
     Prove {
         /// The account
         name: String,
         /// Its place in the list, from 1
-        way: u32,
+        way: Option<u32>,
     },
     /// Give somebody a new password and codes, and end their sessions
     Reset {
@@ -264,7 +266,11 @@ pub async fn people(node: &Node, what: People, paper: Paper) -> Result<Said, Fai
             done(node, &path, &json!({ "roles": role })).await
         }
         People::Ways { name, way } => set_ways(node, &name, &way).await,
-        People::Prove { name, way } => {
+        People::Prove { name, way: None } => waking::prove(node, &name, paper).await,
+        People::Prove {
+            name,
+            way: Some(way),
+        } => {
             let path = format!("/people/{}/prove", part(&name));
             done(node, &path, &json!({ "way": way })).await
         }

@@ -32,6 +32,8 @@ pub struct WallTime {
     pub minute: i8,
     /// The second.
     pub second: i8,
+    /// The weekday, 0 for Monday.
+    pub weekday: i8,
     /// What people call the zone at that time, such as CET.
     pub zone: String,
 }
@@ -60,6 +62,7 @@ impl Zone {
             hour: civil.hour(),
             minute: civil.minute(),
             second: civil.second(),
+            weekday: civil.weekday().to_monday_zero_offset(),
             zone: offset.abbreviation().to_owned(),
         }
     }

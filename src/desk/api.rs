@@ -15,10 +15,10 @@ use utoipa::{
 };
 
 use super::{
-    Desk, answers, audit, campaigns, certificates, conversations, directory, dns, incidents,
-    members, notices, people,
+    Desk, alerts, answers, audit, campaigns, certificates, conversations, directory, dns,
+    incidents, members, notices, people,
     problem::{Problem, Words},
-    roles, site, status, talks, tokens,
+    roles, site, status, talks, tokens, waking,
 };
 use crate::model::limits;
 
@@ -133,6 +133,8 @@ fn table() -> Vec<Route> {
         campaigns::routes(),
         audit::routes(),
         people::routes(),
+        waking::routes(),
+        alerts::routes(),
     ]
     .into_iter()
     .flatten()

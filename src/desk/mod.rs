@@ -3,6 +3,7 @@
 //! What can be read comes from this node alone and is there without a majority. What is asked for becomes a proposal
 //! with the caller's name on it, or goes through the letterbox. Nothing here decides; the model does.
 
+mod alerts;
 mod answers;
 pub mod api;
 mod asking;
@@ -30,6 +31,7 @@ mod socket;
 mod status;
 mod talks;
 mod tokens;
+mod waking;
 
 use std::{
     path::{Path, PathBuf},

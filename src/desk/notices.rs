@@ -28,6 +28,7 @@ mod place;
 mod views;
 
 use place::Wanted;
+pub(super) use place::sound_url;
 use views::Listed;
 pub(super) use views::{Corrections, Shown, corrections, of_incident};
 

@@ -22,6 +22,7 @@ pub(super) enum Asks {
 }
 
 const LOOK: Asks = Asks::For(Role::Viewer);
+const TELL: Asks = Asks::For(Role::Monitor);
 const ANSWER: Asks = Asks::For(Role::Agent);
 const SPEAK: Asks = Asks::For(Role::Leader);
 const SPEAK_FRESH: Asks = Asks::Fresh(Role::Leader);
@@ -180,6 +181,19 @@ const API: &[(&str, &str, Asks)] = &[
     ("post", "/alarms/{alarm}/acknowledge", LOOK),
     ("get", "/shift", LOOK),
     ("post", "/shift", SPEAK),
+    ("get", "/wakings", LOOK),
+    ("post", "/wakings", ANSWER),
+    ("post", "/wakings/{waking}/answer", LOOK),
+    ("post", "/wakings/rules", SPEAK),
+    ("post", "/people/{person}/test", SPEAK),
+    ("post", "/gateways/{gateway}", WORK_FRESH),
+    ("post", "/gateways/{gateway}/remove", WORK_FRESH),
+    ("post", "/gateways/{gateway}/check", WORK),
+    ("get", "/alerts", LOOK),
+    ("post", "/alerts/alertmanager", TELL),
+    ("post", "/alerts/plain", TELL),
+    ("post", "/alerts/{alert}/confirm", SPEAK),
+    ("post", "/alerts/{alert}/dismiss", SPEAK),
 ];
 
 /// Every page of the console that is not for everybody.
@@ -218,6 +232,9 @@ const PAGES: &[(&str, &str, Asks)] = &[
     ("get", "/shift", LOOK),
     ("post", "/shift", SPEAK),
     ("post", "/alarms/{alarm}", LOOK),
+    ("get", "/wake", LOOK),
+    ("post", "/wake", ANSWER),
+    ("post", "/wake/{waking}", LOOK),
     ("get", "/people", PEOPLE),
     ("post", "/people", PEOPLE_FRESH),
     ("get", "/people/{person}", PEOPLE),

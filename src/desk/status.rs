@@ -10,11 +10,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    Desk,
+    Desk, alerts,
     api::Route,
     campaigns, dns as names, incidents,
     members::{self, Member},
-    notices, people, reading,
+    notices, people, reading, waking,
 };
 use crate::{
     clock,
@@ -279,6 +279,8 @@ pub(super) fn alarms_of(desk: &Desk) -> Vec<String> {
         notices::alarms(&state, clock::now()),
         campaigns::alarms(&state),
         crate::acme::alarms(&state, clock::now()),
+        waking::alarms(&state, clock::now()),
+        alerts::alarms(&state),
         alarms(&state, &health, &desk.letterbox.health()),
         names::cut_off(desk),
         names::answered_alone(desk),

@@ -36,6 +36,8 @@ impl State {
         self.check_talks(&mut wrong);
         self.check_names(&mut wrong);
         self.check_record(&mut wrong);
+        self.check_wakings(&mut wrong);
+        self.check_alerts(&mut wrong);
         for voter in self
             .voters
             .iter()

@@ -6,6 +6,7 @@ use imbl::OrdMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    alert::AlertChange,
     alone::AloneReport,
     audit::Segment,
     campaign::CampaignChange,
@@ -24,6 +25,7 @@ use super::{
     people::PeopleChange,
     site::SiteVersion,
     talk::TalkChange,
+    waking::WakingChange,
     words::{
         BlobHash, ClusterId, ConversationId, KeyedHash, Label, Lang, NodeId, Note, Sealed,
         TicketCode, Timestamp, TokenId,
@@ -359,6 +361,10 @@ pub enum Command {
     Names(NameChange),
     /// Orders certificates for the public, or says what came of it.
     Certificate(CertificateChange),
+    /// Wakes people, or says who is woken how.
+    Waking(WakingChange),
+    /// Machines tell of something, or people decide about it.
+    Alert(AlertChange),
 }
 
 impl Command {
@@ -414,6 +420,8 @@ impl Command {
             Self::Talk(change) => change.kind(),
             Self::Names(change) => change.kind(),
             Self::Certificate(change) => change.kind(),
+            Self::Waking(change) => change.kind(),
+            Self::Alert(change) => change.kind(),
             Self::ArchiveAudit(_) => "archive-audit",
             Self::People(change) => change.kind(),
             Self::Alone(_) => "alone",
@@ -473,7 +481,9 @@ impl Command {
             | Self::Recovered(_)
             | Self::Campaign(_)
             | Self::Names(_)
-            | Self::Certificate(_) => None,
+            | Self::Certificate(_)
+            | Self::Waking(_)
+            | Self::Alert(_) => None,
         }
     }
 
@@ -529,6 +539,8 @@ impl Command {
             Self::Talk(change) => change.about(),
             Self::Names(change) => change.about(),
             Self::Certificate(change) => change.about(),
+            Self::Waking(change) => change.about(),
+            Self::Alert(change) => change.about(),
             Self::ArchiveAudit(segment) => segment.blob.to_string(),
             Self::People(change) => change.about(),
             Self::Alone(report) => report.about(),

@@ -3,6 +3,7 @@
 //! Past a bound the answer is a clear refusal and the node stays up (P10). Those of the DNS and of incidents have their own
 //! files.
 
+mod alerts;
 mod campaigns;
 mod directory;
 mod incidents;
@@ -12,7 +13,9 @@ mod nameservers;
 mod notices;
 mod people;
 mod talk;
+mod waking;
 
+pub use alerts::*;
 pub use campaigns::*;
 pub use directory::*;
 pub use incidents::{
@@ -26,6 +29,7 @@ pub use nameservers::*;
 pub use notices::*;
 pub use people::*;
 pub use talk::*;
+pub use waking::*;
 
 /// Characters in one message of a customer or an agent: a long letter, not a file.
 pub const MESSAGE_CHARS_MAX: usize = 4_000;

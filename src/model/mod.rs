@@ -6,6 +6,7 @@
 //! Applying an entry never asks for work to be done. Work is *due* because of what the state says (see
 //! [`outbox::due`]); whoever does it reports back with another command.
 
+pub mod alert;
 pub mod alone;
 pub mod audit;
 pub mod boxes;
@@ -32,6 +33,7 @@ pub mod refusal;
 pub mod site;
 pub mod stored;
 pub mod talk;
+pub mod waking;
 pub mod when;
 pub mod words;
 
@@ -41,6 +43,7 @@ pub use proposal::{Actor, BoxStamp, Entry, Proposal, Source, Stamped};
 pub use refusal::Refusal;
 use serde::{Deserialize, Serialize};
 
+use alert::Alerts;
 use audit::Audit;
 use boxes::BoxMark;
 use campaign::Campaigns;
@@ -60,6 +63,7 @@ use outbox::{Item, ItemId};
 use people::People;
 use site::{Blob, SiteVersion, Sites};
 use talk::Talks;
+use waking::Wakings;
 use words::{
     BlobHash, ClientId, ConversationId, KeyedHash, NodeId, TicketCode, Timestamp, TokenId,
 };
@@ -129,6 +133,10 @@ pub struct State {
     pub names: Names,
     /// Certificates for the public that the cluster orders itself.
     pub certificates: Certificates,
+    /// Who is woken, by what ways and in which order.
+    pub wakings: Wakings,
+    /// What machines tell.
+    pub alerts: Alerts,
 }
 
 impl State {
@@ -348,9 +356,16 @@ impl State {
                 dns::signing::change(self, index, zone, change)
             }
             Command::ArchiveAudit(segment) => audit::archive(self, &proposal.actor, segment),
-            Command::People(change) => people::change(self, entry, change),
+            Command::People(change) => {
+                let reply = people::change(self, entry, change)?;
+                waking::review(self);
+                Ok(reply)
+            }
             Command::Incident(it) => {
-                incident::change::change(self, index, proposal.actor.spoken(), it)
+                let by = proposal.actor.spoken();
+                let reply = incident::change::change(self, index, by, it)?;
+                waking::review(self);
+                Ok(reply)
             }
             Command::Alone(report) => alone::report(entry, report),
             Command::Keeper(it) => keeper::change::change(self, index, &proposal.actor, it),
@@ -363,6 +378,8 @@ impl State {
             Command::Certificate(it) => {
                 certificate::change::change(self, index, &proposal.actor, it)
             }
+            Command::Waking(it) => waking::change::change(self, index, &proposal.actor, it),
+            Command::Alert(it) => alert::change::change(self, index, &proposal.actor, it),
         }
     }
 

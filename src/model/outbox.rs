@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Refusal, Reply, State, limits,
     notice::{NoticeId, change as notice},
+    waking::{self, Leaving, WakingId},
     words::{ClientId, ConversationId, Label, NodeId, Note, Timestamp},
 };
 
@@ -111,6 +112,11 @@ pub enum ItemKind {
         /// The notice.
         notice: NoticeId,
     },
+    /// Wakes somebody, by one way after the other.
+    Wake {
+        /// The waking.
+        waking: WakingId,
+    },
 }
 
 /// Whom an item is for. A drill makes items only from [`Staff`], so it cannot name a customer (P7).
@@ -138,6 +144,8 @@ pub enum Staff {
     Support,
     /// A person with an account.
     Person(Label),
+    /// Whoever is woken.
+    OnCall,
 }
 
 impl ItemKind {
@@ -156,6 +164,7 @@ impl ItemKind {
             Self::NoticeByMail { notice } | Self::NoticeByRelay { notice } => {
                 Recipient::Real(Real::Readers(*notice))
             }
+            Self::Wake { .. } => Recipient::Staff(Staff::OnCall),
         }
     }
 
@@ -165,13 +174,24 @@ impl ItemKind {
             Self::Acknowledge { conversation }
             | Self::ForwardToSupport { conversation, .. }
             | Self::AnswerCustomer { conversation, .. } => Some(*conversation),
-            Self::TellStaff { .. } | Self::NoticeByMail { .. } | Self::NoticeByRelay { .. } => None,
+            Self::TellStaff { .. }
+            | Self::NoticeByMail { .. }
+            | Self::NoticeByRelay { .. }
+            | Self::Wake { .. } => None,
+        }
+    }
+
+    /// The waking that it goes on with, if it is one.
+    pub fn waking(&self) -> Option<WakingId> {
+        match self {
+            Self::Wake { waking } => Some(*waking),
+            _ => None,
         }
     }
 
     /// Whether a mail server is to take it.
     pub fn is_mail(&self) -> bool {
-        !matches!(self, Self::NoticeByRelay { .. })
+        !matches!(self, Self::NoticeByRelay { .. } | Self::Wake { .. })
     }
 
     fn lifetime_ms(&self) -> u64 {
@@ -180,6 +200,8 @@ impl ItemKind {
             Self::ForwardToSupport { .. } | Self::AnswerCustomer { .. } => limits::SUPPORT_MAIL_MS,
             Self::TellStaff { .. } => limits::ALARM_MAIL_MS,
             Self::NoticeByMail { .. } | Self::NoticeByRelay { .. } => limits::NOTICE_KEPT_MS,
+            // It ends by an answer, never by time.
+            Self::Wake { .. } => u64::MAX,
         }
     }
 }
@@ -220,6 +242,28 @@ pub(super) fn put_later(
         state.outbox_overflow = state.outbox_overflow.saturating_add(1);
         return None;
     }
+    Some(insert(state, index, kind, (due, not_after)))
+}
+
+/// Puts a waking in, however full it is: they have a bound of their own, and mail that piles up must not keep people
+/// asleep.
+pub(super) fn put_waking(state: &mut State, index: u64, kind: ItemKind) -> ItemId {
+    let due = state.now;
+    let not_after = due.plus_ms(kind.lifetime_ms());
+    insert(state, index, kind, (due, not_after))
+}
+
+/// Takes an item out, whoever is at it.
+pub(super) fn forget(state: &mut State, id: ItemId) {
+    let _item = remove(state, id);
+}
+
+fn insert(
+    state: &mut State,
+    index: u64,
+    kind: ItemKind,
+    (due, not_after): (Timestamp, Timestamp),
+) -> ItemId {
     let mut id = ItemId { index, place: 0 };
     while state.outbox.contains_key(&id) {
         id.place += 1;
@@ -239,7 +283,7 @@ pub(super) fn put_later(
             last_answer: None,
         },
     );
-    Some(id)
+    id
 }
 
 /// Takes an item back that no node is carrying.
@@ -300,6 +344,19 @@ pub(super) fn lease(
         return Err(Refusal::NotDue);
     }
     let kind = item.kind.clone();
+    if let Some(waking) = kind.waking() {
+        match waking::leaving(state, waking) {
+            Leaving::Go => {}
+            Leaving::Later(at) => {
+                reschedule(state, id, at, |item| item.lease = None);
+                return Ok(Reply::Done);
+            }
+            Leaving::Never => {
+                forget(state, id);
+                return Ok(Reply::Done);
+            }
+        }
+    }
     if !notice::leaving(state, &kind) {
         give_up(state, id);
         return Ok(Reply::Done);
@@ -326,6 +383,20 @@ pub(super) fn settle(
         return Err(Refusal::unknown("outbox item"));
     };
     let current = item.lease.is_some_and(|it| it.epoch == epoch);
+    if let Some(waking) = item.kind.waking() {
+        // Another node may be at a later try by now: what came late says nothing of that one.
+        if !current {
+            return Err(Refusal::StaleEpoch);
+        }
+        match waking::settled(state, waking, outcome) {
+            Some(due) => reschedule(state, id, due, |item| {
+                item.lease = None;
+                item.attempts = item.attempts.saturating_add(1);
+            }),
+            None => forget(state, id),
+        }
+        return Ok(Reply::Done);
+    }
     if let Outcome::Accepted | Outcome::Placed(_) = outcome {
         // It was taken, whoever holds the lease now: a fact is never refused for being late.
         let support = is_for_support(&item.kind);
@@ -464,7 +535,9 @@ fn pass_on(state: &mut State, id: ItemId, place: Option<Note>) {
         ItemKind::ForwardToSupport { message, .. } | ItemKind::AnswerCustomer { message, .. } => {
             *message
         }
-        ItemKind::Acknowledge { .. } | ItemKind::TellStaff { .. } => return,
+        ItemKind::Acknowledge { .. } | ItemKind::TellStaff { .. } | ItemKind::Wake { .. } => {
+            return;
+        }
         ItemKind::NoticeByMail { .. } | ItemKind::NoticeByRelay { .. } => {
             return notice::sent(state, &item.kind, place);
         }
@@ -480,88 +553,4 @@ fn pass_on(state: &mut State, id: ItemId, place: Option<Note>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A state with so many messages for support and one acknowledgement in its outbox.
-    fn outbox(messages: u8) -> State {
-        let mut state = State {
-            now: Timestamp(1_000_000),
-            ..State::default()
-        };
-        for number in 0..messages {
-            let kind = ItemKind::ForwardToSupport {
-                conversation: ConversationId([number; 16]),
-                message: ClientId([number; 16]),
-            };
-            put(&mut state, 1, kind);
-        }
-        let conversation = ConversationId([0; 16]);
-        put(&mut state, 1, ItemKind::Acknowledge { conversation });
-        state
-    }
-
-    /// One attempt at an item that is due.
-    fn attempt(state: &mut State, place: u32, outcome: &Outcome) {
-        let id = ItemId { index: 1, place };
-        lease(state, 7, id, NodeId(1), 15_000).unwrap();
-        settle(state, id, 7, outcome).unwrap();
-    }
-
-    /// Attempts in vain until the item has rested as long as it ever does.
-    fn wear_out(state: &mut State, place: u32) -> u64 {
-        let (id, mut longest) = (ItemId { index: 1, place }, 0);
-        for _ in 0..30 {
-            state.now = state.now.max(state.outbox[&id].due);
-            attempt(state, place, &Outcome::TryLater(Note::default()));
-            longest = longest.max(state.outbox[&id].due.ms_since(state.now));
-        }
-        longest
-    }
-
-    #[test]
-    fn support_mail_never_rests_longer_than_some_minutes() {
-        let mut state = outbox(1);
-        assert_eq!(wear_out(&mut state, 0), limits::SUPPORT_RETRY_MS_MAX);
-        assert_eq!(wear_out(&mut state, 1), limits::MAIL_RETRY_MS_MAX);
-    }
-
-    #[test]
-    fn when_support_mail_gets_through_again_the_rest_of_it_is_tried_at_once() {
-        let mut state = outbox(4);
-        for place in 0..4 {
-            wear_out(&mut state, place);
-        }
-        let due = |state: &State, place| state.outbox[&ItemId { index: 1, place }].due;
-        // The second and third fail once more, and the fourth is under way.
-        for place in 0..=3 {
-            state.now = state.now.max(due(&state, place));
-        }
-        attempt(&mut state, 1, &Outcome::TryLater(Note::default()));
-        attempt(&mut state, 1, &Outcome::TryLater(Note::default()));
-        attempt(&mut state, 2, &Outcome::TryLater(Note::default()));
-        attempt(&mut state, 2, &Outcome::TryLater(Note::default()));
-        state.now = state.now.plus_ms(limits::SUPPORT_REST_MS + 1);
-        attempt(&mut state, 4, &Outcome::TryLater(Note::default()));
-        lease(
-            &mut state,
-            9,
-            ItemId { index: 1, place: 3 },
-            NodeId(2),
-            400_000,
-        )
-        .unwrap();
-        let (leased, customer) = (due(&state, 3), due(&state, 4));
-        attempt(&mut state, 0, &Outcome::Accepted);
-        assert_eq!(due(&state, 1), state.now);
-        assert_eq!(due(&state, 2), state.now);
-        assert_eq!((due(&state, 3), due(&state, 4)), (leased, customer));
-
-        // One that fails all the same rests for a while, however much else gets through.
-        attempt(&mut state, 1, &Outcome::TryLater(Note::default()));
-        attempt(&mut state, 1, &Outcome::TryLater(Note::default()));
-        let failed = state.now;
-        attempt(&mut state, 2, &Outcome::Accepted);
-        assert_eq!(due(&state, 1), failed.plus_ms(limits::SUPPORT_REST_MS));
-    }
-}
+mod tests;

@@ -18,12 +18,30 @@ pub(super) async fn tell(
     if let Some(earlier) = it.corrects {
         event["m.relates_to"] = json!({"m.in_reply_to": {"event_id": earlier}});
     }
-    let path = format!(
-        "rooms/{}/send/m.room.message/lifeboat-{}",
-        segment(room),
-        it.id
-    );
-    let ask = ask(Method::PUT, url, &path, token, Some(&event));
+    put(https, (url, room), token, &it.id.to_string(), &event).await
+}
+
+/// Says something plain in a room. `key` is the same at each repeat.
+pub(super) async fn say(
+    https: &Https,
+    (url, room): (&str, &str),
+    token: &str,
+    key: &str,
+    text: &str,
+) -> Outcome {
+    let event = json!({"msgtype": "m.text", "body": text});
+    put(https, (url, room), token, &format!("waking-{key}"), &event).await
+}
+
+async fn put(
+    https: &Https,
+    (url, room): (&str, &str),
+    token: &str,
+    key: &str,
+    event: &Value,
+) -> Outcome {
+    let path = format!("rooms/{}/send/m.room.message/lifeboat-{key}", segment(room));
+    let ask = ask(Method::PUT, url, &path, token, Some(event));
     match https.ask(ask).await {
         Ok(answer) if answer.is_good() => match field(&answer, "event_id") {
             Some(event) => Outcome::Placed(Note::cut(&event)),
@@ -34,18 +52,23 @@ pub(super) async fn tell(
     }
 }
 
+/// Whose token it is.
+pub(super) async fn whoami(https: &Https, url: &str, token: &str) -> Result<String, String> {
+    let whoami = https.ask(ask(Method::GET, url, "account/whoami", token, None));
+    let whoami = whoami.await.map_err(failed)?;
+    if !whoami.is_good() {
+        return Err(format!("HTTP status {}: {}", whoami.status, says(&whoami)));
+    }
+    Ok(field(&whoami, "user_id").unwrap_or_default())
+}
+
 /// Whether the token is good and its owner is in the room.
 pub(super) async fn check(
     https: &Https,
     (url, room): (&str, &str),
     token: &str,
 ) -> Result<String, String> {
-    let whoami = https.ask(ask(Method::GET, url, "account/whoami", token, None));
-    let whoami = whoami.await.map_err(failed)?;
-    if !whoami.is_good() {
-        return Err(format!("HTTP status {}: {}", whoami.status, says(&whoami)));
-    }
-    let who = field(&whoami, "user_id").unwrap_or_default();
+    let who = whoami(https, url, token).await?;
     let rooms = https.ask(ask(Method::GET, url, "joined_rooms", token, None));
     let rooms = rooms.await.map_err(failed)?;
     let joined: Value = serde_json::from_slice(&rooms.body).unwrap_or_default();

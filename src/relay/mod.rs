@@ -4,8 +4,10 @@
 //! Every kind of channel has a key by which it knows a repeat, and it is the notice's id: so a notice whose answer was lost
 //! is told again, and the channel tells it once.
 
+mod gateway;
 mod mastodon;
 mod matrix;
+pub mod waking;
 mod webhook;
 
 use std::sync::Arc;

@@ -26,6 +26,7 @@ mod relay;
 mod report;
 mod signing;
 mod site;
+mod waking;
 mod zones;
 
 use std::{
@@ -207,6 +208,7 @@ pub fn run(config: &Config, metrics: Metrics, until: UntilStopped) -> Result<(),
     node.start_keepers(&mut tasks, &runtimes, &metrics);
     node.start_relay(&mut tasks, &runtimes, &metrics);
     node.start_orders(&mut tasks, &runtimes, &metrics);
+    node.start_waking(&mut tasks, &runtimes, &metrics)?;
     node.start_directory(&mut tasks, &runtimes, node.directory);
     node.start_campaigns(&mut tasks, &runtimes, &metrics)?;
     let (counters, front) = (open.counters.clone(), open.front.clone());

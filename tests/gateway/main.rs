@@ -53,6 +53,7 @@ mod names_alone;
 mod notices;
 mod odd_one;
 mod pages;
+mod paging;
 mod partitions;
 mod people;
 mod recover;

@@ -31,7 +31,7 @@ pub(in crate::desk) struct Incidents {
 /// An incident or a maintenance.
 #[derive(Serialize, ToSchema)]
 pub(in crate::desk) struct Shown {
-    incident: String,
+    pub(in crate::desk) incident: String,
     /// incident or maintenance.
     kind: &'static str,
     titles: Texts,

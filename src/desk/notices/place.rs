@@ -139,16 +139,7 @@ fn means(wanted: &Wanted, wrong: &mut Vec<Mistake>) -> Option<Means> {
 /// A URL over TLS, or to this machine by its address, where a token may go in clear.
 fn url(wanted: &Wanted, wrong: &mut Vec<Mistake>) -> Option<Note> {
     let found = wanted.url.as_deref().unwrap_or_default();
-    let parsed: Option<hyper::Uri> = found.trim_end_matches('/').parse().ok();
-    let sound = parsed.as_ref().is_some_and(|it| {
-        let host = it.host().unwrap_or_default();
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
-        let here = bare.parse::<std::net::IpAddr>();
-        let by_tls = it.scheme_str() == Some("https") && !host.is_empty();
-        let local = it.scheme_str() == Some("http") && here.is_ok_and(|it| it.is_loopback());
-        let named = it.authority().is_some_and(|it| it.as_str().contains('@'));
-        (by_tls || local) && !named
-    });
+    let sound = sound_url(found);
     let note = Note::new(found.trim_end_matches('/'))
         .ok()
         .filter(|_| sound);
@@ -157,6 +148,20 @@ fn url(wanted: &Wanted, wrong: &mut Vec<Mistake>) -> Option<Note> {
         wrong.push(Mistake::of("url", found, words));
     }
     note
+}
+
+/// Whether it is a URL over TLS, or to this machine by its address, without a name or password in it.
+pub(in crate::desk) fn sound_url(text: &str) -> bool {
+    let parsed: Option<hyper::Uri> = text.trim_end_matches('/').parse().ok();
+    parsed.as_ref().is_some_and(|it| {
+        let host = it.host().unwrap_or_default();
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let here = bare.parse::<std::net::IpAddr>();
+        let by_tls = it.scheme_str() == Some("https") && !host.is_empty();
+        let local = it.scheme_str() == Some("http") && here.is_ok_and(|it| it.is_loopback());
+        let named = it.authority().is_some_and(|it| it.as_str().contains('@'));
+        (by_tls || local) && !named
+    })
 }
 
 fn room(wanted: &Wanted, wrong: &mut Vec<Mistake>) -> Option<Note> {

@@ -14,6 +14,7 @@ mod talk;
 mod texts;
 mod told;
 mod views;
+mod waking;
 
 use std::sync::Arc;
 
@@ -201,7 +202,7 @@ struct Entry {
 }
 
 /// The menu; each name is the end of its text's key.
-const MENU: [(&str, &str); 9] = [
+const MENU: [(&str, &str); 10] = [
     ("overview", "/"),
     ("inbox", "/inbox"),
     ("incidents", "/incidents"),
@@ -211,6 +212,7 @@ const MENU: [(&str, &str); 9] = [
     ("sessions", "/sessions"),
     ("record", "/record"),
     ("shift", "/shift"),
+    ("wake", "/wake"),
 ];
 
 impl Visit {

@@ -2,7 +2,7 @@
 
 use axum::routing::{MethodRouter, get, post};
 
-use super::{Pages, inbox, live, mails, says, staff, talk, told, views};
+use super::{Pages, inbox, live, mails, says, staff, talk, told, views, waking};
 
 /// Every page that is not for everybody.
 pub(super) fn table() -> Vec<(&'static str, &'static str, MethodRouter<Pages>)> {
@@ -45,6 +45,9 @@ pub(super) fn table() -> Vec<(&'static str, &'static str, MethodRouter<Pages>)> 
         ("get", "/shift", get(views::shift)),
         ("post", "/shift", post(views::lead)),
         ("post", "/alarms/{alarm}", post(views::known)),
+        ("get", "/wake", get(waking::list)),
+        ("post", "/wake", post(waking::wake)),
+        ("post", "/wake/{waking}", post(waking::answer)),
         ("get", "/people", get(staff::people)),
         ("post", "/people", post(staff::add)),
         ("get", "/people/{person}", get(staff::person)),

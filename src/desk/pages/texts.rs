@@ -114,7 +114,9 @@ mod tests {
         include_str!("locales/en.ftl"),
     ];
 
-    const USERS: [&str; 35] = [
+    const USERS: [&str; 37] = [
+        include_str!("templates/waking.html"),
+        include_str!("waking.rs"),
         include_str!("templates/mails.html"),
         include_str!("templates/mail.html"),
         include_str!("mails.rs"),
@@ -222,6 +224,7 @@ mod tests {
             .chain(spans.map(|it| format!("span-{it}")))
             .chain(languages)
             .chain(super::super::told::kinds())
+            .chain(super::super::waking::kinds())
             .collect()
     }
 

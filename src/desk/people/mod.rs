@@ -27,10 +27,10 @@ use super::{
 use crate::{
     clock,
     model::{
-        Command, State,
+        Command, State, limits,
         people::{Account, PeopleChange, Role, Roles, Way, WayKind},
         when::rfc3339,
-        words::{ClientId, EmailAddress, KeyedHash, Label, Lang, Note, Phone, Sealed},
+        words::{ClientId, EmailAddress, KeyedHash, Label, Lang, Note, Phone, Sealed, Wrong},
     },
     seal::person_context,
     tls::base32,
@@ -129,7 +129,7 @@ struct NewWays {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewWay {
-    /// mail or phone.
+    /// mail, phone, sms, voice, push or matrix.
     kind: String,
     address: String,
 }
@@ -476,15 +476,36 @@ async fn set_ways(
 
 fn way(number: usize, wanted: &NewWay) -> Result<(WayKind, String), Problem> {
     let field = |part: &str| format!("ways.{number}.{part}");
-    let kind = WayKind::of_name(&wanted.kind)
-        .ok_or_else(|| Problem::invalid(&field("kind"), &wanted.kind, "mail or phone"))?;
+    let kind = WayKind::of_name(&wanted.kind).ok_or_else(|| {
+        let words = "mail, phone, sms, voice, push or matrix";
+        Problem::invalid(&field("kind"), &wanted.kind, words)
+    })?;
     let address = match kind {
         WayKind::Mail => EmailAddress::new(&wanted.address).map(|it| it.as_str().to_owned()),
-        WayKind::Phone => Phone::new(&wanted.address).map(|it| it.as_str().to_owned()),
+        WayKind::Phone | WayKind::Sms | WayKind::Voice => {
+            Phone::new(&wanted.address).map(|it| it.as_str().to_owned())
+        }
+        WayKind::Push => plain(&wanted.address, ""),
+        WayKind::Matrix => plain(&wanted.address, "!"),
     };
     let address = address
         .map_err(|wrong| Problem::invalid(&field("address"), "something else", &wrong.wanted))?;
     Ok((kind, address))
+}
+
+/// An address that only its service can read: a topic, a device, or a room's id.
+fn plain(text: &str, begins: &str) -> Result<String, Wrong> {
+    let text = text.trim();
+    let sound = (1..=limits::WAY_BYTES_MAX).contains(&text.len())
+        && text.bytes().all(|it| it.is_ascii_graphic())
+        && text.starts_with(begins);
+    let wanted = match begins {
+        "!" => "a room's id such as !abc:example.org, of a room with the person in it",
+        _ => "the topic, device or user that the gateway knows, without spaces",
+    };
+    sound
+        .then(|| text.to_owned())
+        .ok_or_else(|| Wrong::wanted(wanted))
 }
 
 async fn prove(

@@ -233,6 +233,36 @@ pub fn notice(
     mail.compose(house, &headers)
 }
 
+/// Wakes somebody. `key` is the try's own, the same at each repeat.
+///
+/// # Errors
+/// When lettre does not take one of the addresses.
+pub fn waking(
+    house: &House,
+    key: &str,
+    (subject, text): (String, String),
+    to: &EmailAddress,
+    made: Timestamp,
+) -> Result<Composed, ComposeError> {
+    let mail = Draft {
+        to,
+        subject,
+        text,
+        id: mark_of("waking", key.as_bytes()),
+        thread: None,
+        lang: house.staff_lang,
+        made,
+        reply_to: None,
+    };
+    // RFC 3834: a robot's answer is no answer. Mailboxes make a sound for what is important.
+    let headers = [
+        ("Auto-Submitted", "auto-generated"),
+        ("X-Auto-Response-Suppress", "All"),
+        ("Importance", "high"),
+    ];
+    mail.compose(house, &headers)
+}
+
 /// What all our mails have.
 struct Draft<'a> {
     to: &'a EmailAddress,

@@ -38,7 +38,9 @@ impl Carrier for Courier {
             (item.kind.is_mail() && item.due <= now).then(|| (id, item.clone()))
         });
         let letters = outbox::due(state, now).take(MAIL_SEARCH_MAX);
-        let letters = letters.filter(|(_, item)| notice::of_item(&item.kind).is_none());
+        let letters = letters.filter(|(_, item)| {
+            notice::of_item(&item.kind).is_none() && item.kind.waking().is_none()
+        });
         news.chain(letters.map(|(id, item)| (id, item.clone())))
             .collect()
     }

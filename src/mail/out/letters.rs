@@ -120,7 +120,8 @@ impl Letters {
             }
             ItemKind::TellStaff { .. }
             | ItemKind::NoticeByMail { .. }
-            | ItemKind::NoticeByRelay { .. } => Err(Unwritten::Gone),
+            | ItemKind::NoticeByRelay { .. }
+            | ItemKind::Wake { .. } => Err(Unwritten::Gone),
         }
     }
 
@@ -230,9 +231,8 @@ impl Letters {
             (Recipient::Real(Real::Customer(_)), _, Contact::Phone(_)) => Err(Unwritten::NoAddress),
             (Recipient::Staff(Staff::Support), route, _) => Ok(self.support_by(route)),
             // Nothing of a conversation goes to one person of the company, or to everybody.
-            (Recipient::Staff(Staff::Person(_)) | Recipient::Real(Real::Readers(_)), _, _) => {
-                Err(Unwritten::NoAddress)
-            }
+            (Recipient::Staff(Staff::Person(_) | Staff::OnCall), _, _)
+            | (Recipient::Real(Real::Readers(_)), _, _) => Err(Unwritten::NoAddress),
         }
     }
 

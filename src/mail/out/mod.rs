@@ -11,6 +11,7 @@ pub mod line;
 pub mod reply;
 pub mod session;
 mod texts;
+pub mod waking;
 pub mod way;
 
 #[cfg(test)]

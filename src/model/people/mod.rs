@@ -19,6 +19,7 @@ use super::{
     limits,
     outbox::{self, ItemKind},
     proposal::Entry,
+    waking::{self, Why},
     words::{KeyedHash, Label, Lang, NodeId, Note, Sealed, SessionId, Timestamp},
 };
 
@@ -70,16 +71,19 @@ pub enum Role {
     Ops,
     /// People.
     Admin,
+    /// A machine that tells of alerts, and may do nothing else.
+    Monitor,
 }
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Viewer,
         Self::Agent,
         Self::Leader,
         Self::Ops,
         Self::Admin,
+        Self::Monitor,
     ];
 
     /// As written and shown.
@@ -90,6 +94,7 @@ impl Role {
             Self::Leader => "shift-leader",
             Self::Ops => "ops",
             Self::Admin => "admin",
+            Self::Monitor => "monitor",
         }
     }
 
@@ -111,6 +116,7 @@ impl Role {
             Self::Leader => viewer | Self::Agent.bit() | self.bit(),
             Self::Ops => viewer | self.bit(),
             Self::Admin => u8::MAX,
+            Self::Monitor => self.bit(),
         }
     }
 }
@@ -194,22 +200,42 @@ pub enum WayKind {
     Mail,
     /// A telephone, for people to call.
     Phone,
+    /// A short message to a telephone, through a gateway.
+    Sms,
+    /// A call that a machine makes, through a gateway.
+    Voice,
+    /// A message to a program on a telephone, such as ntfy, through a gateway.
+    Push,
+    /// A Matrix room with the person in it.
+    Matrix,
 }
 
 impl WayKind {
+    /// Every kind.
+    pub const ALL: [Self; 6] = [
+        Self::Mail,
+        Self::Phone,
+        Self::Sms,
+        Self::Voice,
+        Self::Push,
+        Self::Matrix,
+    ];
+
     /// As written and shown.
     pub fn name(self) -> &'static str {
         match self {
             Self::Mail => "mail",
             Self::Phone => "phone",
+            Self::Sms => "sms",
+            Self::Voice => "voice",
+            Self::Push => "push",
+            Self::Matrix => "matrix",
         }
     }
 
     /// The kind of a name.
     pub fn of_name(name: &str) -> Option<Self> {
-        [Self::Mail, Self::Phone]
-            .into_iter()
-            .find(|it| it.name() == name)
+        Self::ALL.into_iter().find(|it| it.name() == name)
     }
 }
 
@@ -515,6 +541,11 @@ fn raise(state: &mut State, index: u64, at: Timestamp, what: AlarmKind) {
     state.people.alarms.push_back(alarm);
     while state.people.alarms.len() > limits::STAFF_ALARMS_MAX {
         state.people.alarms.pop_front();
+    }
+    // Where nobody is on call, nobody asked to be woken.
+    if !waking::on_call(state).is_empty() {
+        let said = (Why::Alarm(index), Note::default(), "an alarm".to_owned());
+        let _waking = waking::start(state, index, said, None);
     }
     let reached: Vec<Label> = state
         .people

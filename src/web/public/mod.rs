@@ -4,6 +4,7 @@
 //! either, but when something is written. The listener in front says who asks ([`Visitor`]), limits how slowly a body
 //! may come, and compresses. Paths under `/c/` are secrets: whoever logs a request must not log its path.
 
+mod awake;
 pub mod feeds;
 pub mod form;
 mod live;
@@ -116,6 +117,7 @@ pub fn is_kept(path: &str) -> bool {
             | "ticket"
             | "c"
             | "u"
+            | "w"
             | "incident"
             | "is-it-me"
             | "status"
@@ -181,6 +183,7 @@ pub fn routes(parts: PublicParts) -> Result<Router, LookError> {
         .route("/c/{link}", get(talk::show).post(talk::add))
         .route("/is-it-me", get(mine::show).post(mine::ask))
         .route("/u/{token}", get(unsubscribe::show).post(unsubscribe::take))
+        .route("/w/{token}", get(awake::show).post(awake::take))
         .route("/status", get(status::page))
         .route("/incident/{id}", get(status::incident))
         .route("/incident/{id}/cap.xml", get(feeds::cap_message));

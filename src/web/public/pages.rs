@@ -173,6 +173,22 @@ pub struct Unsubscribe<'a> {
     pub token: String,
 }
 
+/// The page on which somebody says that they are awake.
+#[derive(Template)]
+#[template(path = "awake.html", config = "src/web/public/askama.toml")]
+pub struct Awake<'a> {
+    /// What stands around it.
+    pub frame: Frame<'a>,
+    /// The secret part of its address.
+    pub token: String,
+    /// What it is about.
+    pub what: String,
+    /// It is only a test.
+    pub test: bool,
+    /// Why nothing is to be done any more.
+    pub says: Option<String>,
+}
+
 /// A page with a heading and a few sentences.
 #[derive(Template)]
 #[template(path = "plain.html", config = "src/web/public/askama.toml")]

@@ -105,7 +105,9 @@ mod tests {
         ("en", include_str!("locales/en.ftl")),
     ];
 
-    const USERS: [&str; 31] = [
+    const USERS: [&str; 33] = [
+        include_str!("awake.rs"),
+        include_str!("templates/awake.html"),
         include_str!("unsubscribe.rs"),
         include_str!("templates/unsubscribe.html"),
         include_str!("templates/base.html"),

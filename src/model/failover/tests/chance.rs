@@ -242,7 +242,9 @@ impl Town {
     fn hears(&mut self, well: [bool; 2], stale: bool) {
         let zone = name("example.test");
         let live = self.state.dns.zones.get(&zone);
-        let generation = live.and_then(|it| it.live.as_ref()).map_or(0, |it| it.generation);
+        let generation = live
+            .and_then(|it| it.live.as_ref())
+            .map_or(0, |it| it.generation);
         let servers = well.iter().zip(1..).map(|(well, last)| {
             let heard = HeardFrom {
                 how: if *well { How::Answers } else { How::Behind },
@@ -296,7 +298,10 @@ impl Town {
         };
         let change = NameChange::Updated(updated);
         let reply = self.by(Actor::Node(NodeId(1)), Command::Names(change));
-        assert!(!stale || reply != Reply::Done, "made against an old content");
+        assert!(
+            !stale || reply != Reply::Done,
+            "made against an old content"
+        );
     }
 
     fn publishes(&mut self, blob: u8, shape: u8, sub: bool) {

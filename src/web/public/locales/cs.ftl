@@ -229,3 +229,16 @@ mine-busy = Z vaší sítě přichází velmi mnoho dotazů. Počkejte prosím {
 } a stiskněte Zjistit znovu.
 mine-disk = Tento server to teď nemůže vyhledat. Stiskněte prosím Zjistit znovu za minutu, nebo použijte některou z dalších adres níže.
 mine-write = Napište nám
+
+awake-title = Jste vzhůru?
+awake-ask = Klepnutím potvrdíte, že o tom víte a ujmete se toho. Dalším lidem už volat nebudeme.
+awake-ask-test = Klepnutím potvrdíte, že vás tahle zpráva zastihla.
+awake-do = Jsem vzhůru, beru si to
+awake-do-test = Došla
+awake-heading = Děkujeme
+awake-body = Je zapsáno, kdo a kdy odpověděl. Dalším lidem už nevoláme.
+awake-by = Už odpověděl(a): { $who }. Nemusíte dělat nic.
+awake-over = Už je po všem. Nemusíte dělat nic.
+awake-later-heading = Teď se to nepovedlo
+awake-later-body = Tenhle server se právě nemůže domluvit s ostatními. Zkuste jinou adresu ze zprávy, nebo to za chvíli opakujte.
+awake-unknown-body = Adresa není úplná, nebo je velmi stará. Zkopírujte ji celou ze zprávy, kterou jste dostali.

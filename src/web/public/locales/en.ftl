@@ -222,3 +222,16 @@ mine-busy = Very many questions are coming from your network. Please wait { $sec
 } and press Check again.
 mine-disk = This server cannot look it up at the moment. Please press Check again in a minute, or use one of the other addresses below.
 mine-write = Write to us
+
+awake-title = Are you awake?
+awake-ask = With one tap you say that you know of it and take it on. Nobody else is called then.
+awake-ask-test = With one tap you say that this message reached you.
+awake-do = I am awake and take it on
+awake-do-test = It came
+awake-heading = Thank you
+awake-body = It is written down who answered, and when. Nobody else is called any more.
+awake-by = { $who } has answered already. You need do nothing.
+awake-over = It is over. You need do nothing.
+awake-later-heading = That did not work just now
+awake-later-body = This server cannot agree with the others at the moment. Try another address of the message, or this one again in a while.
+awake-unknown-body = This address is not complete, or very old. Copy it whole from the message that you got.

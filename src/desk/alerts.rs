@@ -1,0 +1,502 @@
+//! What machines tell: Alertmanager's webhook and a plain JSON one, what waits for a person, and the rules.
+
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use axum::{
+    Json,
+    extract::{Path, State as Shared},
+    routing::{get, post},
+};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
+
+use super::{
+    Desk,
+    api::Route,
+    asking::{Asking, Body},
+    incidents::{Open, find as find_incident},
+    problem::Problem,
+};
+use crate::{
+    clock,
+    model::{
+        Command, State,
+        alert::{
+            Alert, AlertChange, AlertId, Standing,
+            change::{Said, is_news},
+        },
+        incident::{Severity, Title},
+        limits,
+        when::rfc3339,
+        words::{Label, Lang, Note, Timestamp},
+    },
+};
+
+/// Changes of this minute that machines made through this node: the minute above, the count below.
+static CHANGES: AtomicU64 = AtomicU64::new(0);
+
+/// Everything that machines tell.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Alerts {
+    /// What waits first, then the newest.
+    alerts: Vec<AlertShown>,
+    /// How many found no room since somebody last looked.
+    beyond: u32,
+}
+
+/// Something that a machine tells.
+#[derive(Serialize, ToSchema)]
+struct AlertShown {
+    alert: String,
+    source: String,
+    title: String,
+    text: String,
+    affects: Vec<String>,
+    severity: &'static str,
+    /// How many instances go on.
+    count: u64,
+    /// Those that are named.
+    instances: Vec<String>,
+    first: String,
+    last: String,
+    /// proposed, confirmed, confirmed-ended, dismissed or ended.
+    state: &'static str,
+    incident: Option<String>,
+}
+
+/// What Alertmanager sends (webhook version 4). What is not named here does not matter.
+#[derive(Deserialize, ToSchema)]
+struct FromAlertmanager {
+    version: String,
+    #[serde(rename = "groupKey")]
+    group_key: String,
+    status: String,
+    #[serde(rename = "groupLabels", default)]
+    group_labels: BTreeMap<String, String>,
+    #[serde(rename = "commonLabels", default)]
+    common_labels: BTreeMap<String, String>,
+    #[serde(rename = "commonAnnotations", default)]
+    common_annotations: BTreeMap<String, String>,
+    #[serde(rename = "truncatedAlerts", default)]
+    truncated: u32,
+    alerts: Vec<OneAlert>,
+}
+
+/// One alert of a group.
+#[derive(Deserialize, ToSchema)]
+struct OneAlert {
+    status: String,
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
+    #[serde(default)]
+    fingerprint: String,
+}
+
+/// What any other program sends.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Plain {
+    /// What the program calls it; the same when it ends.
+    key: String,
+    /// firing or resolved.
+    status: String,
+    title: String,
+    #[serde(default)]
+    text: String,
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+}
+
+/// How a person makes an alert an incident.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Confirmed {
+    /// An incident that is there already; left out, a new one is opened.
+    incident: Option<String>,
+    /// Titles by language; left out, what the machine calls it.
+    #[serde(default)]
+    titles: BTreeMap<String, String>,
+    /// What customers read first, by language; left out, that somebody is looking into it.
+    #[serde(default)]
+    texts: BTreeMap<String, String>,
+}
+
+/// Nothing is asked for.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+/// What was taken.
+#[derive(Serialize, ToSchema)]
+struct Taken {
+    alert: String,
+    /// It was news.
+    news: bool,
+}
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::new::<Alerts>("get", "/alerts", "What machines tell", get(list)),
+        Route::new::<Taken>(
+            "post",
+            "/alerts/alertmanager",
+            "Alertmanager tells how a group of alerts stands (its webhook, version 4)",
+            post(of_alertmanager),
+        )
+        .takes::<FromAlertmanager>(),
+        Route::new::<Taken>(
+            "post",
+            "/alerts/plain",
+            "Any other program tells how an alert stands",
+            post(of_anybody),
+        )
+        .takes::<Plain>(),
+        Route::new::<Alerts>(
+            "post",
+            "/alerts/{alert}/confirm",
+            "Make an alert an incident",
+            post(confirm),
+        )
+        .takes::<Confirmed>(),
+        Route::new::<Alerts>(
+            "post",
+            "/alerts/{alert}/dismiss",
+            "Say that an alert is nothing; it stays that until it ends",
+            post(dismiss),
+        )
+        .takes::<Nothing>(),
+    ]
+}
+
+async fn list(Shared(desk): Shared<Desk>) -> Json<Alerts> {
+    Json(desk.alerts())
+}
+
+/// A number from text, the same on every node.
+fn number(parts: &[&str]) -> u64 {
+    let mut hash = Sha256::new_with_prefix(b"lifeboat alert 1\0");
+    for part in parts {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    let hash: [u8; 32] = hash.finalize().into();
+    hash[..8]
+        .iter()
+        .fold(0, |sum, it| (sum << 8) | u64::from(*it))
+}
+
+fn spoken(labels: &BTreeMap<String, String>) -> String {
+    let all: Vec<String> = labels
+        .iter()
+        .map(|(name, it)| format!("{name}={it}"))
+        .collect();
+    all.join(" ")
+}
+
+async fn of_alertmanager(
+    Shared(desk): Shared<Desk>,
+    asking: Asking,
+    body: Body<FromAlertmanager>,
+) -> Result<Json<Taken>, Problem> {
+    let sent = &body.value;
+    if sent.version != "4" {
+        return Err(Problem::invalid("version", &sent.version, "4"));
+    }
+    let id = AlertId(number(&[&asking.actor.spoken(), &sent.group_key]));
+    let one = |name: &str| {
+        let all = [
+            &sent.common_annotations,
+            &sent.common_labels,
+            &sent.group_labels,
+        ];
+        all.into_iter().find_map(|it| it.get(name)).cloned()
+    };
+    let title = one("summary").or_else(|| one("alertname"));
+    let title = title.unwrap_or_else(|| spoken(&sent.group_labels));
+    let text = one("description").unwrap_or_else(|| spoken(&sent.common_labels));
+    let mut said = said(&desk.cluster.state(), &title, &text, &sent.common_labels);
+    let mut beyond = sent.truncated;
+    for (place, it) in sent.alerts.iter().enumerate() {
+        let instance = match it.fingerprint.as_str() {
+            "" => number(&[&spoken(&it.labels)]),
+            known => number(&[known]),
+        };
+        let name = it
+            .labels
+            .get("instance")
+            .or_else(|| it.annotations.get("summary"));
+        let name = name.cloned().unwrap_or_else(|| spoken(&it.labels));
+        if place >= limits::ALERT_CALL_MAX {
+            beyond = beyond.saturating_add(1);
+        } else if it.status == "resolved" {
+            said.ended.push(instance);
+        } else if said.firing.len() < limits::ALERT_FIRING_MAX {
+            said.firing.push((instance, Note::cut(&name)));
+        } else {
+            beyond = beyond.saturating_add(1);
+        }
+    }
+    said.more = beyond;
+    said.over = sent.status == "resolved";
+    desk.alert_came(&asking, &body.bytes, id, said)
+        .await
+        .map(Json)
+}
+
+async fn of_anybody(
+    Shared(desk): Shared<Desk>,
+    asking: Asking,
+    body: Body<Plain>,
+) -> Result<Json<Taken>, Problem> {
+    let sent = &body.value;
+    if !["firing", "resolved"].contains(&sent.status.as_str()) {
+        return Err(Problem::invalid(
+            "status",
+            &sent.status,
+            "firing or resolved",
+        ));
+    }
+    let id = AlertId(number(&[&asking.actor.spoken(), &sent.key]));
+    let mut said = said(&desk.cluster.state(), &sent.title, &sent.text, &sent.labels);
+    said.over = sent.status == "resolved";
+    if !said.over {
+        said.firing
+            .push((number(&[&sent.key]), Note::cut(&sent.title)));
+    }
+    desk.alert_came(&asking, &body.bytes, id, said)
+        .await
+        .map(Json)
+}
+
+/// What a machine says, by the rule that fits its labels.
+fn said(state: &State, title: &str, text: &str, labels: &BTreeMap<String, String>) -> Said {
+    let value = |name: &str| labels.get(name).map(String::as_str);
+    let rule = state.alerts.rules.iter().find(|it| {
+        let mut wanted = it.labels.iter();
+        wanted.all(|(name, it)| value(name.as_str()) == Some(it.as_str()))
+    });
+    // A component's own name in this label needs no rule.
+    let named = value("component").and_then(|it| Label::new(it).ok());
+    let named = named.filter(|it| state.incidents.components.contains_key(it));
+    let severity = match value("severity") {
+        Some("critical" | "page" | "disaster") => Severity::Critical,
+        Some("major" | "error" | "high") => Severity::Major,
+        _ => Severity::Minor,
+    };
+    Said {
+        title: Title::cut(title),
+        text: Note::cut(text),
+        affects: match rule {
+            Some(rule) => rule.affects.clone(),
+            None => named.into_iter().collect(),
+        },
+        severity: rule.map_or(severity, |it| it.severity),
+        firing: Vec::new(),
+        ended: Vec::new(),
+        more: 0,
+        over: false,
+        wake: rule.map_or(severity == Severity::Critical, |it| it.wake),
+    }
+}
+
+/// Whether one more change of machines fits into this minute.
+fn fits(now: Timestamp) -> bool {
+    let minute = now.0 / 60_000;
+    let took = CHANGES.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |it| {
+        let count = if it >> 20 == minute { it & 0xf_ffff } else { 0 };
+        (count < u64::from(limits::ALERT_CHANGES_A_MINUTE)).then_some((minute << 20) | (count + 1))
+    });
+    took.is_ok()
+}
+
+async fn confirm(
+    Shared(desk): Shared<Desk>,
+    asking: Asking,
+    Path(alert): Path<String>,
+    body: Body<Confirmed>,
+) -> Result<Json<Alerts>, Problem> {
+    let (id, alert) = desk.alert(&alert)?;
+    let asked = &body.value;
+    let state = desk.cluster.state();
+    let incident = match &asked.incident {
+        Some(known) => find_incident(&state, known)?.0,
+        None => {
+            let by_lang = |given: &BTreeMap<String, String>, own: fn(Lang, &Alert) -> String| {
+                let own = Lang::ALL
+                    .into_iter()
+                    .map(|it| (it.tag().to_owned(), own(it, &alert)));
+                if given.is_empty() {
+                    own.collect()
+                } else {
+                    given.clone()
+                }
+            };
+            let open = Open {
+                titles: by_lang(&asked.titles, |_, it| it.title.as_str().to_owned()),
+                texts: by_lang(&asked.texts, |lang, _| looking(lang).to_owned()),
+                severity: Some(severity(alert.severity).to_owned()),
+                affected: affected(&alert),
+                ..Open::default()
+            };
+            let opened = desk.open_incident(&asking, &body.bytes, &open).await?;
+            find_incident(&desk.cluster.state(), &opened.0.incident)?.0
+        }
+    };
+    let change = AlertChange::Confirm {
+        alert: id,
+        incident,
+    };
+    let content = [&body.bytes[..], b"confirm"].concat();
+    desk.agreed(
+        &asking,
+        &content,
+        "confirming the alert",
+        Command::Alert(change),
+    )
+    .await?;
+    Ok(Json(desk.alerts()))
+}
+
+fn looking(lang: Lang) -> &'static str {
+    match lang {
+        Lang::Cs => "O problému víme a zjišťujeme příčinu.",
+        Lang::En => "We know of the problem and are looking for its cause.",
+    }
+}
+
+fn severity(it: Severity) -> &'static str {
+    match it {
+        Severity::Minor => "minor",
+        Severity::Major => "major",
+        Severity::Critical => "critical",
+    }
+}
+
+fn affected(alert: &Alert) -> BTreeMap<String, String> {
+    let all = alert.affects.iter();
+    all.map(|it| (it.to_string(), "down".to_owned())).collect()
+}
+
+async fn dismiss(
+    Shared(desk): Shared<Desk>,
+    asking: Asking,
+    Path(alert): Path<String>,
+    body: Body<Nothing>,
+) -> Result<Json<Alerts>, Problem> {
+    let (alert, _) = desk.alert(&alert)?;
+    let change = Command::Alert(AlertChange::Dismiss { alert });
+    desk.agreed(&asking, &body.bytes, "dismissing the alert", change)
+        .await?;
+    Ok(Json(desk.alerts()))
+}
+
+impl Desk {
+    async fn alert_came(
+        &self,
+        asking: &Asking,
+        content: &[u8],
+        id: AlertId,
+        said: Said,
+    ) -> Result<Taken, Problem> {
+        let alert = id.to_string();
+        if !is_news(&self.cluster.state(), id, &said) {
+            return Ok(Taken { alert, news: false });
+        }
+        if !fits(clock::now()) {
+            let why = "more came in this minute than people can look at";
+            return Err(Problem::failed(
+                "taking the alert",
+                why,
+                "tell it again in a minute",
+            ));
+        }
+        let change = Command::Alert(AlertChange::Came { alert: id, said });
+        self.agreed(asking, content, "taking the alert", change)
+            .await?;
+        Ok(Taken { alert, news: true })
+    }
+
+    fn alert(&self, text: &str) -> Result<(AlertId, Alert), Problem> {
+        let unknown = || Problem::not_found("alert", "'lifeboat alert list' shows them");
+        let id: AlertId = text.parse().map_err(|_| unknown())?;
+        let found = self.cluster.state().alerts.all.get(&id).cloned();
+        Ok((id, found.ok_or_else(unknown)?))
+    }
+
+    fn alerts(&self) -> Alerts {
+        let state = self.cluster.state();
+        let mut all: Vec<_> = state.alerts.all.iter().collect();
+        all.sort_by_key(|(_, it)| {
+            (
+                it.standing != Standing::Proposed,
+                std::cmp::Reverse(it.last),
+            )
+        });
+        let shown = |(id, it): (&AlertId, &Alert)| AlertShown {
+            alert: id.to_string(),
+            source: it.source.clone(),
+            title: it.title.as_str().to_owned(),
+            text: it.text.as_str().to_owned(),
+            affects: it.affects.iter().map(Label::to_string).collect(),
+            severity: severity(it.severity),
+            count: it.count(),
+            instances: it
+                .firing
+                .values()
+                .map(|it| it.as_str().to_owned())
+                .collect(),
+            first: rfc3339(it.first),
+            last: rfc3339(it.last),
+            state: it.standing.name(),
+            incident: match &it.standing {
+                Standing::Confirmed { incident, .. } => Some(incident.to_string()),
+                _ => None,
+            },
+        };
+        Alerts {
+            alerts: all.into_iter().map(shown).collect(),
+            beyond: state.alerts.beyond,
+        }
+    }
+}
+
+/// What somebody should look at, for the node's status.
+pub(super) fn alarms(state: &State) -> Vec<String> {
+    let mut alarms = Vec::new();
+    let waiting = state.alerts.waiting().count();
+    if let Some((id, first)) = state.alerts.waiting().next() {
+        let more = match (waiting - 1, state.alerts.beyond) {
+            (0, 0) => String::new(),
+            (more, beyond) => format!(" and {} more", more as u64 + u64::from(beyond)),
+        };
+        alarms.push(format!(
+            "monitoring says {}{more}; 'lifeboat alert confirm {id}' tells customers, 'lifeboat alert dismiss {id}' does not",
+            first.title.as_str()
+        ));
+    }
+    for (id, it) in &state.alerts.all {
+        if let Standing::Confirmed {
+            incident,
+            ended: Some(at),
+            ..
+        } = &it.standing
+            && state
+                .incidents
+                .all
+                .get(incident)
+                .is_some_and(|it| it.ended.is_none())
+        {
+            alarms.push(format!(
+                "alert {id} of incident {incident} ended at {}; the incident is still open",
+                rfc3339(*at)
+            ));
+        }
+    }
+    alarms
+}
