@@ -33,6 +33,7 @@ impl State {
         self.check_notices(&mut wrong);
         self.check_directory(&mut wrong);
         self.check_talks(&mut wrong);
+        self.check_returns(&mut wrong);
         self.check_record(&mut wrong);
         for voter in self
             .voters

@@ -20,6 +20,7 @@ use super::{
     notice::NoticeChange,
     outbox::{ItemId, Outcome},
     people::PeopleChange,
+    returns::ReturnChange,
     site::SiteVersion,
     talk::TalkChange,
     words::{
@@ -353,6 +354,8 @@ pub enum Command {
     Campaign(CampaignChange),
     /// Changes what agents made of conversations.
     Talk(TalkChange),
+    /// Says what came back by mail.
+    Return(ReturnChange),
 }
 
 impl Command {
@@ -406,6 +409,7 @@ impl Command {
             Self::Notice(change) => change.kind(),
             Self::Campaign(change) => change.kind(),
             Self::Talk(change) => change.kind(),
+            Self::Return(change) => change.kind(),
             Self::ArchiveAudit(_) => "archive-audit",
             Self::People(change) => change.kind(),
             Self::Alone(_) => "alone",
@@ -422,6 +426,7 @@ impl Command {
             | Self::CloseConversation { conversation }
             | Self::ReleaseConversation { conversation } => Some(*conversation),
             Self::Talk(change) => change.conversation(),
+            Self::Return(change) => change.conversation(),
             Self::Found { .. }
             | Self::CreateToken { .. }
             | Self::RevokeToken { .. }
@@ -517,6 +522,7 @@ impl Command {
             Self::Notice(change) => change.about(),
             Self::Campaign(change) => change.about(),
             Self::Talk(change) => change.about(),
+            Self::Return(change) => change.about(),
             Self::ArchiveAudit(segment) => segment.blob.to_string(),
             Self::People(change) => change.about(),
             Self::Alone(report) => report.about(),

@@ -7,6 +7,7 @@ mod campaigns;
 mod directory;
 mod incidents;
 mod keepers;
+mod mail_in;
 mod names;
 mod notices;
 mod people;
@@ -20,6 +21,7 @@ pub use incidents::{
     UPDATE_EDITS_MAX,
 };
 pub use keepers::*;
+pub use mail_in::*;
 pub use names::*;
 pub use notices::*;
 pub use people::*;

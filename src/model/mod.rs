@@ -27,6 +27,7 @@ pub mod outbox;
 pub mod people;
 pub mod proposal;
 pub mod refusal;
+pub mod returns;
 pub mod site;
 pub mod stored;
 pub mod talk;
@@ -54,6 +55,7 @@ use nodes::{ClusterFacts, JoinToken, Node};
 use notice::Notices;
 use outbox::{Item, ItemId};
 use people::People;
+use returns::Returns;
 use site::{Blob, SiteVersion, Sites};
 use talk::Talks;
 use words::{
@@ -121,6 +123,8 @@ pub struct State {
     pub campaigns: Campaigns,
     /// What agents made of conversations, and who waits.
     pub talks: Talks,
+    /// What came back by mail.
+    pub returns: Returns,
 }
 
 impl State {
@@ -351,6 +355,7 @@ impl State {
             Command::Recovered(it) => nodes::recovered(self, &proposal.actor, it),
             Command::Campaign(it) => campaign::change::change(self, index, &proposal.actor, it),
             Command::Talk(it) => talk::change::change(self, entry, it),
+            Command::Return(it) => returns::change(self, entry, it),
         }
     }
 

@@ -46,6 +46,7 @@ mod incidents;
 mod interop;
 mod kills;
 mod large;
+mod mail_in;
 mod members;
 mod names_alone;
 mod notices;

@@ -83,10 +83,11 @@ fn static_name(name: &str) -> &'static &'static str {
 }
 
 /// One crate, one owner: an upgrade of the crate then touches one folder.
-pub const OWNERS: [(&str, &[&str]); 22] = [
+pub const OWNERS: [(&str, &[&str]); 23] = [
     ("openraft", &["cluster"]),
     ("openraft_rt", &["cluster"]),
     ("lettre", &["mail"]),
+    ("mail_parser", &["mail"]),
     ("minijinja", &["mail"]),
     ("clap", &["cli", ""]),
     ("axum", &["web", "desk", "run"]),
