@@ -2,6 +2,7 @@
 //! took it; a node that is alone takes mail and passes it on; nothing is relayed; what comes back is in the report.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -14,7 +15,7 @@ use crate::harness::conversations::all;
 use crate::harness::node::Node;
 use crate::harness::recorder::Recorder;
 use crate::harness::stage::{Stage, says_it_is_alone};
-use crate::harness::{meanwhile, tell, until, until_within};
+use crate::harness::{tell, until, until_within};
 
 const SMTP: u16 = 2525;
 /// The longest that an answer may take: a held message is told of after two seconds.
@@ -108,84 +109,79 @@ async fn with_words(node: &Node, words: &str) -> Result<Vec<Value>> {
         .collect())
 }
 
+/// Nothing is relayed, and nobody is told who is here.
+async fn takes_for_us_alone(node: &Node) -> Result<()> {
+    let mut client = Client::connect(node).await?;
+    client.say("VRFY root", "502").await?;
+    client.say("MAIL FROM:<a@example.org>", "250").await?;
+    let other = "RCPT TO:<victim@elsewhere.example>";
+    client.say(other, "550 5.7.1").await?;
+    let forged = "RCPT TO:<b-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa@back.help.example.net>";
+    client.say(forged, "550 5.1.1").await?;
+    client.say("DATA", "503").await.map(drop)
+}
+
+/// Hands a node a mail, kills it at the answer, and looks whether the others have it; then hands it to another again.
+async fn killed_after_250(stage: &mut Stage, victim: usize) -> Result<()> {
+    let (number, words) = (u32::try_from(victim)?, format!("killed after {victim}"));
+    let (from, to, mail) = (
+        "jana@example.org",
+        "support@example.com",
+        letter(number, &words),
+    );
+    let mut client = Client::connect(&stage.nodes[victim]).await?;
+    let told = client.mail(from, to, &mail, "250").await?;
+    stage.nodes[victim].kill().await?;
+    tell(&told);
+    anyhow::ensure!(told.contains("Safely stored"), "{told}");
+    for other in stage.others(&[victim]) {
+        let node = &stage.nodes[other];
+        until("the words are on the others", async || {
+            Ok((with_words(node, &words).await?.len() == 1).then_some(()))
+        })
+        .await?;
+    }
+    stage.nodes[victim].up().await?;
+    stage.all_agree().await?;
+    let other = &stage.nodes[(victim + 1) % 3];
+    let mut client = Client::connect(other).await?;
+    client.mail(from, to, &mail, "250").await?;
+    let found = with_words(other, &words).await?;
+    anyhow::ensure!(found.len() == 1 && found[0]["messages"] == 1, "{found:?}");
+    anyhow::ensure!(found[0]["door"] == "mail", "{found:?}");
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn p1_what_was_answered_with_250_is_on_the_others_when_its_node_is_killed_at_once()
 -> Result<()> {
     let recorder = Recorder::begin(Duration::ZERO).await?;
     let mut stage = cluster(3, &recorder).await?;
     let played = async {
-        // Nothing is relayed, and nobody is told who is here.
-        let mut client = Client::connect(&stage.nodes[0]).await?;
-        client.say("VRFY root", "502").await?;
-        client.say("MAIL FROM:<a@example.org>", "250").await?;
-        client
-            .say("RCPT TO:<victim@elsewhere.example>", "550 5.7.1")
-            .await?;
-        client
-            .say(
-                "RCPT TO:<b-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa@back.help.example.net>",
-                "550 5.1.1",
-            )
-            .await?;
-        client.say("DATA", "503").await?;
-
+        takes_for_us_alone(&stage.nodes[0]).await?;
         for victim in 0..3 {
-            let mut client = Client::connect(&stage.nodes[victim]).await?;
-            let number = u32::try_from(victim)?;
-            let words = format!("killed after {victim}");
-            let told = client
-                .mail(
-                    "jana@example.org",
-                    "support@example.com",
-                    &letter(number, &words),
-                    "250",
-                )
-                .await?;
-            stage.nodes[victim].kill().await?;
-            tell(&told);
-            anyhow::ensure!(told.contains("Safely stored"), "{told}");
-            for other in stage.others(&[victim]) {
-                let node = &stage.nodes[other];
-                until("the words are on the others", async || {
-                    Ok((with_words(node, &words).await?.len() == 1).then_some(()))
-                })
-                .await?;
-            }
-            stage.nodes[victim].up().await?;
-            stage.all_agree().await?;
-            // The sender never heard of it in time and hands it to another node: one entry.
-            let other = (victim + 1) % 3;
-            let mut client = Client::connect(&stage.nodes[other]).await?;
-            client
-                .mail(
-                    "jana@example.org",
-                    "support@example.com",
-                    &letter(number, &words),
-                    "250",
-                )
-                .await?;
-            let found = with_words(&stage.nodes[other], &words).await?;
-            anyhow::ensure!(found.len() == 1 && found[0]["messages"] == 1, "{found:?}");
-            anyhow::ensure!(found[0]["door"] == "mail", "{found:?}");
+            killed_after_250(&mut stage, victim).await?;
         }
-
-        // The customer was thanked once each, and answers that: by the signed address of our own mail.
         let thanked = until("everybody was thanked", async || {
             let taken = recorder.taken();
-            let thanked: Vec<_> = taken
-                .iter()
-                .filter(|it| it.0.starts_with("jana"))
-                .map(|it| it.1.clone())
-                .collect();
+            let customers = taken.iter().filter(|it| it.0.starts_with("jana"));
+            let thanked: Vec<usize> = customers.map(|it| it.1.len()).collect();
             Ok((thanked.len() == 3).then_some(thanked))
         })
         .await?;
-        anyhow::ensure!(
-            thanked.iter().all(|it| it.len() == 1),
-            "somebody was thanked twice"
-        );
+        anyhow::ensure!(thanked == [1, 1, 1], "thanked {thanked:?} times");
+        // A customer answers our thanks, at the signed address that it came from.
+        let back = recorder.senders()["jana0@example.org"].clone();
+        anyhow::ensure!(back.starts_with("r-"), "{back}");
+        let mail = "From: jana0@example.org\nSubject: Re: thanks\nMessage-ID: <r@example.org>\n\nOne more thing.";
+        let mut client = Client::connect(&stage.nodes[1]).await?;
+        client.mail("jana0@example.org", &back, mail, "250").await?;
+        let found = with_words(&stage.nodes[1], "killed after 0").await?;
+        let all = all(&stage.nodes[1]).await?;
+        let added = all.iter().any(|it| it["messages"] == 2);
+        anyhow::ensure!(all.len() == 3 && added, "{found:?} {all:?}");
         let listed = stage.nodes[0].done(&["conversations", "list"]).await?;
-        anyhow::ensure!(listed.contains("Letter 0"), "{listed}");
+        anyhow::ensure!(listed.contains("mail"), "{listed}");
         Ok(())
     };
     let played = played.await;
@@ -239,155 +235,122 @@ fn returned(status: &str, said: &str, number: u32) -> String {
     )
 }
 
+/// Writes texts and a list of thirty.
+fn material(folder: &Path) -> Result<(String, String)> {
+    let texts = folder.join("texts");
+    std::fs::create_dir_all(&texts)?;
+    std::fs::write(texts.join("en.txt"), "Subject: Power\n\nNo power.\n")?;
+    let list = folder.join("list.csv");
+    let people: String = (0..30)
+        .map(|it| format!("c{it}@example.com,en\r\n"))
+        .collect();
+    std::fs::write(&list, format!("address,lang\r\n{people}"))?;
+    let text = |it: &Path| it.to_string_lossy().into_owned();
+    Ok((text(&texts), text(&list)))
+}
+
+async fn drafted(node: &Node, texts: &str, list: &str) -> Result<String> {
+    let words = [
+        "mail",
+        "draft",
+        "--name",
+        "power",
+        "--texts",
+        texts,
+        "--list",
+        list,
+        "--at-once",
+    ];
+    let drafted = node.json(&words).await?;
+    Ok(drafted["campaign"]
+        .as_str()
+        .context("no campaign")?
+        .to_owned())
+}
+
+/// Mails all thirty.
+async fn mailed(node: &Node, id: &str) -> Result<()> {
+    node.done(&["mail", "request", id]).await?;
+    until("a majority has copied the recipients", async || {
+        let shown = node.json(&["mail", "show", id]).await?;
+        Ok((shown["voters_holding"].as_u64() >= Some(2)).then_some(()))
+    })
+    .await?;
+    node.done(&["mail", "approve", id, "--confirm", "30"])
+        .await?;
+    until_within("everybody got it", Duration::from_secs(90), async || {
+        let shown = node.json(&["mail", "show", id]).await?;
+        Ok((shown["stage"] == "done").then_some(()))
+    })
+    .await
+}
+
+/// Hands in what comes back from the third to the sixth.
+async fn comes_back(node: &Node, recorder: &Recorder) -> Result<()> {
+    let returns = recorder.senders();
+    let path = |who: &str| {
+        let path = returns.get(&format!("{who}@example.com")).cloned();
+        path.with_context(|| format!("{who} got no mail"))
+    };
+    let (dead, full, angry) = (path("c3")?, path("c4")?, path("c5")?);
+    let ours = dead.starts_with("b-") && dead.ends_with("@back.help.example.net");
+    anyhow::ensure!(dead != full && ours, "{dead}");
+    let mut client = Client::connect(node).await?;
+    let unknown = returned("5.1.1", "550 5.1.1 User unknown", 1);
+    client.mail("", &dead, &unknown, "250").await?;
+    let room = returned("5.2.2", "552 5.2.2 Mailbox full", 2);
+    client.mail("", &full, &room, "250").await?;
+    let complaint = format!(
+        "From: fbl@provider.example\nSubject: Abuse\nMessage-ID: <f@provider.example>\n\
+         Content-Type: multipart/report; report-type=feedback-report; boundary=x\n\n\
+         --x\n\nA complaint.\n--x\nContent-Type: message/feedback-report\n\nFeedback-Type: abuse\n\
+         Original-Mail-From: <{angry}>\n\n--x--"
+    );
+    let abuse = "abuse@back.help.example.net";
+    client
+        .mail("fbl@provider.example", abuse, &complaint, "250")
+        .await?;
+    let away = "From: c6@example.com\nSubject: Automatic reply: Power\nAuto-Submitted: auto-replied\n\
+                Message-ID: <a@example.com>\n\nAway.";
+    client.mail("", &path("c6")?, away, "250").await.map(drop)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_comes_back_is_one_recipients_is_in_the_report_and_kept_away() -> Result<()> {
     let recorder = Recorder::begin(Duration::ZERO).await?;
     let stage = cluster(3, &recorder).await?;
     let played = async {
-        let folder = stage.folder();
-        let texts = folder.join("texts");
-        std::fs::create_dir_all(&texts)?;
-        std::fs::write(texts.join("en.txt"), "Subject: Power\n\nNo power.\n")?;
-        let list = folder.join("list.csv");
-        let people: String = (0..30)
-            .map(|it| format!("c{it}@example.com,en\r\n"))
-            .collect();
-        std::fs::write(&list, format!("address,lang\r\n{people}"))?;
-        let (texts, list) = (
-            texts.to_string_lossy().into_owned(),
-            list.to_string_lossy().into_owned(),
-        );
+        let (texts, list) = material(stage.folder())?;
         let node = &stage.nodes[0];
-        let words = [
-            "mail",
-            "draft",
-            "--name",
-            "power",
-            "--texts",
-            &texts,
-            "--list",
-            &list,
-            "--at-once",
-        ];
-        let drafted = node.json(&words).await?;
-        let id = drafted["campaign"]
-            .as_str()
-            .context("no campaign")?
-            .to_owned();
-        node.done(&["mail", "request", &id]).await?;
-        until("a majority has copied the recipients", async || {
-            let shown = node.json(&["mail", "show", &id]).await?;
-            Ok((shown["voters_holding"].as_u64() >= Some(2)).then_some(()))
-        })
-        .await?;
-        node.done(&["mail", "approve", &id, "--confirm", "30"])
-            .await?;
-        until_within("everybody got it", Duration::from_secs(90), async || {
-            Ok((node.json(&["mail", "show", &id]).await?["stage"] == "done").then_some(()))
-        })
-        .await?;
-        let returns = recorder.senders();
-        let path = |who: &str| {
-            returns
-                .get(who)
-                .cloned()
-                .with_context(|| format!("{who} got no mail"))
-        };
-        let (dead, full, angry) = (
-            path("c3@example.com")?,
-            path("c4@example.com")?,
-            path("c5@example.com")?,
-        );
-        anyhow::ensure!(
-            dead != full && dead.starts_with("b-") && dead.ends_with("@back.help.example.net"),
-            "{dead}"
-        );
-
-        let mut client = Client::connect(&stage.nodes[1]).await?;
-        client
-            .mail(
-                "",
-                &dead,
-                &returned("5.1.1", "550 5.1.1 User unknown", 1),
-                "250",
-            )
-            .await?;
-        client
-            .mail(
-                "",
-                &full,
-                &returned("5.2.2", "552 5.2.2 Mailbox full", 2),
-                "250",
-            )
-            .await?;
-        let complaint = format!(
-            "From: fbl@provider.example\nSubject: Abuse\nMessage-ID: <f@provider.example>\nContent-Type: multipart/report; report-type=feedback-report; boundary=x\n\n\
-             --x\n\nA complaint.\n--x\nContent-Type: message/feedback-report\n\nFeedback-Type: abuse\nOriginal-Mail-From: <{angry}>\n\n--x--"
-        );
-        client
-            .mail(
-                "fbl@provider.example",
-                "abuse@back.help.example.net",
-                &complaint,
-                "250",
-            )
-            .await?;
-        let away = "From: c6@example.com\nSubject: Automatic reply: Power\nAuto-Submitted: auto-replied\nMessage-ID: <a@example.com>\n\nAway.";
-        client
-            .mail("", &path("c6@example.com")?, away, "250")
-            .await?;
-
+        let id = drafted(node, &texts, &list).await?;
+        mailed(node, &id).await?;
+        comes_back(&stage.nodes[1], &recorder).await?;
         for node in &stage.nodes {
             let report = until("the report says what came back", async || {
                 let report = node.done(&["mail", "report", &id]).await?;
                 Ok((report.matches("complained").count() == 1).then_some(report))
             })
             .await?;
-            let line = |who: &str| {
-                report
-                    .lines()
-                    .find(|it| it.contains(who))
-                    .unwrap_or_default()
-                    .to_owned()
-            };
-            anyhow::ensure!(
-                line("\"c3@").ends_with(",returned,550 5.1.1"),
-                "{}",
-                line("\"c3@")
-            );
-            anyhow::ensure!(
-                line("\"c4@").ends_with(",not delivered,552 5.2.2"),
-                "{}",
-                line("\"c4@")
-            );
-            anyhow::ensure!(line("\"c6@").ends_with(",,"), "{}", line("\"c6@"));
+            for (who, end) in [
+                ("c3", ",returned,550 5.1.1"),
+                ("c4", ",not delivered,552 5.2.2"),
+                ("c6", ",,"),
+            ] {
+                let line = report.lines().find(|it| it.contains(&format!("\"{who}@")));
+                let line = line.unwrap_or_default();
+                anyhow::ensure!(line.ends_with(end), "{line}");
+            }
         }
         let shown = node.done(&["mail", "show", &id]).await?;
-        anyhow::ensure!(
-            shown.contains("came back   complained 1, not delivered 1, returned 1"),
-            "{shown}"
-        );
+        let wanted = "came back   complained 1, not delivered 1, returned 1";
+        anyhow::ensure!(shown.contains(wanted), "{shown}");
         // Who is gone or complained is left out of the next one; who only did not get it is not.
         until("they are kept away", async || {
-            let again = [
-                "mail",
-                "draft",
-                "--name",
-                "again",
-                "--texts",
-                &texts,
-                "--list",
-                &list,
-                "--at-once",
-            ];
-            let next = node.json(&again).await?;
-            let next = next["campaign"].as_str().context("no campaign")?.to_owned();
+            let next = drafted(node, &texts, &list).await?;
             let check = node.json(&["mail", "check", &next]).await?;
             Ok((check["suppressed"] == 2).then_some(()))
         })
-        .await?;
-        meanwhile(Duration::from_millis(200)).await;
-        Ok(())
+        .await
     };
     let played = played.await;
     stage.end(played)
