@@ -247,6 +247,11 @@ pub fn same(one: &KeyedHash, other: &KeyedHash) -> bool {
     constant_time::verify_slices_are_equal(&one.0, &other.0).is_ok()
 }
 
+/// The same for any bytes, such as the beginning of a keyed hash.
+pub fn same_bytes(one: &[u8], other: &[u8]) -> bool {
+    constant_time::verify_slices_are_equal(one, other).is_ok()
+}
+
 /// HKDF-SHA-256 (RFC 5869) of a service key for one purpose.
 fn derive(key: &[u8; 32], purpose: &str) -> [u8; 32] {
     let mut derived = [0; 32];

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::mail_in::{MailIn, MailInSpec, mail_domain};
 use super::problem::Problems;
 use super::secret::SecretFile;
 use crate::model::limits::{
@@ -28,6 +29,9 @@ pub struct MailSpec {
     connect_timeout_s: Option<u64>,
     command_timeout_s: Option<u64>,
     answer_timeout_s: Option<u64>,
+    return_domain: Option<String>,
+    #[serde(rename = "in")]
+    inward: Option<MailInSpec>,
 }
 
 /// What a file may say under one `[[mail.relays]]`.
@@ -51,6 +55,10 @@ pub struct RelaySpec {
 pub struct Mail {
     /// How mail leaves; nothing where the section is not filled in.
     pub out: Option<MailOut>,
+    /// How mail comes in; nothing where it does not.
+    pub inward: Option<MailIn>,
+    /// The domain whose mail comes to our nodes: returns of mass mail, and replies, each to an address that we signed.
+    pub return_domain: Option<String>,
 }
 
 /// How mail leaves.
@@ -74,6 +82,8 @@ pub struct MailOut {
     pub command_timeout: Duration,
     /// The longest time for the answer to a whole message.
     pub answer_timeout: Duration,
+    /// The domain that what cannot be delivered, and replies, come back to.
+    pub return_domain: Option<String>,
 }
 
 /// One relay: a mail server that takes our mail and passes it on.
@@ -145,8 +155,22 @@ impl Mail {
     /// Checks what the file says; each mistake goes to `problems`.
     pub fn check(spec: MailSpec, problems: &mut Problems) -> Mail {
         let asked_for = spec.from.is_some() || spec.support.is_some() || !spec.relays.is_empty();
+        let example = "return-domain = \"back.help.example.net\"";
+        let return_domain = spec.return_domain.clone().map(|it| it.to_lowercase());
+        if let Some(domain) = &return_domain {
+            mail_domain("mail.return-domain", domain, example, problems);
+        }
+        let mut spec = spec;
+        let inward = spec.inward.take().map(|it| MailIn::check(it, problems));
         let out = asked_for.then(|| MailOut::check(spec, problems)).flatten();
-        Mail { out }
+        Mail {
+            out: out.map(|it| MailOut {
+                return_domain: return_domain.clone(),
+                ..it
+            }),
+            inward: inward.flatten(),
+            return_domain,
+        }
     }
 }
 
@@ -195,6 +219,7 @@ impl MailOut {
             connect_timeout,
             command_timeout,
             answer_timeout,
+            return_domain: None,
         })
     }
 }
@@ -310,7 +335,12 @@ fn mass(
     mass
 }
 
-fn email(key: &str, text: &str, example: &str, problems: &mut Problems) -> Option<EmailAddress> {
+pub(super) fn email(
+    key: &str,
+    text: &str,
+    example: &str,
+    problems: &mut Problems,
+) -> Option<EmailAddress> {
     let address = EmailAddress::new(text).ok();
     if address.is_none() {
         problems.add_with(
@@ -324,7 +354,7 @@ fn email(key: &str, text: &str, example: &str, problems: &mut Problems) -> Optio
 }
 
 /// Host names end up in SMTP commands, so they hold nothing that could end one.
-fn plain_host(key: &str, text: &str, example: &str, problems: &mut Problems) {
+pub(super) fn plain_host(key: &str, text: &str, example: &str, problems: &mut Problems) {
     let plain = |c: char| c.is_ascii_alphanumeric() || ".-:".contains(c);
     if text.is_empty() || text.len() > 253 || !text.chars().all(plain) {
         problems.add_with(

@@ -213,7 +213,9 @@ fn every_example_is_right_and_one_of_them_shows_every_key() {
     for section in ["node", "cluster", "web", "mail", "company", "telemetry"] {
         for key in keys_of(section) {
             let shown = uncommented.lines().any(|line| {
-                line.starts_with(&format!("{key} = ")) || line == format!("[[{section}.{key}]]")
+                line.starts_with(&format!("{key} = "))
+                    || line == format!("[[{section}.{key}]]")
+                    || line == format!("[{section}.{key}]")
             });
             assert!(
                 shown,

@@ -35,6 +35,7 @@ impl State {
         self.check_certificates(&mut wrong);
         self.check_talks(&mut wrong);
         self.check_names(&mut wrong);
+        self.check_returns(&mut wrong);
         self.check_record(&mut wrong);
         self.check_wakings(&mut wrong);
         self.check_alerts(&mut wrong);

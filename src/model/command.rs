@@ -23,6 +23,7 @@ use super::{
     notice::NoticeChange,
     outbox::{ItemId, Outcome},
     people::PeopleChange,
+    returns::ReturnChange,
     site::SiteVersion,
     talk::TalkChange,
     waking::WakingChange,
@@ -365,6 +366,8 @@ pub enum Command {
     Waking(WakingChange),
     /// Machines tell of something, or people decide about it.
     Alert(AlertChange),
+    /// Says what came back by mail.
+    Return(ReturnChange),
 }
 
 impl Command {
@@ -422,6 +425,7 @@ impl Command {
             Self::Certificate(change) => change.kind(),
             Self::Waking(change) => change.kind(),
             Self::Alert(change) => change.kind(),
+            Self::Return(change) => change.kind(),
             Self::ArchiveAudit(_) => "archive-audit",
             Self::People(change) => change.kind(),
             Self::Alone(_) => "alone",
@@ -438,6 +442,7 @@ impl Command {
             | Self::CloseConversation { conversation }
             | Self::ReleaseConversation { conversation } => Some(*conversation),
             Self::Talk(change) => change.conversation(),
+            Self::Return(change) => change.conversation(),
             Self::Found { .. }
             | Self::CreateToken { .. }
             | Self::RevokeToken { .. }
@@ -541,6 +546,7 @@ impl Command {
             Self::Certificate(change) => change.about(),
             Self::Waking(change) => change.about(),
             Self::Alert(change) => change.about(),
+            Self::Return(change) => change.about(),
             Self::ArchiveAudit(segment) => segment.blob.to_string(),
             Self::People(change) => change.about(),
             Self::Alone(report) => report.about(),

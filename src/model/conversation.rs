@@ -9,6 +9,7 @@ use super::{
     limits,
     outbox::{self, ItemKind},
     proposal::{Actor, Entry},
+    returns,
     talk::change::agent,
     words::{
         ClientId, ConversationId, KeyedHash, Label, Lang, NodeId, Sealed, TicketCode, Timestamp,
@@ -137,7 +138,8 @@ pub(super) fn open(state: &mut State, entry: &Entry<'_>) -> Result<Reply, Refusa
     );
     state.tickets.entry(ticket.clone()).or_default().insert(*id);
     let reply = add(state, entry, *id, body, *taken)?;
-    if *by_mail && !quarantined {
+    let door = entry.stamped.proposal.source.door;
+    if *by_mail && !quarantined && returns::may_thank(state, door, contact_hash) {
         outbox::put(
             state,
             entry.index,

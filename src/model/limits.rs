@@ -8,6 +8,7 @@ mod campaigns;
 mod directory;
 mod incidents;
 mod keepers;
+mod mail_in;
 mod names;
 mod nameservers;
 mod notices;
@@ -24,6 +25,7 @@ pub use incidents::{
     UPDATE_EDITS_MAX,
 };
 pub use keepers::*;
+pub use mail_in::*;
 pub use names::*;
 pub use nameservers::*;
 pub use notices::*;

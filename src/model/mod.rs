@@ -30,6 +30,7 @@ pub mod outbox;
 pub mod people;
 pub mod proposal;
 pub mod refusal;
+pub mod returns;
 pub mod site;
 pub mod stored;
 pub mod talk;
@@ -61,6 +62,7 @@ use nodes::{ClusterFacts, JoinToken, Node};
 use notice::Notices;
 use outbox::{Item, ItemId};
 use people::People;
+use returns::Returns;
 use site::{Blob, SiteVersion, Sites};
 use talk::Talks;
 use waking::Wakings;
@@ -137,6 +139,8 @@ pub struct State {
     pub wakings: Wakings,
     /// What machines tell.
     pub alerts: Alerts,
+    /// What came back by mail.
+    pub returns: Returns,
 }
 
 impl State {
@@ -380,6 +384,7 @@ impl State {
             }
             Command::Waking(it) => waking::change::change(self, index, &proposal.actor, it),
             Command::Alert(it) => alert::change::change(self, index, &proposal.actor, it),
+            Command::Return(it) => returns::change(self, entry, it),
         }
     }
 

@@ -78,6 +78,7 @@ impl Node<'_> {
             from: out.from.clone(),
             reply_to: out.support.clone(),
             unsubscribe,
+            return_domain: out.return_domain.clone(),
         })
     }
 }

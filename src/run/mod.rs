@@ -12,6 +12,7 @@ mod descriptors;
 mod directory;
 mod dns;
 mod founding;
+mod inward;
 mod keepers;
 mod last_good;
 mod last_resort;
@@ -211,6 +212,7 @@ pub fn run(config: &Config, metrics: Metrics, until: UntilStopped) -> Result<(),
     node.start_waking(&mut tasks, &runtimes, &metrics)?;
     node.start_directory(&mut tasks, &runtimes, node.directory);
     node.start_campaigns(&mut tasks, &runtimes, &metrics)?;
+    node.start_mail_in(&mut tasks, &runtimes, &open, &metrics)?;
     let (counters, front) = (open.counters.clone(), open.front.clone());
     let certificates = open.certificates.clone();
     let late: LateVisitors = Arc::new(move || front.passing.late());
@@ -519,6 +521,7 @@ impl Node<'_> {
             support_off_net: out.support_off_net.clone(),
             links: links.clone(),
             site: relay::sites(&self.config.web).into_iter().next(),
+            return_domain: out.return_domain.clone(),
         };
         let courier = Arc::new(mail_out::courier::Courier {
             cluster: self.cluster.clone(),

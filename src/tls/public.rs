@@ -409,6 +409,20 @@ pub fn server_config(
     config_for(&[b"h2", b"http/1.1"], certificates, ticket_secret, now)
 }
 
+/// The settings of the listener for mail after STARTTLS (RFC 3207), which knows no protocols to choose from.
+///
+/// `ticket_secret` is the same on all nodes and another than the one for HTTPS.
+///
+/// # Errors
+/// When the settings do not fit together.
+pub fn smtp_config(
+    certificates: Arc<CertificateSet>,
+    ticket_secret: &[u8; 32],
+    now: Now,
+) -> Result<Arc<ServerConfig>, PublicTlsError> {
+    config_for(&[], certificates, ticket_secret, now)
+}
+
 /// The settings of the listener for DNS over TLS (RFC 7858): the same certificates for another protocol.
 ///
 /// `ticket_secret` is the same on all nodes and another than the one for HTTPS.

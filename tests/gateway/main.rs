@@ -48,6 +48,7 @@ mod interop;
 mod kills;
 mod large;
 mod last_resort;
+mod mail_in;
 mod members;
 mod names_alone;
 mod notices;

@@ -88,6 +88,7 @@ pub const OWNERS: [(&str, &[&str]); 23] = [
     ("openraft", &["cluster"]),
     ("openraft_rt", &["cluster"]),
     ("lettre", &["mail"]),
+    ("mail_parser", &["mail"]),
     ("minijinja", &["mail"]),
     ("instant_acme", &["acme"]),
     ("clap", &["cli", ""]),

@@ -22,6 +22,7 @@ pub(super) struct Campaign {
     pub(super) recipients: u32,
     pub(super) outcomes: BTreeMap<String, u32>,
     pub(super) settled: u32,
+    came_back: BTreeMap<String, u32>,
     langs: BTreeMap<String, u32>,
     domains: Vec<Domain>,
     repeated: u32,
@@ -244,6 +245,11 @@ fn far(it: &Campaign, paper: Paper) -> String {
             "outcomes    {}\n",
             outcomes.collect::<Vec<_>>().join(", ")
         ));
+    }
+    if !it.came_back.is_empty() {
+        let ways = it.came_back.iter();
+        let ways: Vec<String> = ways.map(|(way, count)| format!("{way} {count}")).collect();
+        text.push_str(&format!("came back   {}\n", ways.join(", ")));
     }
     if let Some(by) = &it.not_after {
         text.push_str(&format!("given up    {}\n", paper.time(by)));

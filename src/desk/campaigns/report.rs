@@ -6,11 +6,14 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
+use imbl::OrdMap;
+
 use super::{Desk, find};
 use crate::desk::problem::Problem;
 use crate::directory::Addressee;
 use crate::mail::campaign::sheet::{self, MANIFEST};
 use crate::model::campaign::{Campaign, Fate};
+use crate::model::returns::Back;
 
 pub(in crate::desk) async fn csv(
     Shared(desk): Shared<Desk>,
@@ -29,11 +32,13 @@ pub(in crate::desk) async fn csv(
 
 /// The report as a text.
 pub(in crate::desk) async fn written(desk: &Desk, campaign: &str) -> Result<String, Problem> {
-    let campaign = find(&desk.cluster.state(), campaign)?.1.clone();
+    let state = desk.cluster.state();
+    let (id, campaign) = find(&state, campaign)?;
+    let (campaign, returns) = (campaign.clone(), state.returns.campaigns.get(&id).cloned());
     let desk = desk.clone();
     let written = tokio::task::spawn_blocking(move || {
         let people = desk.manifest_of(&campaign)?;
-        Ok::<_, Problem>(lines(&campaign, &people))
+        Ok::<_, Problem>(lines(&campaign, &people, &returns.unwrap_or_default()))
     });
     written.await.map_err(|_| {
         let what = "writing the report";
@@ -41,11 +46,13 @@ pub(in crate::desk) async fn written(desk: &Desk, campaign: &str) -> Result<Stri
     })?
 }
 
-fn lines(campaign: &Campaign, people: &[Addressee]) -> String {
-    let mut csv = "number,customer,address,outcome,answer,unanswered\r\n".to_owned();
+fn lines(campaign: &Campaign, people: &[Addressee], returns: &OrdMap<u32, Back>) -> String {
+    let head = "number,customer,address,outcome,answer,unanswered,came back,their answer\r\n";
+    let mut csv = head.to_owned();
     for (who, ordinal) in people.iter().zip(0_u32..) {
         let (segment, place) = campaign.place_of(ordinal);
         let (fate, dots) = campaign.fate(segment, place).unwrap_or((Fate::Waiting, 0));
+        let back = returns.get(&ordinal);
         let said = campaign
             .segments
             .get(&segment)
@@ -57,6 +64,8 @@ fn lines(campaign: &Campaign, people: &[Addressee]) -> String {
             fate.name().to_owned(),
             said.map_or(String::new(), |it| it.spoken()),
             dots.to_string(),
+            back.map_or(String::new(), |it| it.came.name().to_owned()),
+            back.map_or(String::new(), |it| it.status.spoken()),
         ];
         csv.push_str(&fields.join(","));
         csv.push_str("\r\n");

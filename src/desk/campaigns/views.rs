@@ -9,6 +9,7 @@ use crate::clock;
 use crate::model::{
     State,
     campaign::{Campaign, CampaignId, Fate, Frozen, Kind, Stage, binds, is_held, spoken},
+    returns::Came,
     when::rfc3339,
     words::{BlobHash, Note},
 };
@@ -41,6 +42,8 @@ pub(in crate::desk) struct Shown {
     /// How many have which outcome: waiting, delivered, refused, rejected, suppressed, expired, cancelled, unknown.
     pub(in crate::desk) outcomes: BTreeMap<&'static str, u32>,
     pub(in crate::desk) settled: u32,
+    /// How many came back afterwards, by how: "not delivered", "returned", "complained". They stay delivered above.
+    pub(in crate::desk) came_back: BTreeMap<&'static str, u32>,
     pub(in crate::desk) langs: BTreeMap<&'static str, u32>,
     /// The largest mail domains.
     pub(in crate::desk) domains: Vec<Domain>,
@@ -178,6 +181,7 @@ impl Shown {
                 .map(|fate| (fate.name(), it.count(fate)))
                 .collect(),
             settled: it.settled(),
+            came_back: came_back(state, id),
             langs: frozen.map(langs).unwrap_or_default(),
             domains: frozen.map(domains).unwrap_or_default(),
             repeated: frozen.map_or(0, |it| it.repeated),
@@ -203,6 +207,15 @@ impl Shown {
             nodes: at_work(state, it),
         }
     }
+}
+
+fn came_back(state: &State, id: CampaignId) -> BTreeMap<&'static str, u32> {
+    let ways = [Came::Soft, Came::Hard, Came::Complained];
+    let counted = ways.map(|came| (came.name(), state.returns.count(id, came)));
+    counted
+        .into_iter()
+        .filter(|(_, count)| *count > 0)
+        .collect()
 }
 
 fn langs(frozen: &Frozen) -> BTreeMap<&'static str, u32> {

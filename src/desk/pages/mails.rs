@@ -47,6 +47,7 @@ struct One<'a> {
     /// Somebody else has to agree, or a countdown runs: whoever looks is the one who asked.
     alone: bool,
     outcomes: Vec<(String, u32)>,
+    came_back: Vec<(String, u32)>,
     typed: String,
     reason: String,
 }
@@ -204,6 +205,19 @@ impl Visit {
         }
     }
 
+    /// What came back afterwards, in words.
+    fn came_back(&self, it: &Shown) -> Vec<(String, u32)> {
+        let named = |(way, count): (&&str, &u32)| {
+            let key = match *way {
+                "returned" => "mail-back-returned",
+                "complained" => "mail-back-complained",
+                _ => "mail-back-not-delivered",
+            };
+            (self.say.it(key), *count)
+        };
+        it.came_back.iter().map(named).collect()
+    }
+
     async fn done(&self, id: &str, posted: &Posted, problem: Option<Problem>) -> Response {
         match problem {
             None => see(&format!("/mail/{}", encoded(id))),
@@ -248,6 +262,7 @@ impl Visit {
             may,
             alone: it.needs_second && it.asked_by.as_deref() == Some(self.who().as_str()),
             outcomes: outcomes.map(outcome).collect(),
+            came_back: self.came_back(&it),
             it,
             typed: posted.text("count").to_owned(),
             reason: posted.text("reason").to_owned(),

@@ -350,6 +350,7 @@ fn mailing() -> Arc<desk::Mailing> {
             company: "Example".to_owned(),
             from: address("notice@help.example.net"),
             reply_to: address("support@example.com"),
+            return_domain: None,
             unsubscribe: Arc::new(|_| Vec::new()),
         },
         routes: crate::mail::campaign::routes(&out),

@@ -10,6 +10,7 @@ use lettre::{Address, address::AddressError};
 
 use super::texts::Rendered;
 use crate::directory::Addressee;
+use crate::mail::marks::{self, Mark, Purpose};
 use crate::mail::out::compose::{ComposeError, Composed};
 use crate::model::campaign::{CampaignId, Kind};
 use crate::model::words::{EmailAddress, KeyedHash, Timestamp};
@@ -29,6 +30,8 @@ pub struct Sender {
     pub reply_to: EmailAddress,
     /// Where somebody unsubscribes.
     pub unsubscribe: Unsubscribe,
+    /// The domain that what cannot be delivered comes back to.
+    pub return_domain: Option<String>,
 }
 
 /// What all mails of a campaign have.
@@ -109,8 +112,12 @@ pub fn write(
         }
     };
     let message = message.map_err(ComposeError::Build)?;
+    let returns = sender.return_domain.as_ref().map(|domain| {
+        let mark = Mark::Recipient(series.campaign, ordinal);
+        format!("{}@{domain}", marks::write(keyring, Purpose::Address, mark))
+    });
     Ok(Composed {
-        from,
+        from: returns.map_or(Ok(from), |it| address(&it))?,
         to,
         bytes: message.formatted(),
     })
@@ -126,12 +133,12 @@ fn plain(text: &str) -> String {
     text.chars().filter(|it| !it.is_control()).collect()
 }
 
-/// The left side of the Message-ID: one for each recipient, and it gives neither number nor campaign away.
+/// The left side of the Message-ID: one for each recipient, which only this cluster reads; it gives neither number nor
+/// campaign away.
 pub fn mark(keyring: &Keyring, campaign: CampaignId, ordinal: u32) -> String {
-    let said = [campaign.0.to_be_bytes(), ordinal.to_be_bytes()].concat();
-    let KeyedHash(hash) = keyring.mac("campaign message", &said);
-    hash[..16]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    marks::write(
+        keyring,
+        Purpose::Message,
+        Mark::Recipient(campaign, ordinal),
+    )
 }

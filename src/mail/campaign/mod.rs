@@ -1,6 +1,7 @@
 //! Mass mail at the door: the list and the texts, every mail rendered before anybody agrees, the manifest, and the
 //! nodes side by side that send it. What is due and what became of it is the agreed state's; see decision 31.
 
+pub mod away;
 pub mod check;
 pub mod journal;
 pub mod letter;
@@ -43,6 +44,9 @@ pub fn routes(out: &MailOut) -> KeyedHash {
     {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
+    }
+    if let Some(domain) = &out.return_domain {
+        hash.update(domain);
     }
     KeyedHash(hash.finalize().into())
 }

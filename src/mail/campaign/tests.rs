@@ -44,6 +44,7 @@ fn from() -> Sender {
         from: EmailAddress::new("notice@help.example.net").unwrap(),
         reply_to: EmailAddress::new("support@example.com").unwrap(),
         unsubscribe: Arc::new(|_| vec!["https://help.example.net/u/x".to_owned()]),
+        return_domain: None,
     }
 }
 

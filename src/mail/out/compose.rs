@@ -42,6 +42,10 @@ pub struct Thread<'a> {
     pub ticket: &'a TicketCode,
     /// Its secret address under each of our own names.
     pub links: &'a [String],
+    /// Ends the Message-IDs of its mail, so that a reply finds it.
+    pub mark: &'a str,
+    /// The signed address that replies, and mail to the customer that cannot be delivered, come to.
+    pub back: Option<&'a EmailAddress>,
 }
 
 /// A customer's message on its way to support.
@@ -119,7 +123,8 @@ pub fn acknowledgement(
         thread: Some(thread),
         lang,
         made,
-        reply_to: None,
+        reply_to: thread.back,
+        back: thread.back,
     };
     // RFC 3834: others' robots must not answer ours.
     let headers = [
@@ -150,7 +155,8 @@ pub fn answer(
         thread: Some(thread),
         lang,
         made,
-        reply_to: None,
+        reply_to: thread.back,
+        back: thread.back,
     };
     mail.compose(house, &[])
 }
@@ -176,6 +182,7 @@ pub fn forward(
             Contact::Email(customer) => Some(customer),
             Contact::Phone(_) => None,
         },
+        back: None,
     };
     mail.compose(house, &[])
 }
@@ -200,6 +207,7 @@ pub fn alarm(
         lang: house.staff_lang,
         made,
         reply_to: None,
+        back: None,
     };
     mail.compose(house, &[])
 }
@@ -224,6 +232,7 @@ pub fn notice(
         lang: words.langs.first().copied().unwrap_or(house.staff_lang),
         made,
         reply_to: None,
+        back: None,
     };
     // RFC 3834: others' robots must not answer ours.
     let headers = [
@@ -273,6 +282,7 @@ struct Draft<'a> {
     lang: Lang,
     made: Timestamp,
     reply_to: Option<&'a EmailAddress>,
+    back: Option<&'a EmailAddress>,
 }
 
 impl Draft<'_> {
@@ -292,12 +302,16 @@ impl Draft<'_> {
             .from(Mailbox::new(Some(company), from.clone()))
             .to(Mailbox::new(None, to.clone()))
             .date(UNIX_EPOCH + Duration::from_millis(self.made.0.min(LATEST_MS)))
-            .message_id(Some(format!("<{}@{domain}>", self.id)))
+            .message_id(Some(format!(
+                "<{}{}@{domain}>",
+                self.id,
+                ending(self.thread)
+            )))
             .subject(self.subject);
         if let Some(thread) = self.thread {
             // Every mail of a conversation refers to the same root, so that mail programs show them together.
             let root = mark("conversation", &thread.conversation.0);
-            builder = builder.references(format!("<{root}@{domain}>"));
+            builder = builder.references(format!("<{root}{}@{domain}>", ending(Some(thread))));
         }
         if let Some(customer) = self.reply_to {
             builder = builder.reply_to(Mailbox::new(None, address(customer)?));
@@ -312,10 +326,19 @@ impl Draft<'_> {
             .body(self.text)
             .map_err(ComposeError::Build)?;
         Ok(Composed {
-            from,
+            from: self.back.map_or(Ok(from), address)?,
             to,
             bytes: message.formatted(),
         })
+    }
+}
+
+/// What ends the left side of a conversation's Message-IDs.
+fn ending(thread: Option<&Thread<'_>>) -> String {
+    let mark = thread.map_or("", |it| it.mark);
+    match mark.is_empty() {
+        true => String::new(),
+        false => format!(".{mark}"),
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use crate::mail::marks::{self, Mark, Purpose};
 use crate::model::State;
 use crate::model::conversation::{Conversation, Message};
 use crate::model::notice::{Means, NoticeId, telling::plain};
@@ -34,6 +35,8 @@ pub struct Letters {
     pub links: Links,
     /// The address of the public's pages, without a final slash.
     pub site: Option<String>,
+    /// The domain that replies come to.
+    pub return_domain: Option<String>,
 }
 
 /// Why there is no mail to send.
@@ -71,10 +74,13 @@ impl Letters {
         };
         let conversation = state.conversations.get(&id).ok_or(Unwritten::Gone)?;
         let links = (self.links)(&id);
+        let (mark, back) = self.marks(id);
         let thread = Thread {
             conversation: id,
             ticket: &conversation.ticket,
             links: &links,
+            mark: &mark,
+            back: back.as_ref(),
         };
         let contact = self.contact(&id, &conversation.contact)?;
         let recipient = self.recipient(item.kind.recipient(), item.route, &contact)?;
@@ -200,11 +206,14 @@ impl Letters {
         let contact = self.contact(&id, opening.contact)?;
         let text = self.text(&id, body)?;
         let reference = self.reference(&id, opening.reference)?;
+        let (mark, back) = self.marks(id);
         let forward = Forward {
             thread: Thread {
                 conversation: id,
                 ticket: opening.ticket,
                 links: &links,
+                mark: &mark,
+                back: back.as_ref(),
             },
             message: one.id,
             number: None,
@@ -234,6 +243,16 @@ impl Letters {
             (Recipient::Staff(Staff::Person(_) | Staff::OnCall), _, _)
             | (Recipient::Real(Real::Readers(_)), _, _) => Err(Unwritten::NoAddress),
         }
+    }
+
+    /// What ends a conversation's Message-IDs, and the address that its replies come to.
+    fn marks(&self, id: ConversationId) -> (String, Option<EmailAddress>) {
+        let mark = Mark::Conversation(id);
+        let address = self.return_domain.as_ref().and_then(|domain| {
+            let local = marks::write(&self.keyring, Purpose::Address, mark);
+            EmailAddress::new(&format!("{local}@{domain}")).ok()
+        });
+        (marks::write(&self.keyring, Purpose::Message, mark), address)
     }
 
     fn text(&self, id: &ConversationId, sealed: &Sealed) -> Result<String, Unwritten> {

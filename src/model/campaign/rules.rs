@@ -3,7 +3,7 @@
 use super::{Scope, Suppression};
 use crate::model::{Refusal, Reply, State, limits, words::KeyedHash};
 
-pub(super) fn suppress(
+pub(in crate::model) fn suppress(
     state: &mut State,
     by: String,
     addresses: &[KeyedHash],

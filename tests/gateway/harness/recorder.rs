@@ -22,6 +22,7 @@ pub struct Taken {
 #[derive(Default)]
 struct Book {
     taken: BTreeMap<String, Vec<Taken>>,
+    senders: BTreeMap<String, String>,
     tries: BTreeMap<String, u32>,
     dots: usize,
 }
@@ -68,10 +69,16 @@ impl Recorder {
         self.book(|it| it.taken.clone())
     }
 
+    /// The return path of what each recipient was sent last.
+    pub fn senders(&self) -> BTreeMap<String, String> {
+        self.book(|it| it.senders.clone())
+    }
+
     async fn serve(&self, tcp: TcpStream, pause: Duration) -> Option<()> {
         tcp.set_nodelay(true).ok()?;
         let mut stream = BufReader::new(tcp);
         let (mut line, mut to, mut first, mut takes) = (String::new(), String::new(), true, false);
+        let mut from = String::new();
         say(&mut stream, "220 recorder ESMTP").await?;
         loop {
             line.clear();
@@ -86,9 +93,14 @@ impl Recorder {
                     )
                     .await?
                 }
+                "MAIL" => {
+                    from = line.split_once('<')?.1.split('>').next()?.to_owned();
+                    say(&mut stream, "250 2.1.0 ok").await?;
+                }
                 "RCPT" => {
                     to = line.split_once('<')?.1.split('>').next()?.to_owned();
                     let tries = self.book(|it| {
+                        it.senders.insert(to.clone(), from.clone());
                         let tries = it.tries.entry(to.clone()).or_default();
                         *tries += 1;
                         *tries

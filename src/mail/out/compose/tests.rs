@@ -91,6 +91,8 @@ fn pass_on(text: &str, reference: Option<&str>, contact: &Contact, company: &str
             conversation: ConversationId([7; 16]),
             ticket: &ticket,
             links: &links,
+            mark: "r-mark",
+            back: None,
         },
         message: ClientId([9; 16]),
         number: Some(1),
@@ -113,6 +115,8 @@ fn an_acknowledgement_says_what_the_customer_needs_in_the_customers_language() {
         conversation: ConversationId([7; 16]),
         ticket: &ticket,
         links: &links,
+        mark: "r-mark",
+        back: None,
     };
     for (lang, word) in [(Lang::Cs, "bezpečně uložená"), (Lang::En, "safely stored")] {
         let at = Timestamp(1_795_453_805_000);
@@ -193,6 +197,8 @@ fn a_held_message_and_the_same_message_agreed_on_have_one_message_id() {
             conversation: ConversationId([7; 16]),
             ticket: &ticket,
             links: &[],
+            mark: "r-mark",
+            back: None,
         },
         message: ClientId([9; 16]),
         number: None,
@@ -233,7 +239,7 @@ proptest! {
     fn an_address_that_is_valid_to_us_never_panics_the_composer(local in "\\PC{1,12}", domain in "\\PC{1,12}") {
         if let Ok(to) = EmailAddress::new(&format!("{local}@{domain}.cz")) {
             let ticket = TicketCode::from_entropy(7);
-            let thread = Thread { conversation: ConversationId([7; 16]), ticket: &ticket, links: &[] };
+            let thread = Thread { conversation: ConversationId([7; 16]), ticket: &ticket, links: &[], mark: "", back: None };
             let _ = acknowledgement(&house("E"), &thread, Lang::En, &to, Timestamp(u64::MAX));
         }
     }

@@ -21,6 +21,7 @@ use crate::tasks::Stop;
 pub(super) fn letters(agreement: &Agreement) -> Letters {
     let out = out(&[]);
     Letters {
+        return_domain: Some("back.help.example.net".to_owned()),
         keyring: agreement.keyring.clone(),
         house: House {
             company: "Example".to_owned(),

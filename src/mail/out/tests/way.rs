@@ -11,6 +11,7 @@ use crate::model::words::{EmailAddress, Lang};
 pub(super) fn out(ports: &[u16]) -> MailOut {
     let email = |text| EmailAddress::new(text).unwrap();
     MailOut {
+        return_domain: None,
         from: email("notice@help1.example.net"),
         hello_name: "help1.example.net".to_owned(),
         support: email("support@example.com"),
