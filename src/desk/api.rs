@@ -15,10 +15,10 @@ use utoipa::{
 };
 
 use super::{
-    Desk, answers, audit, campaigns, conversations, directory, dns, incidents, members, notices,
-    people,
+    Desk, answers, audit, backup, campaigns, conversations, directory, dns, held, incidents,
+    members, notices, people,
     problem::{Problem, Words},
-    roles, site, status, talks, tokens,
+    readiness, roles, site, status, talks, tokens,
 };
 use crate::model::limits;
 
@@ -119,6 +119,7 @@ impl Route {
 fn table() -> Vec<Route> {
     [
         status::routes(),
+        readiness::routes(),
         members::routes(),
         tokens::routes(),
         site::routes(),
@@ -131,6 +132,8 @@ fn table() -> Vec<Route> {
         directory::routes(),
         campaigns::routes(),
         audit::routes(),
+        held::routes(),
+        backup::routes(),
         people::routes(),
     ]
     .into_iter()

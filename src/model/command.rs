@@ -22,6 +22,7 @@ use super::{
     people::PeopleChange,
     site::SiteVersion,
     talk::TalkChange,
+    trust::TrustChange,
     words::{
         BlobHash, ClusterId, ConversationId, KeyedHash, Label, Lang, NodeId, Note, Sealed,
         TicketCode, Timestamp, TokenId,
@@ -353,6 +354,8 @@ pub enum Command {
     Campaign(CampaignChange),
     /// Changes what agents made of conversations.
     Talk(TalkChange),
+    /// Releases what is held, or begins a cluster from a backup.
+    Trust(TrustChange),
 }
 
 impl Command {
@@ -406,6 +409,7 @@ impl Command {
             Self::Notice(change) => change.kind(),
             Self::Campaign(change) => change.kind(),
             Self::Talk(change) => change.kind(),
+            Self::Trust(change) => change.kind(),
             Self::ArchiveAudit(_) => "archive-audit",
             Self::People(change) => change.kind(),
             Self::Alone(_) => "alone",
@@ -463,7 +467,8 @@ impl Command {
             | Self::Notice(_)
             | Self::Directory(_)
             | Self::Recovered(_)
-            | Self::Campaign(_) => None,
+            | Self::Campaign(_)
+            | Self::Trust(_) => None,
         }
     }
 
@@ -517,6 +522,7 @@ impl Command {
             Self::Notice(change) => change.about(),
             Self::Campaign(change) => change.about(),
             Self::Talk(change) => change.about(),
+            Self::Trust(change) => change.about(),
             Self::ArchiveAudit(segment) => segment.blob.to_string(),
             Self::People(change) => change.about(),
             Self::Alone(report) => report.about(),

@@ -30,6 +30,7 @@ pub mod refusal;
 pub mod site;
 pub mod stored;
 pub mod talk;
+pub mod trust;
 pub mod when;
 pub mod words;
 
@@ -56,6 +57,7 @@ use outbox::{Item, ItemId};
 use people::People;
 use site::{Blob, SiteVersion, Sites};
 use talk::Talks;
+use trust::Held;
 use words::{
     BlobHash, ClientId, ConversationId, KeyedHash, NodeId, TicketCode, Timestamp, TokenId,
 };
@@ -121,6 +123,8 @@ pub struct State {
     pub campaigns: Campaigns,
     /// What agents made of conversations, and who waits.
     pub talks: Talks,
+    /// What waits for a person's word after a recovery or a restore.
+    pub held: Held,
 }
 
 impl State {
@@ -351,6 +355,7 @@ impl State {
             Command::Recovered(it) => nodes::recovered(self, &proposal.actor, it),
             Command::Campaign(it) => campaign::change::change(self, index, &proposal.actor, it),
             Command::Talk(it) => talk::change::change(self, entry, it),
+            Command::Trust(it) => trust::change(self, index, &proposal.actor, it),
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod alone;
 mod apart;
+mod backups;
 mod campaigns;
 mod descriptors;
 mod directory;
@@ -22,6 +23,7 @@ mod record;
 pub mod recovery;
 mod relay;
 mod report;
+pub mod restore;
 mod signing;
 mod site;
 mod zones;
@@ -200,6 +202,7 @@ pub fn run(config: &Config, metrics: Metrics, until: UntilStopped) -> Result<(),
     node.start_keepers(&mut tasks, &runtimes, &metrics);
     node.start_relay(&mut tasks, &runtimes, &metrics);
     node.start_directory(&mut tasks, &runtimes, node.directory);
+    let backups = node.start_backups(&mut tasks, &runtimes, &metrics);
     node.start_campaigns(&mut tasks, &runtimes, &metrics)?;
     let (counters, front) = (open.counters.clone(), open.front.clone());
     let certificates = open.certificates.clone();
@@ -214,7 +217,7 @@ pub fn run(config: &Config, metrics: Metrics, until: UntilStopped) -> Result<(),
         started,
         (counters, names),
         metrics,
-        (late, certificates),
+        (late, certificates, backups),
     );
 
     tracing::info!(node = %cluster.id(), name = %config.node.name, "started");
@@ -383,7 +386,11 @@ impl Node<'_> {
         started: Timestamp,
         (counters, names): (Arc<web::counters::Counters>, Option<Arc<Answers>>),
         metrics: Metrics,
-        (late, certificates): (LateVisitors, Arc<CertificateSet>),
+        (late, certificates, backups): (
+            LateVisitors,
+            Arc<CertificateSet>,
+            Option<desk::BackupMark>,
+        ),
     ) {
         let desk = DeskParts {
             cluster: self.cluster.clone(),
@@ -398,6 +405,7 @@ impl Node<'_> {
             late,
             relay: self.relay_way(),
             mailing: self.mailing(),
+            backups,
             console: desk::ConsoleParts {
                 company: Arc::new(self.config.company.clone()),
                 phone_tree: self.config.console.phone_tree.clone(),
