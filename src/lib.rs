@@ -4,6 +4,7 @@ pub mod model;
 
 pub mod cluster;
 
+pub mod backup;
 pub mod blobs;
 pub mod directory;
 pub mod errands;

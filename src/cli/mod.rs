@@ -6,6 +6,7 @@
 mod afar;
 mod alerts;
 mod audit;
+mod backup;
 mod breakglass;
 mod certificates;
 mod channels;
@@ -16,11 +17,13 @@ mod conversations;
 mod directory;
 mod dns;
 mod failure;
+mod held;
 mod incidents;
 mod mail;
 mod node;
 mod output;
 mod people;
+mod ready;
 mod recover;
 mod site;
 mod start;
@@ -126,7 +129,11 @@ enum Verb {
         watch: bool,
     },
     /// Whether the cluster can decide through this node, as an exit status
-    Ready,
+    Ready {
+        /// Whether the cluster would hold on the worst day, proof by proof: 0 all hold, 1 some not or not for long, 2 some failed
+        #[arg(long)]
+        proofs: bool,
+    },
     /// The fallback website
     Site {
         #[command(subcommand)]
@@ -207,6 +214,18 @@ enum Verb {
         #[command(subcommand)]
         what: mail::Mail,
     },
+    /// Sealed backups of everything
+    Backup {
+        #[command(subcommand)]
+        what: backup::Backup,
+    },
+    /// Begin a new cluster on this machine from a backup; the node must not run
+    Restore(backup::Restore),
+    /// What waits for a person's word after a recovery or a restore; without a verb, shows it
+    Held {
+        #[command(subcommand)]
+        what: Option<held::Held>,
+    },
     /// Who did what
     Audit {
         #[command(subcommand)]
@@ -226,6 +245,8 @@ struct Said {
     json: Value,
     text: String,
     bytes: Option<Bytes>,
+    /// The exit status where the answer itself has one.
+    code: u8,
 }
 
 impl Said {
@@ -234,6 +255,7 @@ impl Said {
             json,
             text,
             bytes: None,
+            code: 0,
         }
     }
 
@@ -243,6 +265,7 @@ impl Said {
             json: Value::Null,
             text: String::new(),
             bytes: Some(bytes),
+            code: 0,
         }
     }
 
@@ -269,9 +292,9 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let json = line.json;
-    let outcome = done(line).and_then(|said| print(&said, json));
+    let outcome = done(line).and_then(|said| print(&said, json).map(|()| said.code));
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => ExitCode::from(code),
         Err(failure) => {
             let text = if json {
                 failure.json().to_string()
@@ -300,12 +323,15 @@ fn done(line: Line) -> Result<Said, Failure> {
         Verb::Rejoin(rejoin) => start::rejoin(&path, rejoin),
         Verb::Recover { what } => recover::recover(&path, what),
         Verb::Run(run) => start::run(&path, run),
+        Verb::Restore(asked) => backup::restore(&path, &asked),
+        Verb::Backup { what } if !what.asks_a_node() => backup::offline(&what),
         Verb::Check
+        | Verb::Backup { .. }
         | Verb::Token { .. }
         | Verb::Nodes { .. }
         | Verb::Profile { .. }
         | Verb::Status { .. }
-        | Verb::Ready
+        | Verb::Ready { .. }
         | Verb::Site { .. }
         | Verb::Dns { .. }
         | Verb::Directory { .. }
@@ -322,6 +348,7 @@ fn done(line: Line) -> Result<Said, Failure> {
         | Verb::Notice { .. }
         | Verb::Component { .. }
         | Verb::Mail { .. }
+        | Verb::Held { .. }
         | Verb::Audit { .. } => {
             let key = line.repeat.unwrap_or_else(new_key);
             let node = match line.afar.way()? {
@@ -354,7 +381,8 @@ async fn asked(
         Verb::Profile { name } => cluster::profile(node, name).await,
         Verb::Status { watch: true } if !json => status::watch(node, self::paper).await,
         Verb::Status { .. } => status::status(node, paper).await,
-        Verb::Ready => status::ready(node).await,
+        Verb::Ready { proofs: true } => ready::ready(node).await,
+        Verb::Ready { .. } => status::ready(node).await,
         Verb::Site { what } => site::site(node, what, paper, !json).await,
         Verb::Dns { what } => dns::dns(node, what, paper).await,
         Verb::Directory { what } => directory::directory(node, what, paper, !json).await,
@@ -371,6 +399,8 @@ async fn asked(
         Verb::Notice { what } => channels::notice(node, what, paper).await,
         Verb::Component { what } => components::component(node, what).await,
         Verb::Mail { what } => mail::mail(node, what, paper, !json).await,
+        Verb::Backup { what } => backup::take(node, &what).await,
+        Verb::Held { what } => held::held(node, what, paper).await,
         Verb::Audit { what } => audit::audit(node, what, paper).await,
         Verb::Demo(_)
         | Verb::DemoSink(_)
@@ -379,6 +409,7 @@ async fn asked(
         | Verb::Join(_)
         | Verb::Rejoin(_)
         | Verb::Recover { .. }
+        | Verb::Restore(_)
         | Verb::Run(_) => Ok(Said::nothing()),
     }
 }

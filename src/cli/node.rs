@@ -5,7 +5,7 @@
 use std::{
     convert::Infallible,
     fs::File,
-    io::{ErrorKind, Read},
+    io::{ErrorKind, Read, Write},
     path::PathBuf,
     time::Duration,
 };
@@ -188,6 +188,67 @@ impl Node {
         }
         Err(refused(
             serde_json::from_slice(&bytes).map_err(strange)?,
+            &self.key,
+        ))
+    }
+
+    /// Writes, and puts the answer's bytes into `out` as they come. What came is not whole unless this is `Ok`.
+    pub async fn download(
+        &self,
+        path: &str,
+        body: &Value,
+        out: &mut (dyn Write + Send),
+    ) -> Result<(), Failure> {
+        let request = self
+            .request(Method::POST, path)
+            .header(header::CONTENT_TYPE, "application/json");
+        let body = BodyExt::boxed(Full::new(Bytes::from(body.to_string())));
+        let broken = |why: String| {
+            let advice = "look at the node's log; ask again or ask another node";
+            Failure::new(
+                Exit::Unreachable,
+                "the node did not send all of it",
+                why,
+                advice,
+            )
+        };
+        let request = request.body(body).map_err(|error| broken(chain(&error)))?;
+        let stream = self.connect().await?;
+        let handshake = http1::handshake(TokioIo::new(stream)).await;
+        let (mut sender, connection) = handshake.map_err(|error| broken(chain(&error)))?;
+        let answer = async {
+            let response = sender.send_request(request).await?;
+            let status = response.status();
+            let mut body = response.into_body();
+            let mut problem = Vec::new();
+            while let Some(frame) = body.frame().await {
+                let Ok(piece) = frame?.into_data() else {
+                    continue;
+                };
+                match status.is_success() {
+                    true => out.write_all(&piece)?,
+                    false if problem.len() < limits::DESK_ANSWER_BYTES_MAX => problem.extend(piece),
+                    false => {}
+                }
+            }
+            out.flush()?;
+            Ok::<_, Broken>((status, problem))
+        };
+        let whole = async {
+            tokio::pin!(answer);
+            tokio::select! {
+                whole = &mut answer => whole,
+                ended = connection => { ended?; answer.await }
+            }
+        };
+        let whole = tokio::time::timeout(PUBLISH, whole).await;
+        let whole = whole.map_err(|_| broken(format!("not within {} s", PUBLISH.as_secs())))?;
+        let (status, problem) = whole.map_err(|error| broken(chain(&*error)))?;
+        if status.is_success() {
+            return Ok(());
+        }
+        Err(refused(
+            serde_json::from_slice(&problem).map_err(strange)?,
             &self.key,
         ))
     }

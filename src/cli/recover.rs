@@ -262,7 +262,7 @@ fn apply(config: &Path, asked: &Apply) -> Result<Said, Failure> {
                 "Nothing was changed. {0} alone would become the cluster, as generation {next}, with everything in its log \
                  up to entry {1}, of which {2} is known to be agreed on.\n\
                  Lost: what only dead nodes have. Never again members as they are: {3}.\n\
-                 Held until somebody releases it: switching by itself and mass mail. Join tokens from before are void.\n",
+                 Held until somebody releases it: mail and notices that wait, switching by itself, and mass mail. Join tokens from before are void.\n",
                 it.name,
                 it.index,
                 it.committed,
@@ -290,7 +290,7 @@ fn apply(config: &Path, asked: &Apply) -> Result<Said, Failure> {
          1. start it: lifeboat run\n\
          2. on it: lifeboat nodes remove NAME --confirm NAME for every node from before, and lifeboat token create --role voter --uses 2\n\
          3. on two new machines: lifeboat join TOKEN; on survivors: lifeboat rejoin TOKEN --confirm NAME\n\
-         4. lifeboat dns release, when switching by itself shall go on\n",
+         4. lifeboat held: mail and notices that waited; lifeboat dns release, when switching by itself shall go on\n",
         it.name,
         resident.cluster_name,
         resident.generation,

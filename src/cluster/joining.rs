@@ -109,38 +109,58 @@ pub struct Founding {
 pub fn found(
     name: Label,
     profile: Profile,
-    mut node: NodeFacts,
+    node: NodeFacts,
     now: Timestamp,
 ) -> Result<Founding, JoinError> {
-    let cluster = ClusterId(clock::random_bytes());
-    let authority = Authority::found(cluster, now)?;
     let keyring = Keyring::generate();
-    let request = Request::new()?;
-    let first = PeerName {
-        cluster,
-        node: NodeId::FOUNDER,
-    };
-    let certificate = authority.issue(&request.csr_pem, first, now)?;
-    let ca = authority.certificate_pem().to_owned();
-    let identity = Identity::from_pem(ca.clone(), certificate, request.key_pem)?;
-    node.fingerprint =
-        KeyedHash(pki::fingerprint(&pki::certificate(&identity.certificate_pem)?)?.0);
-    let key = keyring.seal(AUTHORITY_CONTEXT, authority.key_der());
-    let authority = CaRecord {
-        certificate: ca,
-        key,
-    };
+    let first = first_node(&keyring, NodeId::FOUNDER, node, now)?;
     let command = Command::Found {
-        cluster,
+        cluster: first.identity.name.cluster,
         name,
         profile,
-        authority,
-        node,
+        authority: first.authority,
+        node: first.facts,
     };
     Ok(Founding {
-        identity,
+        identity: first.identity,
         keyring,
         command,
+    })
+}
+
+/// The first node of a cluster that nobody else belongs to yet.
+pub struct FirstNode {
+    /// Who it is.
+    pub identity: Identity,
+    /// The cluster's authority, sealed by the service key.
+    pub authority: CaRecord,
+    /// What it says of itself.
+    pub facts: NodeFacts,
+}
+
+/// A new cluster's authority and its first node's certificate. Nothing is written.
+pub fn first_node(
+    keyring: &Keyring,
+    node: NodeId,
+    mut facts: NodeFacts,
+    now: Timestamp,
+) -> Result<FirstNode, JoinError> {
+    let cluster = ClusterId(clock::random_bytes());
+    let authority = Authority::found(cluster, now)?;
+    let request = Request::new()?;
+    let certificate = authority.issue(&request.csr_pem, PeerName { cluster, node }, now)?;
+    let ca = authority.certificate_pem().to_owned();
+    let identity = Identity::from_pem(ca.clone(), certificate, request.key_pem)?;
+    facts.fingerprint =
+        KeyedHash(pki::fingerprint(&pki::certificate(&identity.certificate_pem)?)?.0);
+    let key = keyring.seal(AUTHORITY_CONTEXT, authority.key_der());
+    Ok(FirstNode {
+        identity,
+        authority: CaRecord {
+            certificate: ca,
+            key,
+        },
+        facts,
     })
 }
 

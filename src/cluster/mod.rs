@@ -5,6 +5,7 @@
 
 pub mod agreement;
 pub mod answers;
+pub mod begin;
 pub mod copies;
 pub mod disk;
 pub mod encoding;

@@ -2,6 +2,7 @@
 //! One file a section, each with an `XSpec` (what may be written) and an `X` (what is used); a door is
 //! given its own section only. A file with any mistake gives no `Config`, only the list of all of them.
 
+mod backup;
 mod cluster;
 mod colour;
 mod company;
@@ -29,6 +30,7 @@ use thiserror::Error;
 
 use crate::model::limits::CONFIG_FILE_BYTES_MAX;
 
+pub use backup::Backup;
 pub use cluster::{Cluster, Profile};
 pub use colour::{Colour, NotAColour};
 pub use company::{Company, Network, PhoneLine, Spoken};
@@ -67,6 +69,7 @@ struct FileSpec {
     company: company::CompanySpec,
     console: console::ConsoleSpec,
     telemetry: telemetry::TelemetrySpec,
+    backup: backup::BackupSpec,
 }
 
 /// The configuration of one node, checked and unchanging.
@@ -90,6 +93,8 @@ pub struct Config {
     pub console: Console,
     /// How the node speaks about itself.
     pub telemetry: Telemetry,
+    /// How it makes backups by itself, where it does.
+    pub backup: Option<Backup>,
 }
 
 impl Config {
@@ -132,6 +137,7 @@ impl Config {
             company: Company::check(spec.company, &mut problems),
             console: Console::check(spec.console, &mut problems),
             telemetry: Telemetry::check(spec.telemetry, &mut problems),
+            backup: Backup::check(spec.backup, &mut problems),
         };
         problems.or(config)
     }

@@ -15,10 +15,10 @@ use utoipa::{
 };
 
 use super::{
-    Desk, alerts, answers, audit, campaigns, certificates, conversations, directory, dns,
-    incidents, members, notices, people,
+    Desk, alerts, answers, audit, backup, campaigns, certificates, conversations, directory, dns,
+    held, incidents, members, notices, people,
     problem::{Problem, Words},
-    roles, site, status, talks, tokens, waking,
+    readiness, roles, site, status, talks, tokens, waking,
 };
 use crate::model::limits;
 
@@ -119,6 +119,7 @@ impl Route {
 fn table() -> Vec<Route> {
     [
         status::routes(),
+        readiness::routes(),
         members::routes(),
         tokens::routes(),
         site::routes(),
@@ -132,6 +133,8 @@ fn table() -> Vec<Route> {
         directory::routes(),
         campaigns::routes(),
         audit::routes(),
+        held::routes(),
+        backup::routes(),
         people::routes(),
         waking::routes(),
         alerts::routes(),

@@ -8,6 +8,7 @@ mod answers;
 pub mod api;
 mod asking;
 mod audit;
+mod backup;
 mod calls;
 mod campaigns;
 mod certificates;
@@ -16,6 +17,7 @@ mod directory;
 mod dns;
 mod entry;
 pub mod figures;
+mod held;
 mod https;
 mod incidents;
 mod members;
@@ -23,6 +25,7 @@ mod notices;
 mod pages;
 mod people;
 mod problem;
+mod readiness;
 mod reading;
 mod roles;
 mod seen;
@@ -35,7 +38,10 @@ mod waking;
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -97,6 +103,37 @@ pub struct DeskParts {
     pub relay: Option<relay::Way>,
     /// What mass mail is written with, where this node mails.
     pub mailing: Option<Arc<Mailing>>,
+    /// What is known of this node's own backups, where it makes some.
+    pub backups: Option<BackupMark>,
+}
+
+/// When this node's newest backup was taken that was read back whole. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct BackupMark {
+    newest: Arc<AtomicU64>,
+    /// Hours from one to the next.
+    pub every_hours: u64,
+}
+
+impl BackupMark {
+    /// None yet.
+    pub fn new(every_hours: u64) -> Self {
+        let newest = Arc::default();
+        Self {
+            newest,
+            every_hours,
+        }
+    }
+
+    /// Says when the newest was taken.
+    pub fn set(&self, taken: Timestamp) {
+        self.newest.store(taken.0, Ordering::Relaxed);
+    }
+
+    /// When the newest was taken; 0 for none.
+    pub fn newest(&self) -> Timestamp {
+        Timestamp(self.newest.load(Ordering::Relaxed))
+    }
 }
 
 /// What the operators' door is about.

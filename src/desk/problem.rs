@@ -292,6 +292,7 @@ impl Problem {
             | Refusal::Leased { .. }
             | Refusal::StaleEpoch
             | Refusal::NotDue
+            | Refusal::Held
             | Refusal::NotAllowed { .. }
             | Refusal::ConversationFull { .. } => {
                 Self::new(Kind::Refused, StatusCode::CONFLICT, title)

@@ -19,6 +19,8 @@ pub(super) enum Asks {
     For(Role),
     /// A role, and of people a fresh code.
     Fresh(Role),
+    /// The local socket, whatever anybody's role.
+    Local,
 }
 
 const LOOK: Asks = Asks::For(Role::Viewer);
@@ -35,9 +37,15 @@ const PEOPLE_FRESH: Asks = Asks::Fresh(Role::Admin);
 const API: &[(&str, &str, Asks)] = &[
     ("get", "/status", LOOK),
     ("get", "/ready", LOOK),
+    ("get", "/readiness", LOOK),
     ("get", "/audit", LOOK),
     ("get", "/audit/verify", LOOK),
     ("get", "/check", WORK),
+    // It holds every key.
+    ("post", "/backup", Asks::Local),
+    ("get", "/held", LOOK),
+    ("post", "/held/release", SPEAK_FRESH),
+    ("post", "/held/drop", SPEAK_FRESH),
     ("get", "/nodes", LOOK),
     ("post", "/nodes/{node}/promote", WORK_FRESH),
     ("post", "/nodes/{node}/demote", WORK_FRESH),
@@ -280,7 +288,7 @@ pub(super) fn may(caller: &Caller, asks: Option<Asks>) -> Result<(), NotYours> {
     let (role, fresh) = match asks {
         Some(Asks::For(role)) => (role, false),
         Some(Asks::Fresh(role)) => (role, true),
-        None => return Err(NotYours::Local),
+        Some(Asks::Local) | None => return Err(NotYours::Local),
     };
     if !standing.roles.may(role) {
         return Err(NotYours::Role(role));

@@ -260,16 +260,18 @@ impl State {
     }
 
     fn check_outbox(&self, wrong: &mut Vec<String>) {
-        if self.outbox.len() != self.outbox_due.len() {
+        let (due, held) = (self.outbox_due.len(), self.held.items.len());
+        if self.outbox.len() != due + held {
             wrong.push(format!(
-                "outbox: {} items but {} due times",
-                self.outbox.len(),
-                self.outbox_due.len()
+                "outbox: {} items but {due} due times and {held} held",
+                self.outbox.len()
             ));
         }
         for (id, item) in &self.outbox {
-            if !self.outbox_due.contains(&(item.due, *id)) {
-                wrong.push(format!("outbox: item {id} is due at no time"));
+            if self.outbox_due.contains(&(item.due, *id)) == self.held.items.contains_key(id) {
+                wrong.push(format!(
+                    "outbox: item {id} is due at no time, or held and due"
+                ));
             }
             let conversation = item.kind.conversation();
             if conversation.is_some_and(|it| !self.conversations.contains_key(&it)) {

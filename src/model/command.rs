@@ -26,6 +26,7 @@ use super::{
     returns::ReturnChange,
     site::SiteVersion,
     talk::TalkChange,
+    trust::TrustChange,
     waking::WakingChange,
     words::{
         BlobHash, ClusterId, ConversationId, KeyedHash, Label, Lang, NodeId, Note, Sealed,
@@ -368,6 +369,8 @@ pub enum Command {
     Alert(AlertChange),
     /// Says what came back by mail.
     Return(ReturnChange),
+    /// Releases what is held, or begins a cluster from a backup.
+    Trust(TrustChange),
 }
 
 impl Command {
@@ -426,6 +429,7 @@ impl Command {
             Self::Waking(change) => change.kind(),
             Self::Alert(change) => change.kind(),
             Self::Return(change) => change.kind(),
+            Self::Trust(change) => change.kind(),
             Self::ArchiveAudit(_) => "archive-audit",
             Self::People(change) => change.kind(),
             Self::Alone(_) => "alone",
@@ -488,7 +492,8 @@ impl Command {
             | Self::Names(_)
             | Self::Certificate(_)
             | Self::Waking(_)
-            | Self::Alert(_) => None,
+            | Self::Alert(_)
+            | Self::Trust(_) => None,
         }
     }
 
@@ -547,6 +552,7 @@ impl Command {
             Self::Waking(change) => change.about(),
             Self::Alert(change) => change.about(),
             Self::Return(change) => change.about(),
+            Self::Trust(change) => change.about(),
             Self::ArchiveAudit(segment) => segment.blob.to_string(),
             Self::People(change) => change.about(),
             Self::Alone(report) => report.about(),

@@ -34,6 +34,7 @@ pub mod returns;
 pub mod site;
 pub mod stored;
 pub mod talk;
+pub mod trust;
 pub mod waking;
 pub mod when;
 pub mod words;
@@ -65,6 +66,7 @@ use people::People;
 use returns::Returns;
 use site::{Blob, SiteVersion, Sites};
 use talk::Talks;
+use trust::Held;
 use waking::Wakings;
 use words::{
     BlobHash, ClientId, ConversationId, KeyedHash, NodeId, TicketCode, Timestamp, TokenId,
@@ -141,6 +143,8 @@ pub struct State {
     pub alerts: Alerts,
     /// What came back by mail.
     pub returns: Returns,
+    /// What waits for a person's word after a recovery or a restore.
+    pub held: Held,
 }
 
 impl State {
@@ -385,6 +389,7 @@ impl State {
             Command::Waking(it) => waking::change::change(self, index, &proposal.actor, it),
             Command::Alert(it) => alert::change::change(self, index, &proposal.actor, it),
             Command::Return(it) => returns::change(self, entry, it),
+            Command::Trust(it) => trust::change(self, index, &proposal.actor, it),
         }
     }
 

@@ -4,7 +4,7 @@ use imbl::{OrdMap, OrdSet};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Actor, Refusal, Reply, State, health, limits, site,
+    Actor, Refusal, Reply, State, health, limits, site, trust,
     words::{ClusterId, KeyedHash, Label, NodeId, Note, Sealed, Timestamp, TokenId},
 };
 
@@ -207,6 +207,7 @@ pub(super) fn recovered(
     }
     // Who could still use a token from before nobody can say.
     state.tokens = OrdMap::new();
+    trust::hold_everything(state);
     Ok(Reply::Done)
 }
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Refusal, Reply, State, limits,
     notice::{NoticeId, change as notice},
+    trust,
     waking::{self, Leaving, WakingId},
     words::{ClientId, ConversationId, Label, NodeId, Note, Timestamp},
 };
@@ -324,6 +325,9 @@ pub(super) fn lease(
     ttl_ms: u64,
 ) -> Result<Reply, Refusal> {
     let now = state.now;
+    if trust::is_held(state, &id) {
+        return Err(Refusal::Held);
+    }
     let Some(item) = state.outbox.get(&id) else {
         return Err(Refusal::unknown("outbox item"));
     };
@@ -382,7 +386,8 @@ pub(super) fn settle(
     let Some(item) = state.outbox.get(&id) else {
         return Err(Refusal::unknown("outbox item"));
     };
-    let current = item.lease.is_some_and(|it| it.epoch == epoch);
+    // Who was at it before the item was held does not put it back into the row.
+    let current = !trust::is_held(state, &id) && item.lease.is_some_and(|it| it.epoch == epoch);
     if let Some(waking) = item.kind.waking() {
         // Another node may be at a later try by now: what came late says nothing of that one.
         if !current {
@@ -516,10 +521,18 @@ fn reschedule(state: &mut State, id: ItemId, due: Timestamp, change: impl FnOnce
 fn remove(state: &mut State, id: ItemId) -> Option<Item> {
     let item = state.outbox.remove(&id)?;
     state.outbox_due.remove(&(item.due, id));
+    state.held.items.remove(&id);
     Some(item)
 }
 
-fn give_up(state: &mut State, id: ItemId) {
+/// A person let an item leave that was held: it is due at once, and nobody's.
+pub(super) fn let_leave(state: &mut State, id: ItemId) {
+    let now = state.now;
+    let due = state.outbox.get(&id).map_or(now, |it| it.due.max(now));
+    reschedule(state, id, due, |item| item.lease = None);
+}
+
+pub(super) fn give_up(state: &mut State, id: ItemId) {
     if let Some(item) = remove(state, id) {
         state.outbox_given_up = state.outbox_given_up.saturating_add(1);
         notice::given_up(state, &item.kind, item.last_answer);

@@ -149,6 +149,9 @@ pub enum Refusal {
         /// By what.
         by: String,
     },
+    /// It waits for a person's word since a recovery or a restore.
+    #[error("this is held since a recovery or a restore; release it with 'lifeboat held release'")]
+    Held,
 }
 
 impl Refusal {

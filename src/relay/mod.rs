@@ -30,6 +30,7 @@ use crate::model::{
         telling::{Plain, plain},
     },
     outbox::{Item, ItemId, Outcome},
+    trust::is_held,
     words::{Label, Note, Timestamp},
 };
 use crate::seal::Keyring;
@@ -119,7 +120,8 @@ impl Carrier for Relay {
                 return None;
             };
             let item = state.outbox.get(&id)?;
-            (!item.kind.is_mail() && item.due <= now).then(|| (id, item.clone()))
+            (!item.kind.is_mail() && item.due <= now && !is_held(state, &id))
+                .then(|| (id, item.clone()))
         });
         queued.collect()
     }

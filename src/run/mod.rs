@@ -6,6 +6,7 @@
 
 mod alone;
 mod apart;
+mod backups;
 mod campaigns;
 mod certificates;
 mod descriptors;
@@ -25,6 +26,7 @@ mod record;
 pub mod recovery;
 mod relay;
 mod report;
+pub mod restore;
 mod signing;
 mod site;
 mod waking;
@@ -211,6 +213,7 @@ pub fn run(config: &Config, metrics: Metrics, until: UntilStopped) -> Result<(),
     node.start_orders(&mut tasks, &runtimes, &metrics);
     node.start_waking(&mut tasks, &runtimes, &metrics)?;
     node.start_directory(&mut tasks, &runtimes, node.directory);
+    let backups = node.start_backups(&mut tasks, &runtimes, &metrics);
     node.start_campaigns(&mut tasks, &runtimes, &metrics)?;
     node.start_mail_in(&mut tasks, &runtimes, &open, &metrics)?;
     let (counters, front) = (open.counters.clone(), open.front.clone());
@@ -226,7 +229,7 @@ pub fn run(config: &Config, metrics: Metrics, until: UntilStopped) -> Result<(),
         started,
         (counters, names),
         metrics,
-        (late, certificates),
+        (late, certificates, backups),
     );
 
     tracing::info!(node = %cluster.id(), name = %config.node.name, "started");
@@ -395,7 +398,11 @@ impl Node<'_> {
         started: Timestamp,
         (counters, names): (Arc<web::counters::Counters>, Option<Arc<Answers>>),
         metrics: Metrics,
-        (late, certificates): (LateVisitors, Arc<CertificateSet>),
+        (late, certificates, backups): (
+            LateVisitors,
+            Arc<CertificateSet>,
+            Option<desk::BackupMark>,
+        ),
     ) {
         let desk = DeskParts {
             cluster: self.cluster.clone(),
@@ -410,6 +417,7 @@ impl Node<'_> {
             late,
             relay: self.relay_way(),
             mailing: self.mailing(),
+            backups,
             console: desk::ConsoleParts {
                 company: Arc::new(self.config.company.clone()),
                 phone_tree: self.config.console.phone_tree.clone(),

@@ -31,6 +31,7 @@
 
 mod alone;
 mod attack;
+mod backups;
 mod campaigns;
 mod certificates;
 mod chat;

@@ -168,8 +168,16 @@ async fn grows(stage: &mut Stage, best: usize) -> Result<()> {
     Ok(())
 }
 
-/// P7: switching by itself waits for a person, and goes on when one has released it.
+/// P7: what waited to leave and switching by itself wait for a person, and go on when one has released them.
 async fn is_held(node: &Node) -> Result<()> {
+    let held = node.json(&["held"]).await?;
+    let items = held["items"].as_u64().unwrap_or(0);
+    anyhow::ensure!(items >= LETTERS as u64, "the outbox is not held: {held}");
+    let count = items.to_string();
+    node.done(&["held", "drop", "all", "--confirm", &count])
+        .await?;
+    let held = node.json(&["held"]).await?;
+    anyhow::ensure!(held["items"] == 0, "{held}");
     let names = node.json(&["dns", "status"]).await?;
     anyhow::ensure!(names["held"] == true, "switching is not held: {names}");
     node.done(&["dns", "release"]).await?;

@@ -31,10 +31,13 @@ pub fn may_import(room: &str) -> Option<Vec<&'static str>> {
         "directory" => &["cluster", "blobs", "seal", "tasks"],
         "errands" => &["cluster", "tasks"],
         "https" => &[],
-        "desk" => &[&door[..], &DOORS[..]].concat(),
-        "cli" => &["cluster", "config", "durable", "seal", "tls", "demo", "run"],
+        "backup" => &["cluster", "blobs", "durable", "seal"],
+        "desk" => &[&door[..], &DOORS[..], &["backup"]].concat(),
+        "cli" => &[
+            "backup", "cluster", "config", "durable", "seal", "tls", "demo", "run",
+        ],
         "demo" => &["cluster", "config", "durable", "seal", "tls"],
-        "run" => &[&door[..], &DOORS[..], &["durable", "desk"]].concat(),
+        "run" => &[&door[..], &DOORS[..], &["backup", "durable", "desk"]].concat(),
         // The map and the two lines that start the command line.
         "" => &["cli"],
         other if DOORS.contains(&other) => &door,
@@ -51,7 +54,8 @@ pub fn may_import(room: &str) -> Option<Vec<&'static str>> {
 
 /// Names every room once, so that the lists above can be put together freely.
 fn static_name(name: &str) -> &'static &'static str {
-    const ROOMS: [&str; 24] = [
+    const ROOMS: [&str; 25] = [
+        "backup",
         "model",
         "clock",
         "tasks",
@@ -84,7 +88,7 @@ fn static_name(name: &str) -> &'static &'static str {
 }
 
 /// One crate, one owner: an upgrade of the crate then touches one folder.
-pub const OWNERS: [(&str, &[&str]); 23] = [
+pub const OWNERS: [(&str, &[&str]); 24] = [
     ("openraft", &["cluster"]),
     ("openraft_rt", &["cluster"]),
     ("lettre", &["mail"]),

@@ -322,7 +322,7 @@ impl Visit {
     fn menu(&self) -> Vec<Entry> {
         let allowed = |path: &str| match roles::of_page("get", path) {
             Some(Asks::For(role) | Asks::Fresh(role)) => self.may(role),
-            None => false,
+            Some(Asks::Local) | None => false,
         };
         let entry = |(name, path): (&str, &'static str)| Entry {
             name: self.say.it(&format!("menu-{name}")),

@@ -113,6 +113,7 @@ impl Boat {
             late: Arc::new(Vec::new),
             relay: None,
             mailing: Some(mailing()),
+            backups: None,
             console: desk::ConsoleParts {
                 company: Arc::new(config::Company::check(
                     Default::default(),

@@ -262,6 +262,7 @@ pub fn waking(
         lang: house.staff_lang,
         made,
         reply_to: None,
+        back: None,
     };
     // RFC 3834: a robot's answer is no answer. Mailboxes make a sound for what is important.
     let headers = [

@@ -9,6 +9,7 @@ use crate::model::State;
 use crate::model::limits::{MAIL_SEARCH_MAX, MAIL_SESSIONS_MAX};
 use crate::model::notice::{self, Standing};
 use crate::model::outbox::{self, Item, ItemId};
+use crate::model::trust::is_held;
 use crate::model::words::{Note, Timestamp};
 
 use super::letters::{Letters, Unwritten};
@@ -35,7 +36,8 @@ impl Carrier for Courier {
                 return None;
             };
             let item = state.outbox.get(&id)?;
-            (item.kind.is_mail() && item.due <= now).then(|| (id, item.clone()))
+            (item.kind.is_mail() && item.due <= now && !is_held(state, &id))
+                .then(|| (id, item.clone()))
         });
         let letters = outbox::due(state, now).take(MAIL_SEARCH_MAX);
         let letters = letters.filter(|(_, item)| {

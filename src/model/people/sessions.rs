@@ -224,7 +224,7 @@ impl People {
     }
 
     /// Ends the sessions of an account, or all.
-    pub(super) fn end_sessions(&mut self, name: Option<&Label>) {
+    pub(in crate::model) fn end_sessions(&mut self, name: Option<&Label>) {
         self.end_where(|holder| match (name, holder) {
             (None, _) => true,
             (Some(name), Holder::Account(it)) => it == name,
