@@ -38,26 +38,6 @@ const REFUSED_PAUSE: Duration = Duration::from_secs(1);
 /// The pause before an outcome is reported again.
 const REPORT_PAUSE: Duration = Duration::from_millis(500);
 
-/// The state once it shows that this node holds an item: what a lease just fixed is in it. Nothing when this node's state
-/// lags too far behind.
-pub async fn leased(cluster: &Cluster, id: ItemId) -> Option<Arc<State>> {
-    let mut changes = cluster.changes();
-    let shown = async {
-        loop {
-            let state = cluster.state();
-            let lease = state.outbox.get(&id).and_then(|it| it.lease);
-            if lease.is_some_and(|it| it.node == cluster.id() && it.until > state.now) {
-                return Some(state);
-            }
-            changes.changed().await.ok()?;
-        }
-    };
-    timeout_at(Instant::now() + AGREEMENT, shown)
-        .await
-        .ok()
-        .flatten()
-}
-
 /// What a door knows of carrying: which items are its own, and how to carry one.
 pub trait Carrier: Send + Sync + 'static {
     /// Items that may be carried at a time.

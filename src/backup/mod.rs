@@ -41,9 +41,6 @@ const STATE: u8 = 3;
 const BLOB: u8 = 4;
 const END: u8 = 255;
 
-/// The largest description or service key.
-const SMALL_PART_MAX: u64 = 1024 * 1024;
-
 /// Why there is no backup, or it cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
@@ -301,7 +298,7 @@ fn next(input: &mut impl Read) -> Result<(u8, Vec<u8>), BackupError> {
     let most = match kind {
         STATE => limits::STATE_BYTES_MAX,
         BLOB => limits::BLOB_BYTES_MAX,
-        _ => SMALL_PART_MAX,
+        _ => limits::BACKUP_SMALL_PART_BYTES_MAX,
     };
     if length > most {
         return Err(not_whole(format!(

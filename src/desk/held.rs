@@ -17,14 +17,12 @@ use super::{
 use crate::model::{
     Command, State,
     campaign::{self, Stage},
+    limits,
     outbox::{Item, ItemId},
     trust::{HeldKind, TrustChange, Which, meant},
     when::rfc3339,
     words::{NodeId, Wrong},
 };
-
-/// Items that are listed one by one; the counts are of all.
-const LISTED_MAX: usize = 200;
 
 /// What waits for a person's word.
 #[derive(Serialize, ToSchema)]
@@ -140,7 +138,7 @@ async fn list(Shared(desk): Shared<Desk>) -> Json<HeldThings> {
         items: state.held.items.len() as u64,
         kinds: kinds.filter(|it| it.items > 0).collect(),
         oldest: held()
-            .take(LISTED_MAX)
+            .take(limits::HELD_LISTED_MAX)
             .map(|(id, with, it)| shown(&state, (*id, *with), it))
             .collect(),
         campaigns: campaigns.map(|(id, _)| id.to_string()).collect(),

@@ -232,6 +232,10 @@ pub const CERTIFICATE_SLACK_MS: u64 = 3_600_000;
 pub const CERTIFICATE_GRACE_MS: u64 = 60 * 24 * 3_600_000;
 /// Bytes of a certificate request or PEM file that is read: the longest real chain is a third of it.
 pub const PEM_BYTES_MAX: u64 = 64 * 1_024;
+/// Bytes of a backup's description or service key: a hundred times what they have.
+pub const BACKUP_SMALL_PART_BYTES_MAX: u64 = 1_024 * 1_024;
+/// Held items that are listed one by one, as many as a person reads; the counts are of all.
+pub const HELD_LISTED_MAX: usize = 200;
 /// Certificates that the cluster orders itself: every name of the company, with room.
 pub const CERTIFICATES_MAX: usize = 64;
 /// Host names of one certificate, as public authorities have it; the same for what is shown to one of them.

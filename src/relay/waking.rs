@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use super::{Way, gateway, without};
 use crate::cluster::Cluster;
-use crate::errands::{Carrier, Hold, leased};
+use crate::errands::{Carrier, Hold};
 use crate::model::{
     State,
     limits::{WAKING_LEAVE_MS, WAKING_TRY_MS, WAKINGS_AT_ONCE},
@@ -111,13 +111,11 @@ impl Carrier for Waker {
         .collect()
     }
 
-    async fn deliver(&self, id: ItemId, item: Item, hold: &Hold) -> Outcome {
+    async fn deliver(&self, _: ItemId, item: Item, hold: &Hold) -> Outcome {
         let Some(waking) = item.kind.waking() else {
             return Outcome::RefusedForGood(Note::cut("it wakes nobody"));
         };
-        let Some(state) = leased(&self.cluster, id).await else {
-            return Outcome::HandedBack;
-        };
+        let state = self.cluster.state();
         let outcome = match self.ready(&state, waking) {
             Err(why) => Outcome::TryLater(Note::cut(&why)),
             Ok(_) if !hold.gate() => return Outcome::HandedBack,

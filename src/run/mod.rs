@@ -208,13 +208,8 @@ pub fn run(config: &Config, metrics: Metrics, until: UntilStopped) -> Result<(),
         (incarnation, &metrics),
         names.clone(),
     );
-    node.start_keepers(&mut tasks, &runtimes, &metrics);
-    node.start_relay(&mut tasks, &runtimes, &metrics);
-    node.start_orders(&mut tasks, &runtimes, &metrics);
-    node.start_waking(&mut tasks, &runtimes, &metrics)?;
-    node.start_directory(&mut tasks, &runtimes, node.directory);
+    node.start_errands(&mut tasks, &runtimes, &metrics)?;
     let backups = node.start_backups(&mut tasks, &runtimes, &metrics);
-    node.start_campaigns(&mut tasks, &runtimes, &metrics)?;
     node.start_mail_in(&mut tasks, &runtimes, &open, &metrics)?;
     let (counters, front) = (open.counters.clone(), open.front.clone());
     let certificates = open.certificates.clone();
@@ -498,7 +493,7 @@ impl Node<'_> {
         let background = runtimes.background.handle();
         match Probes::new(self.cluster.clone(), config, incarnation, metrics) {
             Ok(probes) => {
-                last_resort::start(tasks, background, &self.cluster, probes.sights(), names);
+                last_resort::start(tasks, background, self.cluster, probes.sights(), names);
                 tasks.keep(background, "probes", move |stop| probes.clone().run(stop));
             }
             Err(error) => {

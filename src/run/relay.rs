@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Node, Runtimes, chain};
+use super::{Node, RunError, Runtimes, chain};
 use crate::{
     config, errands,
     relay::{Pages, Relay, Way},
@@ -40,6 +40,21 @@ impl Node<'_> {
                 None
             }
         }
+    }
+
+    /// Starts everything that leaves the house because the agreed state says that it is due.
+    pub(super) fn start_errands(
+        &self,
+        tasks: &mut Tasks,
+        runtimes: &Runtimes,
+        metrics: &Metrics,
+    ) -> Result<(), RunError> {
+        self.start_keepers(tasks, runtimes, metrics);
+        self.start_relay(tasks, runtimes, metrics);
+        self.start_orders(tasks, runtimes, metrics);
+        self.start_waking(tasks, runtimes, metrics)?;
+        self.start_directory(tasks, runtimes, self.directory);
+        self.start_campaigns(tasks, runtimes, metrics)
     }
 
     /// Starts telling. A node that cannot leaves it to the others.

@@ -200,6 +200,10 @@ fn bytes_sent_by_the_first_release_are_still_sent_and_read() {
     );
     let kept = vec![CopyKept::OnDisk, CopyKept::Agreed, CopyKept::NotKept];
     golden(talk::CopiesKept { kept }, "012b03000102");
+}
+
+#[test]
+fn bytes_of_what_a_node_sees_are_still_sent_and_read() {
     let label = |text: &str| crate::model::words::Label::new(text).unwrap();
     let sighting = talk::Sighting {
         alone: true,

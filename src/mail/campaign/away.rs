@@ -2,6 +2,7 @@
 //! which nodes have as a sealed file, has the addresses, so that a node looks them up many at once and names them.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -88,7 +89,7 @@ impl Away {
         let found = tokio::task::spawn_blocking(move || away.names(manifest, &ordinals)).await;
         let addresses: Vec<(u32, KeyedHash)> = match found {
             Ok(Ok(found)) => found.into_iter().collect(),
-            Ok(Err(why)) => return warn!(%campaign, why, "returned mail cannot be looked up"),
+            Ok(Err(why)) => return warn!(%campaign, %why, "returned mail cannot be looked up"),
             Err(_) => return warn!(%campaign, "looking up returned mail ended in a panic"),
         };
         let count = addresses.len();
@@ -115,13 +116,9 @@ impl Away {
         &self,
         manifest: BlobHash,
         ordinals: &[u32],
-    ) -> Result<BTreeMap<u32, KeyedHash>, String> {
-        let bytes = self
-            .blobs
-            .read(&manifest)
-            .map_err(|error| error.to_string())?;
-        let people: Vec<Addressee> =
-            sheet::unpack(&self.keyring, MANIFEST, &bytes).map_err(|error| error.to_string())?;
+    ) -> Result<BTreeMap<u32, KeyedHash>, Box<dyn Error + Send + Sync>> {
+        let bytes = self.blobs.read(&manifest)?;
+        let people: Vec<Addressee> = sheet::unpack(&self.keyring, MANIFEST, &bytes)?;
         let mut names = BTreeMap::new();
         for ordinal in ordinals {
             let who = usize::try_from(*ordinal).ok().and_then(|it| people.get(it));

@@ -1,6 +1,7 @@
 //! Waking people by mail: the tries of wakings whose way is a mailbox, on sessions of their own, as the ordinary mail of an
 //! outage may keep every other one busy.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::cluster::Cluster;
-use crate::errands::{Carrier, Hold, leased};
+use crate::errands::{Carrier, Hold};
 use crate::model::State;
 use crate::model::limits::{WAKING_TRY_MS, WAKINGS_AT_ONCE};
 use crate::model::outbox::{Item, ItemId, Outcome};
@@ -48,18 +49,16 @@ impl Carrier for Waker {
             .collect()
     }
 
-    async fn deliver(&self, id: ItemId, item: Item, hold: &Hold) -> Outcome {
+    async fn deliver(&self, _: ItemId, item: Item, hold: &Hold) -> Outcome {
         let Some(waking) = item.kind.waking() else {
             return Outcome::RefusedForGood(Note::cut("it wakes nobody"));
         };
-        let Some(state) = leased(&self.cluster, id).await else {
-            return Outcome::HandedBack;
-        };
+        let state = self.cluster.state();
         let mail = match self.written(&state, waking) {
             Ok(mail) => mail,
             Err(why) => {
-                warn!(%waking, why, "nobody can be woken by this mail");
-                return Outcome::TryLater(Note::cut(&why));
+                warn!(%waking, %why, "nobody can be woken by this mail");
+                return Outcome::TryLater(Note::cut(&why.to_string()));
             }
         };
         let gate = || {
@@ -97,7 +96,7 @@ impl Carrier for Waker {
 }
 
 impl Waker {
-    fn written(&self, state: &State, id: WakingId) -> Result<Composed, String> {
+    fn written(&self, state: &State, id: WakingId) -> Result<Composed, Box<dyn Error>> {
         let waking = state.wakings.all.get(&id).ok_or("it is over")?;
         let number = waking.open.ok_or("there is nothing to try")?;
         let tried = waking.tried(number).ok_or("the try is forgotten")?;
@@ -111,7 +110,7 @@ impl Waker {
         let (house, it) = (&self.house, (id, waking));
         let words = telling::words(state, it, &tried.person, &house.company, &links);
         let key = format!("{id}.{number}");
-        let mail = compose::waking(house, &key, (words.subject, words.long), &to, tried.begun);
-        mail.map_err(|it| it.to_string())
+        let words = (words.subject, words.long);
+        Ok(compose::waking(house, &key, words, &to, tried.begun)?)
     }
 }

@@ -1,13 +1,15 @@
 //! Which certificate a caller is shown, and what happens when files change or are bad.
 
 use super::*;
+use crate::tls::pki;
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256};
 use rustls::{
     ClientConfig, ClientConnection, Connection, DigitallySignedStruct, Error, ServerConnection,
     SignatureScheme,
     client::{Resumption, danger::*},
-    pki_types::{ServerName, UnixTime},
+    pki_types::{CertificateDer, ServerName, UnixTime},
 };
+use std::fs;
 
 const NOW: Timestamp = Timestamp(1_795_000_000_000);
 
