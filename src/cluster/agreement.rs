@@ -187,11 +187,8 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Agreement<R, N, D> {
                 stamp: stamper(seat.clone()),
                 readable: readable(published.state.clone()),
             };
-            let membership = Arc::new(Membership::new(
-                raft.clone(),
-                published.state.clone(),
-                proposer.clone(),
-            ));
+            let state = published.state.clone();
+            let membership = Membership::new(raft.clone(), state, proposer.clone());
             Seat {
                 us: parts.us,
                 raft,
@@ -207,7 +204,7 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Agreement<R, N, D> {
                 clock: parts.clock,
                 fenced,
                 proposer,
-                membership,
+                membership: Arc::new(membership),
                 watch: stamp::Watch::default(),
                 tally: parts.front.tally.clone(),
                 anew: watch::Sender::new(None),

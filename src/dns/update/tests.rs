@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     dns::{
-        message::{Query, Rcode},
+        message::{Query, Rcode, Unreadable},
         zone::file,
     },
     model::{
@@ -85,7 +85,11 @@ fn message(conditions: &[Line<'_>], changes: &[Line<'_>]) -> Vec<u8> {
 }
 
 fn read(message: &[u8]) -> Result<Update, Rcode> {
-    Update::read(message, &Query::read(message).unwrap())
+    match Query::read(message) {
+        Ok(query) => Update::read(message, &query),
+        Err(Unreadable::Refuse { rcode, .. }) => Err(rcode),
+        Err(other) => panic!("{other:?}"),
+    }
 }
 
 /// A rule that lets everything of the zone be changed.

@@ -179,7 +179,8 @@ fn roles_include_what_they_need_and_no_more() {
     assert_eq!(may(Role::Agent), ["viewer", "agent"]);
     assert_eq!(may(Role::Leader), ["viewer", "agent", "shift-leader"]);
     assert_eq!(may(Role::Ops), ["viewer", "ops"]);
-    assert_eq!(may(Role::Admin).len(), 5);
+    assert_eq!(may(Role::Monitor), ["monitor"]);
+    assert_eq!(may(Role::Admin).len(), Role::ALL.len());
     assert!(!Roles::default().may(Role::Viewer));
 }
 

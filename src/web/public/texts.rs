@@ -141,9 +141,10 @@ mod tests {
         include_str!("live.rs"),
     ];
 
-    const PARTS: [&str; 20] = [
+    const PARTS: [&str; 21] = [
         "code", "contact", "copies", "count", "day", "month", "most", "node", "of", "on",
         "seconds", "servers", "time", "year", "zone", "from", "until", "reason", "asked", "title",
+        "who",
     ];
 
     #[test]

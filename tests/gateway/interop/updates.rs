@@ -156,7 +156,7 @@ async fn refused(stage: &Stage, key: &Key) -> Result<()> {
         ),
         (
             Some(key),
-            format!("update add {CHALLENGE} 5 MX 5 x."),
+            format!("update add {CHALLENGE} 5 CAA 0 issue \"x\""),
             "REFUSED",
         ),
         // A service answers that: only a switch changes it.
