@@ -24,7 +24,7 @@ use super::zone::Zone;
 use crate::clock;
 use crate::model::{
     Command, Proposal, Refusal, Reply, State,
-    dns::{Outline, ZoneContent, ZoneSource, laid_over, publish::ZonePart},
+    dns::{self, Edition, Outline, ZoneContent, ZoneSource, laid_over, publish::ZonePart},
     domain::DomainName,
     limits::{
         UPDATE_AGREED_MS, UPDATE_LIVE_MS, UPDATE_TRIES, UPDATE_ZONE_BYTES_MAX, UPDATES_REMEMBERED,
@@ -149,6 +149,7 @@ impl Transfers {
         update: Arc<Update>,
     ) -> Said {
         for _ in 0..UPDATE_TRIES {
+            self.has_content(zone).await;
             let next = self.next(zone, rule.clone(), update.clone()).await;
             let next = match next {
                 Ok(Some(next)) => next,
@@ -236,6 +237,25 @@ impl Transfers {
         timeout(within, answered).await.is_ok()
     }
 
+    /// Waits for what another node made of the zone a moment ago: its list is agreed on before its bytes are here.
+    async fn has_content(&self, zone: &DomainName) {
+        let mut changes = self.cluster.changes();
+        let here = async {
+            loop {
+                changes.borrow_and_update();
+                let state = self.cluster.state();
+                let newest = state.dns.zones.get(zone).and_then(newest);
+                if newest.is_none_or(|it| self.blobs.has(&it.part.blob))
+                    || changes.changed().await.is_err()
+                {
+                    return;
+                }
+            }
+        };
+        // Whoever waits in vain is told so by what follows.
+        let _late = timeout(Duration::from_millis(UPDATE_LIVE_MS), here).await;
+    }
+
     /// The zone's next content; nothing when the update changes nothing.
     async fn next(
         &self,
@@ -257,6 +277,12 @@ fn rule(state: &State, zone: &DomainName, key: &DomainName) -> Option<Rule> {
     state.names.updates.get(zone)?.get(key).cloned()
 }
 
+/// What somebody gave last, whether it is answered already or still copied.
+fn newest(zone: &dns::Zone) -> Option<&Edition> {
+    let live = zone.live.as_ref().map(|it| &it.edition);
+    zone.wanted.as_ref().or(live)
+}
+
 /// Makes the next content of what is to be answered now. Blocking.
 fn made(
     state: &State,
@@ -268,7 +294,7 @@ fn made(
     let zone = state.dns.zones.get(name).ok_or(not_ready)?;
     let live = zone.live.as_ref().ok_or(not_ready)?;
     // What somebody gave before and is still copied is not lost: the update comes after it.
-    let edition = zone.wanted.as_ref().unwrap_or(&live.edition);
+    let edition = newest(zone).unwrap_or(&live.edition);
     if edition.part.len > UPDATE_ZONE_BYTES_MAX {
         tracing::warn!(zone = %name, bytes = edition.part.len, most = UPDATE_ZONE_BYTES_MAX, "an update was refused: the zone is too large to be given anew for each");
         return Err((Rcode::REFUSED, Some(EDE_PROHIBITED)));
