@@ -207,7 +207,7 @@ async fn refused(stage: &Stage, key: &Key) -> Result<()> {
 
 /// Many at a time, on all nodes: each of them is there in the end.
 async fn at_once(stage: &Stage, key: &Key) -> Result<()> {
-    let began = std::time::Instant::now();
+    let began = lifeboat::clock::monotonic();
     let asked = (0..12).map(|number| {
         let node = &stage.nodes[number % 3];
         async move { update(node, Some(key), &add(&format!("many-{number}"))).await }
