@@ -9,7 +9,11 @@ use crate::desk::{
     asking::Asking,
     waking::{Attempt, Call, Shown},
 };
-use crate::model::{people::Role, when::of_rfc3339};
+use crate::model::{
+    people::Role,
+    waking::{WakingId, telling},
+    when::of_rfc3339,
+};
 
 #[derive(Template)]
 #[template(path = "waking.html", config = "src/desk/pages/askama.toml")]
@@ -89,7 +93,7 @@ impl Visit {
         };
         Row {
             id: it.waking.clone(),
-            what: it.what.clone(),
+            what: self.about(it),
             says,
             tries: it
                 .tries
@@ -99,6 +103,16 @@ impl Visit {
                 .map(|it| self.attempt(it))
                 .collect(),
         }
+    }
+
+    /// What it is about, in the reader's language.
+    fn about(&self, it: &Shown) -> String {
+        let waking = it.waking.parse::<WakingId>().ok();
+        let waking = waking.and_then(|id| self.state.wakings.all.get(&id));
+        waking.map_or_else(
+            || it.what.clone(),
+            |it| telling::what(&self.state, it, self.say.lang),
+        )
     }
 
     fn attempt(&self, it: &Attempt) -> String {
