@@ -1,4 +1,4 @@
-//! What machines tell: Alertmanager's webhook and a plain JSON one, what waits for a person, and the rules.
+//! What machines tell: Alertmanager's webhook and a plain JSON one, and what waits for a person.
 
 use std::{
     collections::BTreeMap,
@@ -274,14 +274,9 @@ async fn of_anybody(
         .map(Json)
 }
 
-/// What a machine says, by the rule that fits its labels.
+/// What a machine says, by its labels.
 fn said(state: &State, title: &str, text: &str, labels: &BTreeMap<String, String>) -> Said {
     let value = |name: &str| labels.get(name).map(String::as_str);
-    let rule = state.alerts.rules.iter().find(|it| {
-        let mut wanted = it.labels.iter();
-        wanted.all(|(name, it)| value(name.as_str()) == Some(it.as_str()))
-    });
-    // A component's own name in this label needs no rule.
     let named = value("component").and_then(|it| Label::new(it).ok());
     let named = named.filter(|it| state.incidents.components.contains_key(it));
     let severity = match value("severity") {
@@ -292,16 +287,13 @@ fn said(state: &State, title: &str, text: &str, labels: &BTreeMap<String, String
     Said {
         title: Title::cut(title),
         text: Note::cut(text),
-        affects: match rule {
-            Some(rule) => rule.affects.clone(),
-            None => named.into_iter().collect(),
-        },
-        severity: rule.map_or(severity, |it| it.severity),
+        affects: named.into_iter().collect(),
+        severity,
         firing: Vec::new(),
         ended: Vec::new(),
         more: 0,
         over: false,
-        wake: rule.map_or(severity == Severity::Critical, |it| it.wake),
+        wake: severity == Severity::Critical,
     }
 }
 
@@ -323,6 +315,22 @@ async fn confirm(
 ) -> Result<Json<Alerts>, Problem> {
     let (id, alert) = desk.alert(&alert)?;
     let asked = &body.value;
+    // Before anything is opened: customers are not told twice because somebody was quicker, or asked again.
+    match &alert.standing {
+        Standing::Proposed => {}
+        Standing::Confirmed { incident, .. }
+            if asked
+                .incident
+                .as_ref()
+                .is_none_or(|it| *it == incident.to_string()) =>
+        {
+            return Ok(Json(desk.alerts()));
+        }
+        other => {
+            let wanted = "one that waits for somebody";
+            return Err(Problem::invalid("alert", other.name(), wanted));
+        }
+    }
     let state = desk.cluster.state();
     let incident = match &asked.incident {
         Some(known) => find_incident(&state, known)?.0,

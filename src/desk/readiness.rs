@@ -7,7 +7,7 @@ use axum::{Json, extract::State as Shared, routing::get};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Desk, api::Route};
+use super::{Desk, api::Route, status::room_on_disk};
 use crate::{
     clock,
     cluster::health::Health,
@@ -85,7 +85,8 @@ async fn readiness(Shared(desk): Shared<Desk>) -> Json<Readiness> {
     let (state, health, now) = (desk.cluster.state(), desk.cluster.health(), clock::now());
     let mut proofs = agreement(&state, &health);
     proofs.push(clocks(&health));
-    proofs.push(disk(&desk, &health));
+    let room = room_on_disk(desk.node.data_dir.clone()).await;
+    proofs.push(disk(room, &health));
     proofs.push(site(&state, desk.cluster.id()));
     proofs.push(mail(&state, now));
     proofs.push(held(&state));
@@ -203,18 +204,17 @@ fn clocks(health: &Health) -> Proof {
     )
 }
 
-fn disk(desk: &Desk, health: &Health) -> Proof {
+fn disk(room: Option<(u64, u64)>, health: &Health) -> Proof {
     let advice = "make room, or replace the disk";
     if let Some(why) = &health.disk.poisoned {
         let evidence = format!("the journal takes no more writes: {why}");
         return proof("disk", Outcome::Failed, evidence, advice);
     }
-    let Ok(room) = rustix::fs::statvfs(&desk.node.data_dir) else {
+    let Some((free, all)) = room else {
         let evidence = "the room on it cannot be told".to_owned();
         return proof("disk", Outcome::NotProven, evidence, advice);
     };
-    let free = room.f_bavail.saturating_mul(room.f_frsize);
-    let percent = free.saturating_mul(100) / room.f_blocks.saturating_mul(room.f_frsize).max(1);
+    let percent = free.saturating_mul(100) / all.max(1);
     let state = match () {
         () if free < DISK_FAILED => Outcome::Failed,
         () if percent < DISK_WARN_PERCENT => Outcome::Warning,
@@ -350,7 +350,7 @@ fn people(state: &State, now: Timestamp) -> [Proof; 3] {
         Some(_) => (Outcome::Ok, "somebody leads the shift".to_owned()),
         None => (Outcome::Warning, "nobody leads the shift".to_owned()),
     };
-    let advice = "take it: 'lifeboat shift take'";
+    let advice = "say who does: 'lifeboat shift lead NAME'";
     let shift = proof("shift", leading.0, leading.1, advice);
     let good = state.people.envelopes.values();
     let good: Vec<_> = good.filter(|it| it.is_good(now) && it.left() > 0).collect();

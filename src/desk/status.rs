@@ -496,7 +496,7 @@ fn alarms(state: &State, health: &Health, letters: &BoxHealth) -> Vec<String> {
 }
 
 /// Free and total bytes of the disk that holds `folder`; `None` when it does not say so in time.
-async fn room_on_disk(folder: PathBuf) -> Option<(u64, u64)> {
+pub(super) async fn room_on_disk(folder: PathBuf) -> Option<(u64, u64)> {
     let asked = tokio::task::spawn_blocking(move || rustix::fs::statvfs(&folder).ok());
     let in_time = tokio::time::timeout(Duration::from_millis(limits::DESK_DISK_MS), asked);
     let told = in_time.await.ok()?.ok()??;

@@ -3,7 +3,7 @@
 use imbl::OrdMap;
 use serde::{Deserialize, Serialize};
 
-use super::{Alert, AlertId, Rule, Standing};
+use super::{Alert, AlertId, Standing};
 use crate::model::{
     Actor, Refusal, Reply, State,
     incident::{IncidentId, Severity, Title},
@@ -22,7 +22,7 @@ pub enum AlertChange {
         /// What it says.
         said: Said,
     },
-    /// A person, or a rule, has made it an incident.
+    /// A person has made it an incident.
     Confirm {
         /// The alert.
         alert: AlertId,
@@ -33,13 +33,6 @@ pub enum AlertChange {
     Dismiss {
         /// The alert.
         alert: AlertId,
-    },
-    /// Says what is done with which alerts.
-    SetRules {
-        /// All of them.
-        rules: Vec<Rule>,
-        /// The generation that they were made against.
-        against: u64,
     },
 }
 
@@ -73,7 +66,6 @@ impl AlertChange {
             Self::Came { .. } => "alert-came",
             Self::Confirm { .. } => "confirm-alert",
             Self::Dismiss { .. } => "dismiss-alert",
-            Self::SetRules { .. } => "set-alert-rules",
         }
     }
 
@@ -86,7 +78,6 @@ impl AlertChange {
             }
             Self::Confirm { alert, incident } => format!("{alert} as {incident}"),
             Self::Dismiss { alert } => alert.to_string(),
-            Self::SetRules { rules, .. } => format!("{} rules", rules.len()),
         }
     }
 }
@@ -119,7 +110,6 @@ pub(in crate::model) fn change(
             let at = state.now;
             decide(state, *alert, Standing::Dismissed { by, at })
         }
-        AlertChange::SetRules { rules, against } => set_rules(state, index, rules, *against),
     }?;
     waking::review(state);
     Ok(reply)
@@ -262,49 +252,6 @@ fn decide(state: &mut State, id: AlertId, standing: Standing) -> Result<Reply, R
     if state.alerts.waiting().next().is_none() {
         state.alerts.beyond = 0;
     }
-    Ok(Reply::Done)
-}
-
-fn set_rules(
-    state: &mut State,
-    index: u64,
-    rules: &[Rule],
-    against: u64,
-) -> Result<Reply, Refusal> {
-    let found = state.alerts.rules_generation;
-    if found != against {
-        return Err(Refusal::Stale {
-            what: "the rules for alerts".to_owned(),
-            against,
-            found,
-        });
-    }
-    if rules.len() > limits::ALERT_RULES_MAX {
-        return Err(too_many("rules for alerts", limits::ALERT_RULES_MAX));
-    }
-    for rule in rules {
-        if rule.labels.is_empty() || rule.labels.len() > limits::ALERT_RULE_LABELS_MAX {
-            let wanted = format!("1 to {} labels", limits::ALERT_RULE_LABELS_MAX);
-            return Err(Refusal::unsound(
-                "labels",
-                rule.labels.len().to_string(),
-                &wanted,
-            ));
-        }
-        if rule.affects.len() > limits::ALERT_AFFECTS_MAX {
-            return Err(too_many(
-                "components of one rule",
-                limits::ALERT_AFFECTS_MAX,
-            ));
-        }
-        for name in &rule.affects {
-            if !state.incidents.components.contains_key(name) {
-                let wanted = "a component; 'lifeboat component list' shows them";
-                return Err(Refusal::unsound("affects", name.as_str(), wanted));
-            }
-        }
-    }
-    (state.alerts.rules, state.alerts.rules_generation) = (rules.to_vec(), index);
     Ok(Reply::Done)
 }
 

@@ -1,6 +1,6 @@
-//! What machines tell: alerts that become an incident when a person says so, or by a rule where that was decided before.
+//! What machines tell: alerts that become an incident when a person says so.
 //!
-//! A machine never speaks to customers by itself but for what a rule names. In a storm a bounded number waits and the
+//! A machine never speaks to customers by itself. In a storm a bounded number waits and the
 //! rest is counted, so that nobody has to read it and nothing fills up.
 
 pub mod change;
@@ -24,10 +24,6 @@ pub use change::AlertChange;
 pub struct Alerts {
     /// By what the machine calls them.
     pub all: OrdMap<AlertId, Alert>,
-    /// What is done with which of them.
-    pub rules: Vec<Rule>,
-    /// The log index of the last change of the rules.
-    pub rules_generation: u64,
     /// How many found no room since somebody last made some.
     pub beyond: u32,
 }
@@ -56,21 +52,6 @@ impl std::str::FromStr for AlertId {
     }
 }
 
-/// What is done with alerts that have these labels. The first rule that fits counts.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rule {
-    /// All of these labels with these values.
-    pub labels: Vec<(Label, Note)>,
-    /// What is affected.
-    pub affects: Vec<Label>,
-    /// How bad it is.
-    pub severity: Severity,
-    /// Told to customers at once, and ended when the alert ends; otherwise a person decides.
-    pub publish: bool,
-    /// Somebody is woken.
-    pub wake: bool,
-}
-
 /// Something that a machine tells.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alert {
@@ -80,9 +61,9 @@ pub struct Alert {
     pub title: Title,
     /// What the machine says more.
     pub text: Note,
-    /// What it touches, by the rules.
+    /// The components that it touches.
     pub affects: Vec<Label>,
-    /// How bad it is, by the rules.
+    /// How bad it is.
     pub severity: Severity,
     /// The instances of it that go on, by their fingerprints.
     pub firing: OrdMap<u64, Note>,
@@ -150,15 +131,6 @@ impl Alerts {
         let all = self.all.iter();
         all.filter(|(_, it)| it.standing == Standing::Proposed)
             .map(|(id, it)| (*id, it))
-    }
-
-    /// The first rule that fits these labels.
-    pub fn rule<'a>(&self, value: impl Fn(&str) -> Option<&'a str>) -> Option<&Rule> {
-        let fits = |it: &&Rule| {
-            let mut labels = it.labels.iter();
-            labels.all(|(name, wanted)| value(name.as_str()) == Some(wanted.as_str()))
-        };
-        self.rules.iter().find(fits)
     }
 }
 

@@ -8,15 +8,7 @@ pub const ALERTS_WAITING_MAX: usize = 40;
 pub const ALERT_FIRING_MAX: usize = 30;
 /// Components that one alert touches.
 pub const ALERT_AFFECTS_MAX: usize = 12;
-/// Rules about what is done with alerts.
-pub const ALERT_RULES_MAX: usize = 50;
-/// Labels that one rule asks for.
-pub const ALERT_RULE_LABELS_MAX: usize = 8;
-/// Bytes of one call of a machine: Alertmanager's of a thousand alerts.
-pub const ALERT_BODY_BYTES_MAX: usize = 1024 * 1024;
 /// Alerts of one call that are looked at; further ones are counted.
 pub const ALERT_CALL_MAX: usize = 1_000;
-/// Labels of one alert that are looked at: each may hold a name of our rules.
-pub const ALERT_LABELS_MAX: usize = 64;
 /// Changes about alerts that one node lets machines make in a minute: past it they are asked to come again.
 pub const ALERT_CHANGES_A_MINUTE: u32 = 60;
