@@ -23,6 +23,11 @@ pub fn monotonic() -> Instant {
     Instant::now()
 }
 
+/// The system's randomness, for whoever wants the source itself.
+pub fn system_random() -> aws_lc_rs::rand::SystemRandom {
+    aws_lc_rs::rand::SystemRandom::new()
+}
+
 /// Bytes that nobody can guess, from the operating system's generator by way of aws-lc.
 pub fn random_bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];

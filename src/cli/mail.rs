@@ -3,6 +3,7 @@
 //! Nothing leaves by a slip: an approval without `--confirm` only shows what would be sent, and with it takes nothing
 //! but the exact number of recipients.
 
+mod keys;
 mod shown;
 
 use std::{
@@ -131,6 +132,14 @@ pub enum Mail {
         #[arg(required = true)]
         addresses: Vec<String>,
     },
+    /// The keys that our mail is signed with (DKIM)
+    Key {
+        /// What to do
+        #[command(subcommand)]
+        what: keys::Keys,
+    },
+    /// Show what receivers would make of our mail, with the DNS records that are wanted
+    Ready,
     /// Show the rules, or say how many one person alone may mail to
     Rules {
         /// Above so many, somebody else agrees or a countdown runs
@@ -262,6 +271,8 @@ pub async fn mail(node: &Node, what: Mail, paper: Paper, live: bool) -> Result<S
         Mail::Report { campaign } => {
             Ok(Said::bytes(node.fetch(&path(&campaign, "/report")).await?))
         }
+        Mail::Key { what } => keys::keys(node, what).await,
+        Mail::Ready => keys::ready(node).await,
         other => of_rules(node, other).await,
     }
 }

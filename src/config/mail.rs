@@ -2,6 +2,7 @@
 //! A file without it sends no mail; what is due then waits in the state. Mistakes go to `Problems`,
 //! nothing fails here; password files are read when a relay is used.
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,8 +12,8 @@ use super::mail_in::{MailIn, MailInSpec, mail_domain};
 use super::problem::Problems;
 use super::secret::SecretFile;
 use crate::model::limits::{
-    LEASE_MS_MAX, MAIL_RELAYS_MAX, RELAY_CONNECTIONS, RELAY_CONNECTIONS_MAX,
-    RELAY_MAILS_PER_CONNECTION,
+    LEASE_MS_MAX, MAIL_RELAYS_MAX, MAIL_RESOLVERS_MAX, MAIL_SOURCES_MAX, RELAY_CONNECTIONS,
+    RELAY_CONNECTIONS_MAX, RELAY_MAILS_PER_CONNECTION,
 };
 use crate::model::words::{EmailAddress, Lang};
 
@@ -30,6 +31,7 @@ pub struct MailSpec {
     command_timeout_s: Option<u64>,
     answer_timeout_s: Option<u64>,
     return_domain: Option<String>,
+    resolvers: Vec<String>,
     #[serde(rename = "in")]
     inward: Option<MailInSpec>,
 }
@@ -48,6 +50,8 @@ pub struct RelaySpec {
     connections: Option<usize>,
     mails_per_connection: Option<u32>,
     per_second: Option<u32>,
+    sign: Option<RelaySign>,
+    sends_from: Option<Vec<IpAddr>>,
 }
 
 /// The section, checked.
@@ -59,6 +63,8 @@ pub struct Mail {
     pub inward: Option<MailIn>,
     /// The domain whose mail comes to our nodes: returns of mass mail, and replies, each to an address that we signed.
     pub return_domain: Option<String>,
+    /// Who is asked what the DNS says of mail; this machine's resolvers where nobody is named.
+    pub resolvers: Vec<SocketAddr>,
 }
 
 /// How mail leaves.
@@ -103,6 +109,10 @@ pub struct Relay {
     pub login: Option<RelayLogin>,
     /// How mass mail uses it.
     pub mass: Mass,
+    /// What our mail is signed with before it gets it.
+    pub sign: RelaySign,
+    /// The addresses that it sends from, as far as anybody said: what the domain's SPF record must name.
+    pub sends_from: Vec<IpAddr>,
 }
 
 /// How mass mail uses a relay.
@@ -135,6 +145,21 @@ pub struct RelayLogin {
     pub password_file: SecretFile,
 }
 
+/// What mail is signed with (DKIM) before a relay gets it, where the cluster has such keys.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RelaySign {
+    /// Nothing; for a relay that signs by itself, or takes no mail with two signatures.
+    None,
+    /// The RSA key.
+    #[default]
+    Rsa,
+    /// The Ed25519 key.
+    Ed25519,
+    /// Both.
+    Both,
+}
+
 /// Whether and how a connection to a relay is encrypted. Encryption that is asked for is required.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -161,6 +186,7 @@ impl Mail {
             mail_domain("mail.return-domain", domain, example, problems);
         }
         let mut spec = spec;
+        let resolvers = resolvers(&spec.resolvers, problems);
         let inward = spec.inward.take().map(|it| MailIn::check(it, problems));
         let out = asked_for.then(|| MailOut::check(spec, problems)).flatten();
         Mail {
@@ -170,6 +196,7 @@ impl Mail {
             }),
             inward: inward.flatten(),
             return_domain,
+            resolvers,
         }
     }
 }
@@ -222,6 +249,31 @@ impl MailOut {
             return_domain: None,
         })
     }
+}
+
+/// Addresses with or without a port, which is 53 then.
+fn resolvers(given: &[String], problems: &mut Problems) -> Vec<SocketAddr> {
+    if given.len() > MAIL_RESOLVERS_MAX {
+        let wanted = format!("{MAIL_RESOLVERS_MAX} resolvers at most");
+        problems.add("mail.resolvers", given.len(), &wanted);
+    }
+    let read = |text: &String| {
+        let with_port = text.parse::<SocketAddr>().ok();
+        with_port.or_else(|| Some(SocketAddr::new(text.parse().ok()?, 53)))
+    };
+    let mut resolvers = Vec::new();
+    for text in given {
+        match read(text) {
+            Some(it) => resolvers.push(it),
+            None => problems.add_with(
+                "mail.resolvers",
+                format_args!("\"{text}\""),
+                "addresses of resolvers, each with or without a port",
+                "resolvers = [\"192.0.2.53\", \"[2001:db8::53]:53\"]",
+            ),
+        }
+    }
+    resolvers
 }
 
 fn staff_language(given: Option<String>, problems: &mut Problems) -> Lang {
@@ -291,6 +343,11 @@ fn relay(spec: RelaySpec, key: &str, problems: &mut Problems) -> Option<Relay> {
         (spec.connections, spec.mails_per_connection, spec.per_second),
         problems,
     );
+    let sends_from = spec.sends_from.unwrap_or_default();
+    if sends_from.len() > MAIL_SOURCES_MAX {
+        let wanted = format!("{MAIL_SOURCES_MAX} addresses at most");
+        problems.add(&format!("{key}.sends-from"), sends_from.len(), &wanted);
+    }
     let host = host?;
     let tls_name = spec.tls_name.unwrap_or_else(|| host.clone());
     plain_host(
@@ -307,6 +364,8 @@ fn relay(spec: RelaySpec, key: &str, problems: &mut Problems) -> Option<Relay> {
         tls_ca_file: spec.tls_ca_file,
         login,
         mass,
+        sign: spec.sign.unwrap_or_default(),
+        sends_from,
     })
 }
 

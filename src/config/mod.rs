@@ -37,7 +37,7 @@ pub use company::{Company, Network, PhoneLine, Spoken};
 pub use console::{Call, Console};
 pub use dns::{Dns, RateMode};
 pub use document::{NotToml, toml_as_json};
-pub use mail::{Mail, MailOut, MailSpec, Mass, Relay, RelayLogin, RelayTls};
+pub use mail::{Mail, MailOut, MailSpec, Mass, Relay, RelayLogin, RelaySign, RelayTls};
 pub use mail_in::MailIn;
 pub use node::Node;
 pub use probe::Probe;

@@ -16,7 +16,7 @@ use utoipa::{
 
 use super::{
     Desk, alerts, answers, audit, backup, campaigns, certificates, conversations, directory, dns,
-    held, incidents, members, notices, people,
+    held, incidents, mail_keys, members, notices, people,
     problem::{Problem, Words},
     readiness, roles, site, status, talks, tokens, waking,
 };
@@ -130,6 +130,7 @@ fn table() -> Vec<Route> {
         incidents::routes(),
         notices::routes(),
         certificates::routes(),
+        mail_keys::routes(),
         directory::routes(),
         campaigns::routes(),
         audit::routes(),

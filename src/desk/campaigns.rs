@@ -21,6 +21,7 @@ use super::{
 };
 use crate::mail::campaign::{letter, name_of};
 use crate::mail::out::way::Way;
+use crate::mail::receiver::Receiver;
 use crate::model::{
     Command, State,
     campaign::{Campaign, CampaignChange, CampaignId, Scope},
@@ -41,6 +42,8 @@ pub struct Mailing {
     pub routes: KeyedHash,
     /// For test mails.
     pub way: Way,
+    /// Looks at our mail as receivers do; nothing where this machine knows nobody to ask.
+    pub receiver: Option<Receiver>,
 }
 
 pub(super) fn routes() -> Vec<Route> {

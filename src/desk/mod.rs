@@ -20,6 +20,7 @@ pub mod figures;
 mod held;
 mod https;
 mod incidents;
+mod mail_keys;
 mod members;
 mod notices;
 mod pages;

@@ -10,7 +10,7 @@ use super::{
     failover::Switchable,
     incident::Wording,
     keeper::Place,
-    limits,
+    limits, mail_key,
     notice::{self, Standing},
     words::Label,
 };
@@ -33,6 +33,7 @@ impl State {
         self.check_notices(&mut wrong);
         self.check_directory(&mut wrong);
         self.check_certificates(&mut wrong);
+        mail_key::check(self, &mut wrong);
         self.check_talks(&mut wrong);
         self.check_names(&mut wrong);
         self.check_returns(&mut wrong);

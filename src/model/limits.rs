@@ -253,6 +253,10 @@ pub const CERTIFICATE_RETRY_MS: u64 = 2 * 60_000;
 pub const CERTIFICATE_RETRY_MS_MAX: u64 = 6 * 3_600_000;
 /// From how long before its end on a certificate is an alarm: long after it should have been renewed, long before it ends.
 pub const CERTIFICATE_ALARM_MS: u64 = 21 * 24 * 3_600_000;
+/// Keys that our mail is signed with: two algorithms, the next and the last of each, for some domains.
+pub const MAIL_KEYS_MAX: usize = 64;
+/// Characters of a key's public half: RSA of 4,096 bits takes 736.
+pub const MAIL_KEY_CHARS_MAX: usize = 1_024;
 /// Certificate pairs in the public folder: every name of the company, with room.
 pub const PUBLIC_CERTIFICATES_MAX: usize = 256;
 /// How long a TLS session of the public side may be resumed: a working day.
@@ -306,6 +310,10 @@ pub const SMTP_REPLY_LINE_BYTES: usize = 2_048;
 pub const SMTP_REPLY_LINES: usize = 100;
 /// Relays that a node may be told of: each costs a full set of timeouts before the next is tried.
 pub const MAIL_RELAYS_MAX: usize = 8;
+/// Resolvers that are asked about mail, one after the other.
+pub const MAIL_RESOLVERS_MAX: usize = 4;
+/// Addresses that one relay is said to send from.
+pub const MAIL_SOURCES_MAX: usize = 64;
 /// Mails a node has under way at a time, each on a connection of its own: what careful relays allow one sender.
 pub const MAIL_SESSIONS_MAX: usize = 4;
 /// How long a node holds an outbox item before it must say that it still does: the delay when it dies at work.

@@ -23,6 +23,7 @@ pub mod health;
 pub mod incident;
 pub mod keeper;
 pub mod limits;
+pub mod mail_key;
 pub mod names;
 pub mod nodes;
 pub mod notice;
@@ -58,6 +59,7 @@ use failover::{Failover, change, change::Deed};
 use health::Health;
 use incident::Incidents;
 use keeper::Keepers;
+use mail_key::MailKeys;
 use names::Names;
 use nodes::{ClusterFacts, JoinToken, Node};
 use notice::Notices;
@@ -145,6 +147,8 @@ pub struct State {
     pub returns: Returns,
     /// What waits for a person's word after a recovery or a restore.
     pub held: Held,
+    /// Keys that our mail is signed with.
+    pub mail_keys: MailKeys,
 }
 
 impl State {
@@ -390,6 +394,7 @@ impl State {
             Command::Alert(it) => alert::change::change(self, index, &proposal.actor, it),
             Command::Return(it) => returns::change(self, entry, it),
             Command::Trust(it) => trust::change(self, index, &proposal.actor, it),
+            Command::MailKey(it) => mail_key::change(self, index, &proposal.actor, it),
         }
     }
 

@@ -5,12 +5,9 @@ use std::sync::Arc;
 use super::{Node, RunError, Runtimes};
 use crate::{
     desk::Mailing,
-    mail::{
-        campaign::{
-            letter, routes,
-            sender::{Parts, Sender},
-        },
-        out::way::Way,
+    mail::campaign::{
+        letter, routes,
+        sender::{Parts, Sender},
     },
     model::words::KeyedHash,
     tasks::Tasks,
@@ -28,14 +25,16 @@ impl Node<'_> {
         let (Some(out), Some(from)) = (&self.config.mail.out, self.mass_mail_from()) else {
             return Ok(());
         };
+        let way = self.mail_way(out)?;
         let parts = Parts {
             cluster: self.cluster.clone(),
             blobs: self.blobs.clone(),
             keyring: self.keyring.clone(),
             from,
+            way,
             folder: self.place.sending(),
         };
-        let sender = Arc::new(Sender::new(parts, out, metrics)?);
+        let sender = Arc::new(Sender::new(parts, out, metrics));
         tasks.keep(runtimes.background.handle(), "campaigns", move |stop| {
             sender.clone().run(stop)
         });
@@ -45,7 +44,7 @@ impl Node<'_> {
     /// What the desk writes and tests mass mail with.
     pub(super) fn mailing(&self) -> Option<Arc<Mailing>> {
         let out = self.config.mail.out.as_ref()?;
-        let way = match Way::new(out) {
+        let way = match self.mail_way(out) {
             Ok(way) => way,
             Err(error) => {
                 tracing::error!(%error, "mass mail cannot be written on this node");
@@ -56,6 +55,7 @@ impl Node<'_> {
             from: self.mass_mail_from()?,
             routes: routes(out),
             way,
+            receiver: self.receiver(out),
         }))
     }
 

@@ -55,6 +55,7 @@ impl Node<'_> {
             keyring: self.keyring.clone(),
             lang: lang.unwrap_or_default(),
             pace: Pace::default(),
+            authenticator: self.authenticator(true),
             counted: counted.clone(),
         });
         let take: Take = Arc::new(move |arrived| intake.clone().take(arrived).boxed());

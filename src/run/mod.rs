@@ -17,6 +17,7 @@ mod inward;
 mod keepers;
 mod last_good;
 mod last_resort;
+mod mail;
 mod names_over_https;
 mod operators;
 mod part;
@@ -54,9 +55,8 @@ use crate::{
     desk::{self, Desk, DeskParts, LateVisitors, figures},
     directory::Live,
     dns::Answers,
-    errands,
     letterbox::{self, Letterbox},
-    mail::out::{self as mail_out},
+    mail::dkim::Signer,
     model::words::Timestamp,
     probe::Probes,
     seal::{KeyError, Keyring},
@@ -117,7 +117,7 @@ pub enum RunError {
     Threads(#[source] io::Error),
     /// The mail section cannot be used.
     #[error("the way out for mail cannot be set up")]
-    Mail(#[from] mail_out::way::WayError),
+    Mail(#[from] crate::mail::out::way::WayError),
 }
 
 /// How a node was asked to stop.
@@ -197,17 +197,14 @@ pub fn run(config: &Config, metrics: Metrics, until: UntilStopped) -> Result<(),
         blobs: &blobs,
         keyring: &keyring,
         directory: &Live::default(),
+        signer: mail::signer(config, &cluster, &keyring, &metrics),
     };
 
     let open = runtimes.people.block_on(node.open_to_the_public())?;
     node.start_background(&mut tasks, &runtimes, incarnation, &open)?;
     let names = node.start_names(&mut tasks, &runtimes, &open)?;
-    node.start_watching(
-        &mut tasks,
-        &runtimes,
-        (incarnation, &metrics),
-        names.clone(),
-    );
+    let since = (incarnation, &metrics);
+    node.start_watching(&mut tasks, &runtimes, since, names.clone());
     node.start_errands(&mut tasks, &runtimes, &metrics)?;
     let backups = node.start_backups(&mut tasks, &runtimes, &metrics);
     node.start_mail_in(&mut tasks, &runtimes, &open, &metrics)?;
@@ -285,6 +282,8 @@ struct Node<'a> {
     blobs: &'a Blobs,
     keyring: &'a Arc<Keyring>,
     directory: &'a Live,
+    /// Signs our mail; nothing on a node that sends none.
+    signer: Option<Arc<Signer>>,
 }
 
 /// The public's door, ready to be served.
@@ -500,63 +499,6 @@ impl Node<'_> {
                 tracing::error!(reason = %chain(&error), "nothing is watched from this node");
             }
         }
-    }
-
-    fn start_mail(&self, tasks: &mut Tasks, runtimes: &Runtimes) -> Result<(), RunError> {
-        let Some(out) = &self.config.mail.out else {
-            tracing::warn!("no [mail] section: messages are kept and shown, and nobody is mailed");
-            return Ok(());
-        };
-        let (web, keyring) = (self.config.web.clone(), self.keyring.clone());
-        let links: mail_out::letters::Links = Arc::new(move |conversation| {
-            let link = keyring.link(conversation);
-            let sites = relay::sites(&web).into_iter();
-            sites.map(|site| format!("{site}/c/{link}")).collect()
-        });
-        let letters = || mail_out::letters::Letters {
-            keyring: self.keyring.clone(),
-            house: mail_out::compose::House {
-                company: self.config.company.name.clone(),
-                from: out.from.clone(),
-                staff_lang: out.staff_lang,
-            },
-            support: out.support.clone(),
-            support_off_net: out.support_off_net.clone(),
-            links: links.clone(),
-            site: relay::sites(&self.config.web).into_iter().next(),
-            return_domain: out.return_domain.clone(),
-        };
-        let courier = Arc::new(mail_out::courier::Courier {
-            cluster: self.cluster.clone(),
-            letters: letters(),
-            way: mail_out::way::Way::new(out)?,
-        });
-        let background = runtimes.background.handle();
-        let cluster = self.cluster.clone();
-        tasks.keep(background, "courier", move |stop| {
-            errands::run(cluster.clone(), courier.clone(), stop)
-        });
-        let (letterbox, reach) = (self.letterbox.clone(), self.cluster.clone());
-        let alone = Arc::new(mail_out::held::Alone {
-            cluster: self.cluster.clone(),
-            letters: letters(),
-            way: mail_out::way::Way::new(out)?,
-            held: Arc::new(move || {
-                let held = letterbox.held();
-                // A copy is the other node's to tell of, for as long as that node can be reached.
-                let peers = reach.health();
-                let others = |node| peers.peers.iter().any(|it| it.id == node && it.reachable);
-                let ours = held.values().flatten();
-                ours.filter(|it| !it.copy_of.is_some_and(others))
-                    .map(|it| it.proposal.clone())
-                    .collect()
-            }),
-            told_file: self.place.held_told(),
-        });
-        tasks.keep(background, "held mail", move |stop| {
-            mail_out::held::run(alone.clone(), stop)
-        });
-        Ok(())
     }
 }
 

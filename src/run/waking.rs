@@ -65,7 +65,7 @@ impl Node<'_> {
                     staff_lang: out.staff_lang,
                 },
                 links,
-                way: mail_out::way::Way::new(out)?,
+                way: self.mail_way(out)?,
             });
             tasks.keep(background, "waking by mail", move |stop| {
                 errands::run(cluster.clone(), waker.clone(), stop)

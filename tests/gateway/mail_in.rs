@@ -17,7 +17,8 @@ use crate::harness::recorder::Recorder;
 use crate::harness::stage::{Stage, says_it_is_alone};
 use crate::harness::{tell, until, until_within};
 
-const SMTP: u16 = 2525;
+/// Where nodes take mail.
+pub const SMTP: u16 = 2525;
 /// The longest that an answer may take: a held message is told of after two seconds.
 const ANSWER: Duration = Duration::from_secs(30);
 
@@ -42,12 +43,12 @@ async fn cluster(count: usize, recorder: &Recorder) -> Result<Stage> {
 }
 
 /// A mail server that hands us mail, and does no more than it must.
-struct Client {
+pub struct Client {
     stream: BufReader<TcpStream>,
 }
 
 impl Client {
-    async fn connect(node: &Node) -> Result<Client> {
+    pub async fn connect(node: &Node) -> Result<Client> {
         let at: SocketAddr = (node.address, SMTP).into();
         let stream = until("the listener answers", async || {
             Ok(TcpStream::connect(at).await.ok())
@@ -86,7 +87,7 @@ impl Client {
         self.answer(wanted).await
     }
 
-    async fn mail(&mut self, from: &str, to: &str, mail: &str, wanted: &str) -> Result<String> {
+    pub async fn mail(&mut self, from: &str, to: &str, mail: &str, wanted: &str) -> Result<String> {
         self.say(&format!("MAIL FROM:<{from}>"), "250").await?;
         self.say(&format!("RCPT TO:<{to}>"), "250").await?;
         self.say("DATA", "354").await?;

@@ -60,6 +60,7 @@ mod partitions;
 mod people;
 mod recover;
 mod rolling;
+mod signed_mail;
 mod signing;
 mod syncs;
 mod versions;

@@ -88,11 +88,12 @@ fn static_name(name: &str) -> &'static &'static str {
 }
 
 /// One crate, one owner: an upgrade of the crate then touches one folder.
-pub const OWNERS: [(&str, &[&str]); 24] = [
+pub const OWNERS: [(&str, &[&str]); 25] = [
     ("openraft", &["cluster"]),
     ("openraft_rt", &["cluster"]),
     ("lettre", &["mail"]),
     ("mail_parser", &["mail"]),
+    ("mail_auth", &["mail"]),
     ("minijinja", &["mail"]),
     ("instant_acme", &["acme"]),
     ("clap", &["cli", ""]),

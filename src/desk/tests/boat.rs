@@ -356,6 +356,7 @@ fn mailing() -> Arc<desk::Mailing> {
         },
         routes: crate::mail::campaign::routes(&out),
         way: crate::mail::out::way::Way::new(&out).unwrap(),
+        receiver: None,
     })
 }
 

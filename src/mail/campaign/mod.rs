@@ -33,11 +33,12 @@ pub fn routes(out: &MailOut) -> KeyedHash {
             it.port.to_string(),
             format!("{:?}", it.tls),
             user.to_owned(),
+            format!("{:?}", it.sign),
         ]
     };
-    let mut relays: Vec<[String; 4]> = out.relays.iter().map(relay).collect();
+    let mut relays: Vec<[String; 5]> = out.relays.iter().map(relay).collect();
     relays.sort();
-    let mut hash = Sha256::new_with_prefix(b"lifeboat routes 1\0");
+    let mut hash = Sha256::new_with_prefix(b"lifeboat routes 2\0");
     for part in [out.from.as_str()]
         .into_iter()
         .chain(relays.iter().flatten().map(String::as_str))

@@ -19,7 +19,7 @@ use crate::blobs::{BlobError, Blobs};
 use crate::clock;
 use crate::cluster::{Cluster, ProposeError};
 use crate::config::MailOut;
-use crate::mail::out::way::{Way, WayError};
+use crate::mail::out::way::Way;
 use crate::model::campaign::{
     Campaign, CampaignChange, CampaignId, Fact, Stage, What, held, may_send,
 };
@@ -51,6 +51,8 @@ pub struct Parts {
     pub keyring: Arc<Keyring>,
     /// Who mails.
     pub from: letter::Sender,
+    /// The relays.
+    pub way: Way,
     /// The folder of the journals.
     pub folder: PathBuf,
 }
@@ -132,21 +134,18 @@ enum LoadError {
 
 impl Sender {
     /// Makes it ready.
-    ///
-    /// # Errors
-    /// When a relay's certificate name or authority cannot be used.
-    pub fn new(parts: Parts, out: &MailOut, metrics: &Metrics) -> Result<Sender, WayError> {
-        Ok(Sender {
+    pub fn new(parts: Parts, out: &MailOut, metrics: &Metrics) -> Sender {
+        Sender {
             cluster: parts.cluster,
             blobs: parts.blobs,
             keyring: parts.keyring,
             from: parts.from,
             folder: parts.folder,
-            way: Way::new(out)?,
+            way: parts.way,
             relays: out.relays.iter().map(Relay::of).collect(),
             routes: super::routes(out),
             counted: Counted::new(metrics),
-        })
+        }
     }
 
     /// Works until asked to stop, then gives back what it has not sent.

@@ -105,10 +105,11 @@ impl Mission {
             }
         };
         relay.turn(self.sender.nodes()).await;
+        let signed = self.sender.way.signed(number, &mail.bytes);
         let letter = Letter {
             from: Some(&mail.from),
             to: &mail.to,
-            bytes: &mail.bytes,
+            bytes: &signed,
         };
         let (mut shut, mut noted) = (None, false);
         let gate = self.gate(&job, &mut line.owed, (&mut shut, &mut noted));

@@ -1,5 +1,6 @@
 //! What is counted of mail that comes in. Numbers only.
 
+use crate::mail::authentic::Dmarc;
 use crate::telemetry::{Counter, Gauge, Metrics};
 
 /// The counters.
@@ -25,6 +26,8 @@ pub struct Counted {
     pub strange: Counter,
     /// Messages whose sender was asked to come again.
     pub later: Counter,
+    /// Messages by what the domain in From said of them: pass, fail, no policy, nobody could tell.
+    proven: [Counter; 4],
 }
 
 impl Counted {
@@ -37,6 +40,10 @@ impl Counted {
         let not = |why| {
             let help = "Connections, recipients and messages that were not taken, by why.";
             metrics.counter_of("lifeboat_mail_in_not_taken_total", help, &[("why", why)])
+        };
+        let proof = |dmarc| {
+            let help = "Mails that came in, by what the domain in From said of them (DMARC).";
+            metrics.counter_of("lifeboat_mail_in_proven_total", help, &[("dmarc", dmarc)])
         };
         Self {
             open: metrics.gauge(
@@ -52,6 +59,18 @@ impl Counted {
             complaints: kind("complaint"),
             machines: kind("machine"),
             strange: kind("strange"),
+            proven: ["pass", "fail", "no-policy", "unknown"].map(proof),
         }
+    }
+
+    /// Counts what the domain in From said of a message.
+    pub fn proven(&self, proof: &Dmarc) {
+        let place = match proof {
+            Dmarc::Pass => 0,
+            Dmarc::Fail => 1,
+            Dmarc::NoPolicy => 2,
+            Dmarc::Unknown => 3,
+        };
+        self.proven[place].add(1);
     }
 }

@@ -21,10 +21,11 @@ use super::session::Arrived;
 use crate::clock;
 use crate::cluster::Cluster;
 use crate::letterbox::{Letterbox, Posted};
+use crate::mail::authentic::{Authenticator, Dmarc, Origin};
 use crate::mail::marks::{self, Mark, Purpose};
 use crate::model::campaign::{CampaignId, Status};
 use crate::model::conversation::Door;
-use crate::model::limits::MAIL_IN_HOPS_MAX;
+use crate::model::limits::{MAIL_IN_HOPS_MAX, MAIL_IN_SIGNATURES_MAX};
 use crate::model::returns::{Came, ReturnChange};
 use crate::model::words::{ClientId, ConversationId, EmailAddress, KeyedHash, Lang, MessageText};
 use crate::model::{Actor, Command, Proposal, Refusal, Reply, Source};
@@ -32,6 +33,8 @@ use crate::seal::{Keyring, conversation_context};
 
 /// How long the majority may take for what a machine said.
 const AGREEMENT: Duration = Duration::from_secs(8);
+/// How long the DNS may take to say whether a mail is genuine; after that it is not known, and the mail is taken.
+const PROOF: Duration = Duration::from_secs(5);
 
 const LATER: &str = "451 4.3.0 It cannot be stored at the moment; come again";
 const NOTED: &str = "250 2.0.0 Noted";
@@ -48,6 +51,8 @@ pub struct Intake {
     pub lang: Lang,
     /// How often networks open conversations.
     pub pace: Pace,
+    /// Asks whether mail is from whom it says; nothing where nobody can be asked.
+    pub authenticator: Option<Authenticator>,
     /// What is counted.
     pub counted: Counted,
 }
@@ -62,6 +67,8 @@ struct Read {
     name: [u8; 32],
     ours: bool,
     circles: bool,
+    /// What the domain that it says it is from says of it.
+    proof: Dmarc,
 }
 
 /// How a piece was kept.
@@ -77,17 +84,18 @@ impl Intake {
             from,
             to,
             network,
+            hello,
             bytes,
             room,
         } = arrived;
         let (keyring, null) = (self.keyring.clone(), from.is_none());
-        let read = tokio::task::spawn_blocking(move || {
-            let read = read(&keyring, &bytes, null);
-            drop(room);
-            read
-        });
-        let read = match read.await {
-            Ok(Some(read)) => read,
+        let bytes: Arc<[u8]> = bytes.into();
+        let proof = self.proof(bytes.clone(), from.clone(), (network, hello));
+        let read = tokio::task::spawn_blocking(move || read(&keyring, &bytes, null));
+        let (read, proof) = tokio::join!(read, proof);
+        drop(room);
+        let read = match read {
+            Ok(Some(read)) => Read { proof, ..read },
             Ok(None) => return "554 5.6.0 This is no message that can be read".to_owned(),
             Err(_) => {
                 // Its sender keeps it; whoever mends the fault gets it then.
@@ -103,6 +111,46 @@ impl Intake {
             self.counted.later.add(1);
         }
         answer
+    }
+
+    /// What the domain that a mail says it is from says of it. Returns have no sender, and are known by our marks.
+    async fn proof(
+        &self,
+        mail: Arc<[u8]>,
+        from: Option<String>,
+        (address, hello): (IpAddr, String),
+    ) -> Dmarc {
+        let (Some(authenticator), Some(sender)) = (self.authenticator.clone(), from) else {
+            return Dmarc::Unknown;
+        };
+        if signatures(&mail) > MAIL_IN_SIGNATURES_MAX {
+            // Each costs a question to somebody's name server.
+            self.counted.proven(&Dmarc::Unknown);
+            return Dmarc::Unknown;
+        }
+        // Apart, as it hashes the whole mail, and so that a fault of it costs no mail.
+        let runtime = tokio::runtime::Handle::current();
+        let judging = tokio::task::spawn_blocking(move || {
+            let origin = Origin {
+                address,
+                hello: &hello,
+                sender: &sender,
+                here: &hello,
+            };
+            let judged = authenticator.judge(&origin, &mail);
+            runtime.block_on(async { tokio::time::timeout(PROOF, judged).await.ok().flatten() })
+        });
+        let proof = match judging.await {
+            Ok(verdict) => verdict.map_or(Dmarc::Unknown, |it| it.dmarc),
+            Err(_) => {
+                error!(
+                    "judging whether a mail is genuine ended in a panic; it is taken as not proven"
+                );
+                Dmarc::Unknown
+            }
+        };
+        self.counted.proven(&proof);
+        proof
     }
 
     async fn store(&self, read: &Read, from: Option<&str>, to: &[Whom], network: IpAddr) -> String {
@@ -269,7 +317,11 @@ impl Intake {
             Mark::Recipient(..) => None,
         });
         by_mark.or_else(|| {
-            // A code is read out on telephones and stands in forwarded mail: alone it opens nothing.
+            // A code is read out on telephones and stands in forwarded mail: alone it opens nothing, and neither with an
+            // address whose domain says that the mail is not from there.
+            if read.proof == Dmarc::Fail {
+                return None;
+            }
             let whose = self.contact_hash(read.letter.author.as_ref()?);
             let state = self.cluster.state();
             let codes = read.letter.tickets.iter();
@@ -288,6 +340,8 @@ impl Intake {
         (from, network): (Option<&str>, IpAddr),
         apart: bool,
     ) -> String {
+        // Whoever forges a sender would have others thanked for mail that they never wrote.
+        let apart = apart || read.proof == Dmarc::Fail;
         let envelope = from.and_then(|it| EmailAddress::new(it).ok());
         let Some(author) = read.letter.author.clone().or(envelope) else {
             return "550 5.1.7 There is no address that an answer could go to".to_owned();
@@ -332,7 +386,8 @@ impl Intake {
         let lang = known.map_or_else(|| read.letter.lang.unwrap_or(self.lang), |it| it.lang);
         let whose = self.contact_hash(author);
         let stranger = known.is_some_and(|it| it.contact_hash != whose);
-        let pieces = letter::said(&read.letter, lang, opens, stranger);
+        let forged = read.proof == Dmarc::Fail;
+        let pieces = letter::said(&read.letter, lang, opens, (stranger, forged));
         let too_long = Refusal::TooLarge {
             field: "text".to_owned(),
             found: 0,
@@ -437,6 +492,20 @@ fn half(KeyedHash(hash): KeyedHash) -> [u8; 16] {
     half
 }
 
+/// How many signatures a mail has.
+fn signatures(mail: &[u8]) -> usize {
+    let head = mail.windows(4).position(|it| it == b"\r\n\r\n");
+    let head = &mail[..head.unwrap_or(mail.len())];
+    let lines = head.split(|it| *it == b'\n');
+    let named = |it: &&[u8]| {
+        it.get(..SIGNATURE.len())
+            .is_some_and(|it| it.eq_ignore_ascii_case(SIGNATURE))
+    };
+    lines.filter(named).count()
+}
+
+const SIGNATURE: &[u8] = b"DKIM-Signature";
+
 /// Judges and reads a message. Costs time, and runs apart from the sessions.
 fn read(keyring: &Keyring, bytes: &[u8], null: bool) -> Option<Read> {
     let message = judge::parse(bytes)?;
@@ -472,6 +541,7 @@ fn read(keyring: &Keyring, bytes: &[u8], null: bool) -> Option<Read> {
         name: name.finalize().into(),
         ours,
         circles: hops > MAIL_IN_HOPS_MAX,
+        proof: Dmarc::Unknown,
     })
 }
 

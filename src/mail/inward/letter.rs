@@ -218,8 +218,19 @@ fn quoted_by(line: &str) -> bool {
 }
 
 /// The letter as what is said in a conversation, in pieces that fit; `None` where it is longer than we take.
-pub fn said(letter: &Letter, lang: Lang, opens: bool, stranger: bool) -> Option<Vec<String>> {
+pub fn said(
+    letter: &Letter,
+    lang: Lang,
+    opens: bool,
+    (stranger, forged): (bool, bool),
+) -> Option<Vec<String>> {
     let mut text = String::new();
+    if forged {
+        text.push_str(match lang {
+            Lang::Cs => "[Odesílatel je nejspíš podvržený: jeho doména říká, že tento e-mail není od ní]\n\n",
+            Lang::En => "[The sender is probably forged: its domain says that this mail is not from there]\n\n",
+        });
+    }
     if let (true, Some(author)) = (stranger, &letter.author) {
         text.push_str(&match lang {
             Lang::Cs => format!("[Napsáno z jiné adresy: {}]\n\n", author.as_str()),

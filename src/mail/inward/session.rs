@@ -25,6 +25,8 @@ pub struct Arrived {
     pub to: Vec<Whom>,
     /// Where it came from.
     pub network: IpAddr,
+    /// What the other server called itself.
+    pub hello: String,
     /// Headers and body.
     pub bytes: Vec<u8>,
     /// Its part of the memory for messages, until it is stored.
@@ -66,7 +68,7 @@ pub struct Session<'a> {
     house: &'a House,
     network: IpAddr,
     encrypted: bool,
-    hello: bool,
+    hello: Option<String>,
     from: Option<Option<String>>,
     to: Vec<Whom>,
     commands: usize,
@@ -91,7 +93,7 @@ impl<'a> Session<'a> {
             house,
             network,
             encrypted: false,
-            hello: false,
+            hello: None,
             from: None,
             to: Vec::new(),
             commands: 0,
@@ -103,7 +105,7 @@ impl<'a> Session<'a> {
     /// Begins anew over TLS: everything that was said in the clear is forgotten (RFC 3207 section 4.2).
     pub fn is_encrypted(&mut self) {
         self.encrypted = true;
-        self.hello = false;
+        self.hello = None;
         self.forget();
     }
 
@@ -217,7 +219,7 @@ impl<'a> Session<'a> {
         if name.is_empty() {
             return Step::No("501 5.5.4 A name is wanted");
         }
-        self.hello = true;
+        self.hello = Some(name.chars().take(255).collect());
         self.forget();
         let host = &self.house.host;
         if !extended {
@@ -234,7 +236,7 @@ impl<'a> Session<'a> {
     }
 
     fn mail(&mut self, rest: &str) -> Step {
-        if !self.hello {
+        if self.hello.is_none() {
             return Step::No("503 5.5.1 EHLO is wanted first");
         }
         if self.from.is_some() {
@@ -320,6 +322,7 @@ impl<'a> Session<'a> {
                     from,
                     to,
                     network: self.network,
+                    hello: self.hello.clone().unwrap_or_default(),
                     bytes,
                     room,
                 };

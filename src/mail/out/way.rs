@@ -2,14 +2,16 @@
 //! One call carries one message to the first relay that takes it. What no relay takes comes back with the reason;
 //! whether and when it is tried again is the agreed state's business, not ours.
 
+use std::borrow::Cow;
 use std::error::Error;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::pki_types::{InvalidDnsNameError, ServerName};
 use tokio_rustls::TlsConnector;
 use tracing::{debug, warn};
 
 use crate::config::{self, MailOut, RelayTls, SecretError};
+use crate::mail::dkim::Signer;
 use crate::model::limits::MAIL_SESSIONS_MAX;
 use crate::tls::outgoing::{self, OutgoingError};
 
@@ -63,6 +65,7 @@ pub struct Way {
     stations: Vec<Station>,
     hello: String,
     patience: Patience,
+    signer: Option<Arc<Signer>>,
     idle: Mutex<Vec<(usize, Session)>>,
 }
 
@@ -109,8 +112,23 @@ impl Way {
                 block: out.command_timeout,
                 answer: out.answer_timeout,
             },
+            signer: None,
             idle: Mutex::new(Vec::new()),
         })
+    }
+
+    /// The same with whatever it carries signed as each relay is to get it.
+    pub fn signed_by(self, signer: Arc<Signer>) -> Way {
+        let signer = Some(signer);
+        Way { signer, ..self }
+    }
+
+    /// A mail as the relay of this number is to get it.
+    pub(in crate::mail) fn signed<'a>(&self, number: usize, mail: &'a [u8]) -> Cow<'a, [u8]> {
+        match (self.stations.get(number), &self.signer) {
+            (Some(station), Some(signer)) => signer.signed(station.config.sign, mail),
+            _ => Cow::Borrowed(mail),
+        }
     }
 
     /// Carries one message to the first relay that takes it. `gate` is asked right before each final dot; see
@@ -182,7 +200,7 @@ impl Way {
         let letter = Letter {
             from: Some(&mail.from),
             to: &mail.to,
-            bytes: &mail.bytes,
+            bytes: &self.signed(number, &mail.bytes),
         };
         if let Some(mut session) = self.idle_session(number) {
             let outcome = session.send(&letter, async { gate() }).await;

@@ -8,6 +8,8 @@ use crate::model::{
     Actor, Command, Entry, Proposal, Refusal, Reply, Source, Stamped,
     command::FORMAT,
     conversation::Door,
+    domain::DomainName,
+    mail_key::{Algorithm, KeyName, MailKeyChange, PublicHalf},
     nodes::{CaRecord, NodeFacts, Profile},
     words::{ClientId, ClusterId, Label, Sealed},
 };
@@ -187,6 +189,14 @@ impl Town {
             facts,
         };
         self.asks(&Actor::Node(node), change)
+    }
+
+    /// Asks for a key of our mail to rest, as it is now.
+    fn rests(&mut self, key: &KeyName) -> Reply {
+        let against = self.state.mail_keys.all[key].generation;
+        let key = key.clone();
+        let change = MailKeyChange::Rest { key, against };
+        self.does(operator("anna"), Command::MailKey(change))
     }
 
     /// What must be true of every campaign, whatever happened.
@@ -525,4 +535,37 @@ fn a_refusal_of_the_model_is_one_of_its_kinds() {
     let mut town = Town::new();
     let reply = town.asks(&operator("anna"), CampaignChange::Resume { campaign: ID });
     assert_eq!(reply, Reply::Refused(Refusal::unknown("campaign")));
+}
+
+/// A repeat has to be the same bytes, its signature among them.
+#[test]
+fn p6_no_key_changes_while_a_mass_mail_has_not_ended() {
+    let (mut town, binds) = Town::waiting(1);
+    let domain = DomainName::parse("example.net", &DomainName::root()).unwrap();
+    let key: KeyName = (domain, Label::new("one").unwrap());
+    let add = MailKeyChange::Add {
+        key: key.clone(),
+        algorithm: Algorithm::Rsa,
+        public: PublicHalf::new("MIIB").unwrap(),
+        private: Sealed {
+            key: 1,
+            bytes: vec![1],
+        },
+    };
+    assert_eq!(
+        town.does(operator("anna"), Command::MailKey(add)),
+        Reply::Done
+    );
+    assert_eq!(town.rests(&key), Reply::Done);
+    assert_eq!(town.approves("bert", binds, 1, false), Reply::Done);
+    let refused = |reply| matches!(reply, Reply::Refused(Refusal::InUse { .. }));
+    assert!(refused(town.rests(&key)));
+    let (campaign, why) = (ID, Note::new("enough").unwrap());
+    let pause = CampaignChange::Pause { campaign, why };
+    assert_eq!(town.asks(&operator("bert"), pause), Reply::Done);
+    assert!(refused(town.rests(&key)));
+    let why = Note::new("enough").unwrap();
+    let cancel = CampaignChange::Cancel { campaign, why };
+    assert_eq!(town.asks(&operator("bert"), cancel), Reply::Done);
+    assert_eq!(town.rests(&key), Reply::Done);
 }

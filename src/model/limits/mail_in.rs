@@ -46,6 +46,8 @@ pub const MAIL_IN_STOP_MS: u64 = 5_000;
 pub const MAIL_IN_OPENED_A_MINUTE: u32 = 30;
 /// Networks of which that is known.
 pub const MAIL_IN_NETWORKS_KNOWN: usize = 10_000;
+/// Signatures of one mail that are looked at: each asks a name server that its sender chose. More are taken as unproven.
+pub const MAIL_IN_SIGNATURES_MAX: usize = 8;
 /// Received headers of a message that is not going round in circles (RFC 5321 section 6.3 asks for at least 100).
 pub const MAIL_IN_HOPS_MAX: usize = 100;
 /// Messages that one long mail becomes; a longer text is refused, not cut.

@@ -23,6 +23,7 @@ pub struct Taken {
 struct Book {
     taken: BTreeMap<String, Vec<Taken>>,
     senders: BTreeMap<String, String>,
+    last: BTreeMap<String, String>,
     tries: BTreeMap<String, u32>,
     dots: usize,
 }
@@ -72,6 +73,11 @@ impl Recorder {
     /// The return path of what each recipient was sent last.
     pub fn senders(&self) -> BTreeMap<String, String> {
         self.book(|it| it.senders.clone())
+    }
+
+    /// What each recipient was sent last.
+    pub fn last(&self) -> BTreeMap<String, String> {
+        self.book(|it| it.last.clone())
     }
 
     async fn serve(&self, tcp: TcpStream, pause: Duration) -> Option<()> {
@@ -146,6 +152,7 @@ impl Recorder {
         };
         self.book(|it| {
             it.dots += 1;
+            it.last.insert(to.to_owned(), mail.to_owned());
             it.taken.entry(to.to_owned()).or_default().push(taken);
         });
     }

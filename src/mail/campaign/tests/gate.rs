@@ -10,6 +10,7 @@ use crate::blobs::Blobs;
 use crate::cluster::tests::stand_in::{Majority, Weather, proposal};
 use crate::config::{Mail, MailOut, MailSpec, Problems};
 use crate::mail::campaign::sender::{Parts, Sender as MassSender};
+use crate::mail::out::way::Way;
 use crate::model::campaign::{
     Campaign, CampaignChange, Draft, Ending, Fate, Frozen, Scope, Stage, binds,
 };
@@ -165,9 +166,10 @@ impl Fleet {
             blobs: self.blobs.clone(),
             keyring: self.keyring.clone(),
             from: from(),
+            way: Way::new(&self.out).unwrap(),
             folder: self.journals(id),
         };
-        let sender = Arc::new(MassSender::new(parts, &self.out, &Metrics::new()).unwrap());
+        let sender = Arc::new(MassSender::new(parts, &self.out, &Metrics::new()));
         let stop = Stop::new();
         let ended = stop.clone();
         tokio::spawn(async move {

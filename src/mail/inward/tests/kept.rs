@@ -53,6 +53,7 @@ fn node() -> Node {
         keyring: Arc::new(Keyring::generate()),
         lang: Lang::En,
         pace: Pace::default(),
+        authenticator: None,
         counted: Counted::default(),
     });
     Node {
@@ -70,6 +71,7 @@ impl Node {
             from: from.map(str::to_owned),
             to: vec![to],
             network: "192.0.2.1".parse().unwrap(),
+            hello: "mx.example.org".to_owned(),
             bytes: mail.as_bytes().to_vec(),
             room: Places::new(1, 1, 1).room(),
         };

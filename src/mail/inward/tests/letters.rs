@@ -86,7 +86,7 @@ fn character_sets_attachments_and_threads_are_read() {
         ["c@x.example", "b@x.example", "a@x.example"]
     );
     assert_eq!(letter.lang, Some(Lang::Cs));
-    let pieces = said(&letter, Lang::Cs, true, false).unwrap();
+    let pieces = said(&letter, Lang::Cs, true, (false, false)).unwrap();
     assert!(
         pieces[0].starts_with("Nejde n\u{e1}m server")
             && pieces[0].contains("neuchov\u{e1}vaj\u{ed} se: photo.jpg"),
@@ -119,11 +119,14 @@ fn a_long_letter_becomes_several_messages_and_a_longer_one_is_refused_not_cut() 
         );
         read(&parse(mail.as_bytes()).unwrap())
     };
-    let pieces = said(&letter(1_000), Lang::En, true, false).unwrap();
+    let pieces = said(&letter(1_000), Lang::En, true, (false, false)).unwrap();
     assert!(pieces.len() > 2 && pieces.iter().all(|it| MessageText::new(it).is_ok()));
     assert_eq!(pieces.join("\n").matches("0123456789").count(), 1_000);
     let most = MAIL_IN_PARTS_MAX * MESSAGE_CHARS_MAX / 11;
-    assert_eq!(said(&letter(most + 1_000), Lang::En, true, false), None);
+    assert_eq!(
+        said(&letter(most + 1_000), Lang::En, true, (false, false)),
+        None
+    );
 }
 
 #[test]
@@ -177,7 +180,7 @@ proptest! {
         if let Some(message) = parse(&bytes) {
             let _ = judge(&message, null);
             let letter = read(&message);
-            for piece in said(&letter, Lang::En, true, true).unwrap_or_default() {
+            for piece in said(&letter, Lang::En, true, (true, true)).unwrap_or_default() {
                 prop_assert!(piece.chars().count() <= MESSAGE_CHARS_MAX);
             }
         }

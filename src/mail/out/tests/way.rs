@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
-use crate::config::{MailOut, Relay as RelayConfig, RelayTls};
+use crate::config::{MailOut, Relay as RelayConfig, RelaySign, RelayTls};
 use crate::mail::out::compose::Composed;
 use crate::mail::out::way::Way;
 use crate::model::words::{EmailAddress, Lang};
@@ -32,6 +32,8 @@ fn relay(port: u16) -> RelayConfig {
         tls_name: "127.0.0.1".to_owned(),
         tls_ca_file: None,
         login: None,
+        sign: RelaySign::None,
+        sends_from: Vec::new(),
         mass: crate::config::Mass::default(),
     }
 }
