@@ -29,6 +29,7 @@
     reason = "in a story a broken assumption is a failed test"
 )]
 
+mod alertmanager;
 mod alone;
 mod attack;
 mod backups;
