@@ -13,7 +13,8 @@ use crate::clock;
 use crate::https::Https;
 use crate::model::certificate::change::{CertificateChange, Fresh};
 use crate::model::certificate::{
-    Authority, Certificate, Pem, account_context, binding_context, key_context,
+    Authority, Certificate, Pem, Texts, account_context, binding_context, key_context,
+    texts::place_of,
 };
 use crate::model::words::{Label, Note};
 use crate::model::{Reply, State};
@@ -23,6 +24,8 @@ use crate::tls::{outgoing, pki};
 const STEP: Duration = Duration::from_secs(120);
 /// How long the other nodes may take to show what the authority looks for.
 const SHOWN_WITHIN: Duration = Duration::from_secs(10);
+/// How long name servers outside may take to fetch a zone and answer from it.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(60);
 
 /// How often a request is made again whose nonce the authority does not know (RFC 8555 section 6.5): it had no effect.
 const NONCES: u32 = 50;
@@ -60,7 +63,11 @@ impl Orders {
             .collect();
         let wanted = NewOrder::new(&hosts);
         let mut order = heard!(account.new_order(&wanted)).map_err(said)?;
-        self.show(name, epoch, &mut order).await?;
+        let proof = match certificate.wanted.by_dns {
+            true => ChallengeType::Dns01,
+            false => ChallengeType::Http01,
+        };
+        self.show((name, epoch), &mut order, &proof).await?;
         let policy = RetryPolicy::new().timeout(STEP);
         match heard!(order.poll_ready(&policy)) {
             Ok(OrderStatus::Ready) => {}
@@ -134,8 +141,14 @@ impl Orders {
     }
 
     /// Has every node show what the authority looks for, and tells it to look.
-    async fn show(&self, name: &Label, epoch: u64, order: &mut Order) -> Result<(), Why> {
+    async fn show(
+        &self,
+        (name, epoch): (&Label, u64),
+        order: &mut Order,
+        proof: &ChallengeType,
+    ) -> Result<(), Why> {
         let mut challenges = OrdMap::new();
+        let mut texts = Texts::new();
         heard!(fetched(order)).map_err(said)?;
         let mut authorizations = order.authorizations();
         while let Some(authorization) = authorizations.next().await {
@@ -146,30 +159,46 @@ impl Orders {
                 AuthorizationStatus::Valid => continue,
                 _ => return Err(format!("{host} may not be asked for any more")),
             }
-            let challenge = authorization.challenge(ChallengeType::Http01);
+            let challenge = authorization.challenge(proof.clone());
             let challenge =
-                challenge.ok_or(format!("the authority does not look at {host} over HTTP"))?;
+                challenge.ok_or(format!("the authority does not look at {host} this way"))?;
             let answer = challenge.key_authorization();
             let line = |it: &str| Note::new(it).map_err(|_| "a token is too long".to_owned());
-            challenges.insert(line(&challenge.token)?, line(answer.as_str())?);
+            if *proof == ChallengeType::Dns01 {
+                let place = place_of(&host).ok_or(format!("{host} is too long to be proven"))?;
+                let mut there = texts.get(&place).cloned().unwrap_or_default();
+                there.insert(line(&answer.dns_value())?);
+                texts.insert(place, there);
+            } else {
+                challenges.insert(line(&challenge.token)?, line(answer.as_str())?);
+            }
         }
-        if challenges.is_empty() {
+        if challenges.is_empty() && texts.is_empty() {
             return Ok(());
         }
-        let show = CertificateChange::Show {
-            certificate: name.clone(),
-            epoch,
-            challenges,
+        let certificate = name.clone();
+        let show = match texts.is_empty() {
+            true => CertificateChange::Show {
+                certificate,
+                epoch,
+                challenges,
+            },
+            false => CertificateChange::ShowTexts {
+                certificate,
+                epoch,
+                texts: texts.clone(),
+            },
         };
         let index = self.agreed(show).await?;
         self.everybody_shows(index).await;
+        self.name_servers_show(&texts).await;
         let mut authorizations = order.authorizations();
         while let Some(authorization) = authorizations.next().await {
             let mut authorization = authorization.map_err(said)?;
             if authorization.status != AuthorizationStatus::Pending {
                 continue;
             }
-            if let Some(mut challenge) = authorization.challenge(ChallengeType::Http01) {
+            if let Some(mut challenge) = authorization.challenge(proof.clone()) {
                 heard!(challenge.set_ready()).map_err(said)?;
             }
         }
@@ -187,6 +216,35 @@ impl Orders {
         if tokio::time::timeout(SHOWN_WITHIN, all).await.is_err() {
             tracing::warn!(
                 "not every node shows what an authority looks for; it is asked to look all the same"
+            );
+        }
+    }
+
+    /// Waits until every name server of the zones, ours and outside, was seen to answer these texts. One that lags for too
+    /// long makes no certificate impossible: the authority may ask another.
+    async fn name_servers_show(&self, texts: &Texts) {
+        let mut changes = self.cluster.changes();
+        let waiting = async {
+            loop {
+                changes.borrow_and_update();
+                let state = self.cluster.state();
+                let shows = |name| {
+                    let (apex, zone) = state.dns.zone_of(name)?;
+                    let generation = zone.live.as_ref()?.generation;
+                    let roll = state.names.rolls.get(apex)?;
+                    (roll.generation >= generation && roll.complete.is_some()).then_some(())
+                };
+                if texts.keys().all(|it| shows(it).is_some()) || changes.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        if tokio::time::timeout(ANSWERED_WITHIN, waiting)
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                "not every name server answers what an authority looks for; it is asked to look all the same"
             );
         }
     }

@@ -28,6 +28,9 @@ pub enum CertificateVerb {
         /// Who is asked, one after the other when one cannot, apart by commas [default: everybody who is known]
         #[arg(long, value_delimiter = ',')]
         from: Vec<String>,
+        /// The DNS proves that the names are ours, by our own zones; wildcards are proven so only
+        #[arg(long)]
+        dns: bool,
     },
     /// Have it ordered now; what is presented stays meanwhile
     Renew {
@@ -115,8 +118,9 @@ pub async fn run(node: &Node, what: CertificateVerb, paper: Paper) -> Result<Sai
             certificate,
             host,
             from,
+            dns,
         } => {
-            let mut body = json!({ "hosts": host });
+            let mut body = json!({ "hosts": host, "by_dns": dns });
             if !from.is_empty() {
                 body["authorities"] = json!(from);
             }

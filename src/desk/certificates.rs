@@ -20,6 +20,7 @@ use crate::model::{
     Command, State,
     certificate::{
         Authority, AuthorityFacts, Certificate, CertificateChange, Pem, Wanted, binding_context,
+        texts::place_of,
     },
     domain::DomainName,
     when::rfc3339,
@@ -53,6 +54,8 @@ struct KnownCertificate {
     hosts: Vec<String>,
     /// Who is asked, one after the other when one cannot.
     authorities: Vec<String>,
+    /// The DNS proves that the names are ours.
+    by_dns: bool,
     /// waiting, ordering, issued or ended.
     state: &'static str,
     /// The node that is at it.
@@ -90,6 +93,9 @@ struct Order {
     hosts: Vec<String>,
     /// Who is asked, one after the other when one cannot; left out, every authority that is known.
     authorities: Option<Vec<String>>,
+    /// The DNS proves that the names are ours, by our own zones; wildcards are proven so only.
+    #[serde(default)]
+    by_dns: bool,
     /// The generation that was looked at; without it, the one that is there now.
     against: Option<u64>,
 }
@@ -205,6 +211,7 @@ fn known(state: &State, name: &Label, it: &Certificate) -> KnownCertificate {
         certificate: name.to_string(),
         hosts: it.wanted.hosts.iter().map(line).collect(),
         authorities: it.wanted.authorities.iter().map(Label::to_string).collect(),
+        by_dns: it.wanted.by_dns,
         state: standing,
         node: lease.map(|it| it.node.to_string()),
         due: rfc3339(it.due),
@@ -224,8 +231,11 @@ async fn order(
     body: Body<Order>,
 ) -> Result<Json<Done>, Problem> {
     let name = label("certificate", &certificate)?;
-    let hosts = hosts(&body.value.hosts)?;
+    let hosts = hosts(&body.value.hosts, body.value.by_dns)?;
     let state = desk.cluster.state();
+    if body.value.by_dns {
+        in_our_zones(&state, &hosts)?;
+    }
     let authorities: Vector<Label> = match &body.value.authorities {
         Some(given) => given
             .iter()
@@ -248,7 +258,11 @@ async fn order(
             .against
             .unwrap_or(found.map_or(0, |it| it.generation)),
         certificate: name,
-        wanted: Wanted { hosts, authorities },
+        wanted: Wanted {
+            hosts,
+            authorities,
+            by_dns: body.value.by_dns,
+        },
     };
     desk.certified(&asking, &body.bytes, "ordering the certificate", change)
         .await?;
@@ -380,11 +394,14 @@ fn find(state: &State, text: &str) -> Result<(Label, u64), Problem> {
 }
 
 /// The host names, in lower case and each once.
-fn hosts(given: &[String]) -> Result<Vector<Note>, Problem> {
+fn hosts(given: &[String], by_dns: bool) -> Result<Vector<Note>, Problem> {
     let mut hosts = Vector::new();
     for text in given {
-        let host = host(text).ok_or_else(|| {
-            let wanted = "a host name such as www.example.net, without a star: an authority looks at it over HTTP";
+        let host = host(text, by_dns).ok_or_else(|| {
+            let wanted = match by_dns {
+                true => "a host name such as www.example.net or *.example.net",
+                false => "a host name such as www.example.net; one with a star is proven by the DNS only ('--dns')",
+            };
             Problem::invalid("hosts", text, wanted)
         })?;
         if hosts.contains(&host) {
@@ -395,13 +412,29 @@ fn hosts(given: &[String]) -> Result<Vector<Note>, Problem> {
     Ok(hosts)
 }
 
-fn host(text: &str) -> Option<Note> {
+/// Host names that are proven by the DNS must be in zones of ours.
+fn in_our_zones(state: &State, hosts: &Vector<Note>) -> Result<(), Problem> {
+    for host in hosts {
+        let place = place_of(host.as_str());
+        if !place.is_some_and(|it| state.dns.zone_of(&it).is_some()) {
+            let wanted = "a name in a zone that is answered here: 'lifeboat dns zone list'";
+            return Err(Problem::invalid("hosts", host.as_str(), wanted));
+        }
+    }
+    Ok(())
+}
+
+fn host(text: &str, star: bool) -> Option<Note> {
     let text = text.trim().trim_end_matches('.').to_ascii_lowercase();
     let plain = |it: u8| it.is_ascii_alphanumeric() || it == b'-' || it == b'.';
-    let fits = text.contains('.')
-        && text.bytes().all(plain)
-        && text.parse::<std::net::IpAddr>().is_err()
-        && DomainName::parse(&text, &DomainName::root()).is_ok();
+    let under = match star {
+        true => text.strip_prefix("*.").unwrap_or(&text),
+        false => &text,
+    };
+    let fits = under.contains('.')
+        && under.bytes().all(plain)
+        && under.parse::<std::net::IpAddr>().is_err()
+        && DomainName::parse(under, &DomainName::root()).is_ok();
     fits.then(|| Note::new(&text).ok())?
 }
 

@@ -141,7 +141,7 @@ impl State {
             if it.wanted.hosts.is_empty() || !it.wanted.authorities.iter().all(known) {
                 say("is for no host, or from an authority that is not there");
             }
-            if it.lease.is_none() && !it.challenges.is_empty() {
+            if it.lease.is_none() && !(it.challenges.is_empty() && it.texts.is_empty()) {
                 say("shows something though nobody orders it");
             }
             if it.lease.is_some_and(|lease| lease.epoch > self.index) {

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
-use crate::harness::node::HTTP;
+use crate::harness::node::{HTTP, NAMES};
 use crate::harness::stage::{Stage, play};
 use crate::harness::{skipped, tell, until};
 
@@ -45,6 +45,16 @@ fn spawned(program: &str, words: &[&str], more: &[(&str, &str)], log: &Path) -> 
 impl Authority {
     /// One that finds every host name at `at`, says no to so many in a hundred good requests, and looks for itself.
     async fn open(stage: &Stage, at: Ipv4Addr, refuses: u8) -> Result<Authority> {
+        Self::open_asking(stage, at, None, refuses).await
+    }
+
+    /// The same with this name server to ask, instead of one that finds everything.
+    async fn open_asking(
+        stage: &Stage,
+        at: Ipv4Addr,
+        asks: Option<SocketAddr>,
+        refuses: u8,
+    ) -> Result<Authority> {
         let folder = stage.folder();
         let (names, management, listens) = (free()?, free()?, free()?);
         let at = at.to_string();
@@ -82,7 +92,8 @@ impl Authority {
         let file = folder.join("pebble.json");
         std::fs::write(&file, config.to_string())?;
         let file = file.display().to_string();
-        let words = ["-config", file.as_str(), "-dnsserver", dns.as_str()];
+        let asks = asks.map_or(dns, |it| it.to_string());
+        let words = ["-config", file.as_str(), "-dnsserver", asks.as_str()];
         let refuses = refuses.to_string();
         let moods = [
             ("PEBBLE_WFE_NONCEREJECT", refuses.as_str()),
@@ -134,10 +145,10 @@ impl Authority {
 }
 
 /// The issuer of what a node presents for the host name.
-async fn issuer(stage: &Stage, node: usize) -> Result<String> {
+async fn issuer(stage: &Stage, node: usize, host: &str) -> Result<String> {
     let at = stage.nodes[node].https().to_string();
     let shown = Command::new("openssl")
-        .args(["s_client", "-connect", &at, "-servername", HOST])
+        .args(["s_client", "-connect", &at, "-servername", host])
         .stdin(Stdio::null())
         .output()
         .await?;
@@ -149,9 +160,13 @@ async fn issuer(stage: &Stage, node: usize) -> Result<String> {
 }
 
 async fn presented_by(stage: &Stage, nodes: &[usize]) -> Result<()> {
+    presented_for(stage, nodes, HOST).await
+}
+
+async fn presented_for(stage: &Stage, nodes: &[usize], host: &str) -> Result<()> {
     for node in nodes {
         until("the authority's certificate is presented", async || {
-            let issuer = issuer(stage, *node).await?;
+            let issuer = issuer(stage, *node, host).await?;
             Ok(issuer.contains("Pebble").then_some(()))
         })
         .await?;
@@ -241,6 +256,70 @@ async fn what_an_authority_refuses_is_said_in_its_words_and_tried_again() -> Res
         })
         .await?;
         presented_by(stage, &[other, (leader + 2) % 3]).await?;
+        Ok(())
+    })
+    .await
+}
+
+/// A signed zone of ours, which three nodes answer for.
+async fn zone(stage: &Stage) -> Result<()> {
+    let node = &stage.nodes[0];
+    let servers: String = (1..)
+        .zip(&stage.nodes)
+        .map(|(number, node)| format!("@ NS ns{number}\nns{number} A {}\n", node.address))
+        .collect();
+    let file = stage.folder().join("example.test.zone");
+    let soa = "$TTL 60\n@ IN SOA ns1 hostmaster 1 900 300 1209600 60\n";
+    std::fs::write(&file, format!("{soa}{servers}www A 192.0.2.80\n"))?;
+    let file = file.to_str().context("a path")?;
+    let plan = node.json(&["dns", "zone", "import", file]).await?;
+    let count = plan["changes"].to_string();
+    let import = ["dns", "zone", "import", file, "--confirm", &count];
+    node.done(&import).await?;
+    node.done(&["dns", "sign", "example.test"]).await.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wildcard_is_proven_by_our_own_zone_and_nothing_stays_in_it() -> Result<()> {
+    if !is_here() {
+        return Ok(());
+    }
+    play(3, async |stage| {
+        zone(stage).await?;
+        let leader = stage.leader().await?;
+        let follower = &stage.nodes[(leader + 1) % 3];
+        let asks = SocketAddr::from((follower.address, NAMES));
+        let at = Ipv4Addr::new(127, 255, 255, 254);
+        let authority = Authority::open_asking(stage, at, Some(asks), 20).await?;
+        authority.known_to(stage).await?;
+        let words = ["certificate", "order", "all", "--dns", "--host"];
+        let elsewhere = [&words[..], &["www.example.com"]].concat();
+        let refused = follower.verb(&elsewhere).await?;
+        let why = "in a zone that is answered here";
+        anyhow::ensure!(
+            refused.code != Some(0) && refused.err.contains(why),
+            "{}",
+            refused.err
+        );
+        let began = lifeboat::clock::monotonic();
+        let ours = [
+            &words[..],
+            &[HOST, "--host", "*.example.test", "--host", "example.test"],
+        ];
+        follower.done(&ours.concat()).await?;
+        presented_for(stage, &[0, 1, 2], "any.example.test").await?;
+        tell(&format!(
+            "proven by the zone and presented by all within {} ms",
+            began.elapsed().as_millis()
+        ));
+        // The zone answers what it did before.
+        for node in &stage.nodes {
+            until("nothing stays in the zone", async || {
+                let file = node.done(&["dns", "zone", "export", "example.test"]).await?;
+                Ok((!file.contains("_acme-challenge")).then_some(()))
+            })
+            .await?;
+        }
         Ok(())
     })
     .await

@@ -5,7 +5,7 @@
 use imbl::{OrdMap, Vector};
 use serde::{Deserialize, Serialize};
 
-use super::{Authority, AuthorityFacts, Certificate, Issued, Pem, Wanted};
+use super::{Authority, AuthorityFacts, Certificate, Issued, Pem, Texts, Wanted, texts};
 use crate::model::{
     Actor, Refusal, Reply, State, limits,
     outbox::Lease,
@@ -88,6 +88,15 @@ pub enum CertificateChange {
         /// What came of it.
         ending: Ending,
     },
+    /// What the DNS is to show to the authority from now on.
+    ShowTexts {
+        /// The certificate.
+        certificate: Label,
+        /// The lease that it is ordered under.
+        epoch: u64,
+        /// By name.
+        texts: Texts,
+    },
 }
 
 /// What came of an order.
@@ -131,6 +140,7 @@ impl CertificateChange {
             Self::Account { .. } => "acme-account",
             Self::Show { .. } => "acme-challenge",
             Self::Settle { .. } => "settle-certificate",
+            Self::ShowTexts { .. } => "acme-texts",
         }
     }
 
@@ -152,6 +162,7 @@ impl CertificateChange {
             | Self::Renew { certificate }
             | Self::Lease { certificate, .. }
             | Self::Show { certificate, .. }
+            | Self::ShowTexts { certificate, .. }
             | Self::Settle { certificate, .. } => certificate.to_string(),
         }
     }
@@ -160,7 +171,11 @@ impl CertificateChange {
     fn is_of_a_node(&self) -> bool {
         matches!(
             self,
-            Self::Lease { .. } | Self::Account { .. } | Self::Show { .. } | Self::Settle { .. }
+            Self::Lease { .. }
+                | Self::Account { .. }
+                | Self::Show { .. }
+                | Self::ShowTexts { .. }
+                | Self::Settle { .. }
         )
     }
 }
@@ -198,12 +213,14 @@ pub(in crate::model) fn change(
             let known = find(state, certificate)?;
             fresh("certificate", certificate, known.generation, *against)?;
             state.certificates.all.remove(certificate);
+            let names = known.texts.keys().cloned().collect();
+            texts::lay(state, index, &names);
             Ok(Reply::Done)
         }
         CertificateChange::Renew { certificate } => {
             let mut known = find(state, certificate)?;
             known.due = state.now;
-            keep(state, certificate, known)
+            keep(state, index, certificate, known)
         }
         CertificateChange::Lease { certificate, node } => lease(state, index, certificate, *node),
         CertificateChange::Account {
@@ -232,7 +249,17 @@ pub(in crate::model) fn change(
                 return Err(too_many("challenges", limits::CERTIFICATE_HOSTS_MAX));
             }
             known.challenges = challenges.clone();
-            keep(state, certificate, known)
+            keep(state, index, certificate, known)
+        }
+        CertificateChange::ShowTexts {
+            certificate,
+            epoch,
+            texts,
+        } => {
+            let mut known = under(state, certificate, *epoch)?;
+            texts::can_be_shown(state, texts)?;
+            known.texts = texts.clone();
+            keep(state, index, certificate, known)
         }
         CertificateChange::Settle {
             certificate,
@@ -337,6 +364,11 @@ fn want(
             return Err(Refusal::unsound("authorities", it.as_str(), wanted));
         }
     }
+    let is_star = |it: &Note| it.as_str().starts_with("*.");
+    if !wanted.by_dns && wanted.hosts.iter().any(is_star) {
+        let wanted = "host names without a star, or proof by the DNS";
+        return Err(Refusal::unsound("hosts", "a wildcard", wanted));
+    }
     let same = known.filter(|it| it.wanted.hosts == wanted.hosts);
     let now = state.now;
     let issued = same.as_ref().and_then(|it| it.issued.clone());
@@ -349,8 +381,9 @@ fn want(
         challenges: OrdMap::new(),
         trouble: None,
         issued,
+        texts: Texts::new(),
     };
-    keep(state, name, made)
+    keep(state, index, name, made)
 }
 
 fn lease(state: &mut State, index: u64, name: &Label, node: NodeId) -> Result<Reply, Refusal> {
@@ -371,7 +404,8 @@ fn lease(state: &mut State, index: u64, name: &Label, node: NodeId) -> Result<Re
         until: now.plus_ms(limits::CERTIFICATE_LEASE_MS),
     });
     known.challenges = OrdMap::new();
-    keep(state, name, known)?;
+    known.texts = Texts::new();
+    keep(state, index, name, known)?;
     Ok(Reply::Leased { epoch: index })
 }
 
@@ -386,6 +420,7 @@ fn settle(
     let mut known = under(state, name, epoch)?;
     known.lease = None;
     known.challenges = OrdMap::new();
+    known.texts = Texts::new();
     match ending {
         Ending::Issued(fresh) => {
             bounded("key", &fresh.key)?;
@@ -418,7 +453,7 @@ fn settle(
         }
         Ending::HandedBack => known.due = now,
     }
-    keep(state, name, known)
+    keep(state, index, name, known)
 }
 
 fn find(state: &State, name: &Label) -> Result<Certificate, Refusal> {
@@ -435,8 +470,8 @@ fn under(state: &State, name: &Label, epoch: u64) -> Result<Certificate, Refusal
     }
 }
 
-fn keep(state: &mut State, name: &Label, it: Certificate) -> Result<Reply, Refusal> {
-    state.certificates.all.insert(name.clone(), it);
+fn keep(state: &mut State, index: u64, name: &Label, it: Certificate) -> Result<Reply, Refusal> {
+    texts::keep(state, index, name, it);
     Ok(Reply::Done)
 }
 

@@ -5,6 +5,7 @@
 //! for it. What a node has to show to an authority meanwhile is agreed on first, so that every node shows it.
 
 pub mod change;
+pub mod texts;
 
 use imbl::{OrdMap, Vector};
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,7 @@ use super::{
 };
 
 pub use change::CertificateChange;
+pub use texts::Texts;
 
 /// A chain of certificates, or authorities to trust, in PEM.
 pub type Pem = Text<{ limits::CERTIFICATE_PEM_CHARS_MAX }>;
@@ -74,6 +76,8 @@ pub struct Certificate {
     pub trouble: Option<(Timestamp, Note)>,
     /// What is presented.
     pub issued: Option<Issued>,
+    /// What the DNS shows to the authority now (RFC 8555 section 8.4).
+    pub texts: Texts,
 }
 
 /// What a certificate is to be.
@@ -83,6 +87,8 @@ pub struct Wanted {
     pub hosts: Vector<Note>,
     /// Who is asked, one after the other when one cannot.
     pub authorities: Vector<Label>,
+    /// The DNS proves that the names are ours, and not our websites.
+    pub by_dns: bool,
 }
 
 /// What an authority issued.

@@ -8,7 +8,10 @@ use super::{
 };
 use crate::model::{
     Actor, Refusal, Reply,
-    words::{Label, NodeId},
+    dns::{Edition, Outline, Part, Published, Zone, ZoneSettings},
+    domain::DomainName,
+    site::Blob,
+    words::{BlobHash, Label, NodeId},
 };
 
 const DAY: u64 = 24 * 3_600_000;
@@ -57,6 +60,7 @@ fn wanted(hosts: &[&str]) -> Wanted {
     Wanted {
         hosts: hosts.iter().map(|it| Note::cut(it)).collect(),
         authorities: vector![label("first"), label("second")],
+        by_dns: false,
     }
 }
 
@@ -279,4 +283,195 @@ fn an_account_is_with_one_place() {
         does(&mut state, &person(), used),
         Err(Refusal::InUse { .. })
     ));
+}
+
+fn name(text: &str) -> DomainName {
+    DomainName::parse(text, &DomainName::root()).unwrap()
+}
+
+fn edition(generation: u64) -> Edition {
+    Edition {
+        generation,
+        part: Part {
+            blob: BlobHash([generation as u8; 32]),
+            offset: 0,
+            len: 1,
+        },
+        outline: Outline {
+            serial: 1,
+            sets: 3,
+            cuts: vector![name("cut.example.net")],
+            servers: vector![],
+            expire: 1,
+            ttl_max: 60,
+        },
+        at: Timestamp(0),
+        by: "petra".to_owned(),
+        note: Note::cut("a zone"),
+    }
+}
+
+/// The story, ordered under a lease and proven by the DNS, with a zone that is answered.
+fn proven_by_dns() -> (State, u64) {
+    let mut state = State {
+        now: Timestamp(1_000 * DAY),
+        ..State::default()
+    };
+    let live = Published {
+        generation: 1,
+        serial: 1,
+        at: Timestamp(0),
+        edition: edition(1),
+        over: OrdMap::new(),
+        choices: OrdMap::new(),
+        signed: None,
+    };
+    let zone = Zone {
+        generation: 1,
+        settings: ZoneSettings::default(),
+        wanted: None,
+        live: Some(live),
+        kept: vector![],
+        editions: vector![],
+        signing: None,
+    };
+    state.dns.zones.insert(name("example.net"), zone);
+    let blob = Blob {
+        size: 1,
+        holders: OrdMap::new(),
+        released: None,
+    };
+    state.blobs.insert(edition(1).part.blob, blob);
+    state.index = 1;
+    does(&mut state, &person(), authority("first", 0)).unwrap();
+    let wanted = Wanted {
+        by_dns: true,
+        authorities: vector![label("first")],
+        ..wanted(&["www.example.net", "*.example.net"])
+    };
+    let want = CertificateChange::Want {
+        certificate: label("www"),
+        wanted,
+        against: 0,
+    };
+    does(&mut state, &person(), want).unwrap();
+    let epoch = leased(&mut state);
+    (state, epoch)
+}
+
+fn leased(state: &mut State) -> u64 {
+    let lease = CertificateChange::Lease {
+        certificate: label("www"),
+        node: NodeId(1),
+    };
+    match does(state, &node(1), lease).unwrap() {
+        Reply::Leased { epoch } => epoch,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn shows(state: &mut State, epoch: u64, at: &[(&str, &str)]) -> Result<Reply, Refusal> {
+    let mut texts = Texts::new();
+    for (place, text) in at {
+        let place = name(place);
+        let mut there = texts.get(&place).cloned().unwrap_or_default();
+        there.insert(Note::cut(text));
+        texts.insert(place, there);
+    }
+    let change = CertificateChange::ShowTexts {
+        certificate: label("www"),
+        epoch,
+        texts,
+    };
+    does(state, &node(1), change)
+}
+
+/// The texts that the zone answers, by name.
+fn answered(state: &State) -> Vec<(String, usize)> {
+    let zone = &state.dns.zones[&name("example.net")];
+    let over = &zone.live.as_ref().unwrap().over;
+    let all = over.iter();
+    all.map(|((name, _), set)| (name.to_string(), set.rdata.len()))
+        .collect()
+}
+
+#[test]
+fn the_dns_shows_texts_while_an_order_is_under_way_and_not_after() {
+    let (mut state, epoch) = proven_by_dns();
+    let serial = |state: &State| {
+        state.dns.zones[&name("example.net")]
+            .live
+            .as_ref()
+            .unwrap()
+            .serial
+    };
+    let before = serial(&state);
+    let www = "_acme-challenge.www.example.net";
+    let all = "_acme-challenge.example.net";
+    shows(&mut state, epoch, &[(www, "a"), (all, "b"), (all, "c")]).unwrap();
+    let wanted = [(format!("{all}."), 2), (format!("{www}."), 1)];
+    assert_eq!(answered(&state), wanted);
+    assert!(serial(&state) > before);
+    // New content of the zone comes meanwhile, and the texts stay.
+    let mut zone = state.dns.zones[&name("example.net")].clone();
+    zone.wanted = Some(edition(2));
+    state.dns.zones.insert(name("example.net"), zone);
+    state.dns.waiting.insert(name("example.net"));
+    state.voters.insert(NodeId(1));
+    let blob = Blob {
+        size: 1,
+        holders: OrdMap::unit(NodeId(1), 1),
+        released: None,
+    };
+    state.blobs.insert(edition(2).part.blob, blob);
+    state.index += 1;
+    let index = state.index;
+    crate::model::dns::go_live(&mut state, index);
+    assert_eq!(answered(&state), wanted);
+    // Another node takes over: nothing of the order before is shown.
+    state.now = state.now.plus_ms(limits::CERTIFICATE_LEASE_MS);
+    let later = leased(&mut state);
+    assert_eq!(answered(&state), []);
+    assert!(
+        shows(&mut state, epoch, &[(www, "a")]).is_err(),
+        "an old lease"
+    );
+    shows(&mut state, later, &[(www, "d")]).unwrap();
+    let settle = CertificateChange::Settle {
+        certificate: label("www"),
+        epoch: later,
+        ending: Ending::HandedBack,
+    };
+    does(&mut state, &node(1), settle).unwrap();
+    assert_eq!(answered(&state), []);
+}
+
+#[test]
+fn texts_are_shown_in_zones_of_ours_only() {
+    let (mut state, epoch) = proven_by_dns();
+    for place in [
+        "_acme-challenge.www.example.com",
+        "_acme-challenge.cut.example.net",
+        "_acme-challenge.www.cut.example.net",
+    ] {
+        let why = shows(&mut state, epoch, &[(place, "a")]);
+        let ours = place.ends_with("_acme-challenge.cut.example.net");
+        assert_eq!(
+            why.is_ok(),
+            ours && !place.contains(".cut."),
+            "{place}: {why:?}"
+        );
+    }
+    assert_eq!(answered(&state), []);
+}
+
+#[test]
+fn a_wildcard_is_proven_by_the_dns_only() {
+    let mut state = story();
+    let against = state.certificates.all[&label("www")].generation;
+    let refused = does(&mut state, &person(), want(&["*.example.net"], against)).unwrap_err();
+    assert!(
+        refused.to_string().contains("proof by the DNS"),
+        "{refused}"
+    );
 }

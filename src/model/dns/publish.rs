@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Edition, Outline, Part, Published, Zone, ZoneSettings, ZoneSource, serial_after};
 use crate::model::{
     Refusal, Reply, State,
+    certificate::texts,
     domain::{DomainName, RrSet, RrType},
     failover::Answering,
     limits, site,
@@ -252,6 +253,9 @@ pub(in crate::model) fn go_live(state: &mut State, index: u64) {
                 over.insert((set.name.clone(), set.rtype), set);
             }
         }
+        for set in texts::of_zone(state, &name) {
+            over.insert((set.name.clone(), set.rtype), set);
+        }
         state.dns.waiting.remove(&name);
         let now = state.now;
         if let Some(zone) = state.dns.zones.get_mut(&name)
@@ -291,6 +295,32 @@ pub(in crate::model) fn lay(state: &mut State, index: u64, service: &Label) {
         if over != live.over || choices != live.choices {
             answer(zone, index, now, live.edition, over, choices);
         }
+    }
+}
+
+/// Lays a text over the zone that a name is in, or takes it away. A zone that already answers so is left alone.
+pub(in crate::model) fn lay_text(
+    state: &mut State,
+    index: u64,
+    name: &DomainName,
+    set: Option<RrSet>,
+) {
+    let apex = state.dns.zone_of(name).map(|it| it.0.clone());
+    let now = state.now;
+    let zone = apex.and_then(|it| state.dns.zones.get_mut(&it));
+    let Some(zone) = zone else {
+        return;
+    };
+    let Some(live) = zone.live.clone() else {
+        return;
+    };
+    let key = (name.clone(), RrType::TXT);
+    let over = match set {
+        Some(set) => live.over.update(key, set),
+        None => live.over.without(&key),
+    };
+    if over != live.over {
+        answer(zone, index, now, live.edition, over, live.choices);
     }
 }
 
