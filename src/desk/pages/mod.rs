@@ -9,6 +9,7 @@ mod live;
 mod mails;
 mod says;
 mod staff;
+mod switching;
 mod table;
 mod talk;
 mod texts;
@@ -202,11 +203,12 @@ struct Entry {
 }
 
 /// The menu; each name is the end of its text's key.
-const MENU: [(&str, &str); 10] = [
+const MENU: [(&str, &str); 11] = [
     ("overview", "/"),
     ("inbox", "/inbox"),
     ("incidents", "/incidents"),
     ("mail", "/mail"),
+    ("switch", "/switch"),
     ("nodes", "/nodes"),
     ("people", "/people"),
     ("sessions", "/sessions"),
@@ -322,6 +324,7 @@ impl Visit {
     fn menu(&self) -> Vec<Entry> {
         let allowed = |path: &str| match roles::of_page("get", path) {
             Some(Asks::For(role) | Asks::Fresh(role)) => self.may(role),
+            Some(Asks::Either(one, other)) => self.may(one) || self.may(other),
             Some(Asks::Local) | None => false,
         };
         let entry = |(name, path): (&str, &'static str)| Entry {

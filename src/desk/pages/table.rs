@@ -2,7 +2,7 @@
 
 use axum::routing::{MethodRouter, get, post};
 
-use super::{Pages, inbox, live, mails, says, staff, talk, told, views, waking};
+use super::{Pages, inbox, live, mails, says, staff, switching, talk, told, views, waking};
 
 /// Every page that is not for everybody.
 pub(super) fn table() -> Vec<(&'static str, &'static str, MethodRouter<Pages>)> {
@@ -28,6 +28,14 @@ pub(super) fn table() -> Vec<(&'static str, &'static str, MethodRouter<Pages>)> 
         ("post", "/mail/{campaign}/cancel", post(mails::cancel)),
         ("post", "/mail/{campaign}/pause", post(mails::pause)),
         ("get", "/mail/{campaign}/report.csv", get(mails::export)),
+        ("get", "/live", get(live::all)),
+        ("get", "/switch", get(switching::list)),
+        ("get", "/switch/{service}", get(switching::show)),
+        ("post", "/switch/{service}", post(switching::switch)),
+        ("post", "/switch/{service}/undo", post(switching::undo)),
+        ("post", "/switch/{service}/unpin", post(switching::unpin)),
+        ("post", "/switching/freeze", post(switching::freeze)),
+        ("post", "/switching/thaw", post(switching::thaw)),
         ("get", "/inbox", get(inbox::list)),
         ("get", "/inbox/live", get(live::inbox)),
         ("post", "/inbox/answer-all", post(inbox::answer_all)),

@@ -114,7 +114,10 @@ mod tests {
         include_str!("locales/en.ftl"),
     ];
 
-    const USERS: [&str; 37] = [
+    const USERS: &[&str] = &[
+        include_str!("templates/switching.html"),
+        include_str!("templates/switch.html"),
+        include_str!("switching.rs"),
         include_str!("templates/waking.html"),
         include_str!("waking.rs"),
         include_str!("templates/mails.html"),
@@ -225,6 +228,7 @@ mod tests {
             .chain(languages)
             .chain(super::super::told::kinds())
             .chain(super::super::waking::kinds())
+            .chain(super::super::switching::kinds())
             .collect()
     }
 
