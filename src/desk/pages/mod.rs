@@ -3,10 +3,13 @@
 //!
 //! A page without a line in `roles` is nobody's. A form without this session's token is refused.
 
+mod alerts;
 mod door;
 mod inbox;
 mod live;
+mod mailing;
 mod mails;
+mod outcomes;
 mod says;
 mod staff;
 mod switching;
@@ -203,10 +206,11 @@ struct Entry {
 }
 
 /// The menu; each name is the end of its text's key.
-const MENU: [(&str, &str); 11] = [
+const MENU: [(&str, &str); 12] = [
     ("overview", "/"),
     ("inbox", "/inbox"),
     ("incidents", "/incidents"),
+    ("alerts", "/alerts"),
     ("mail", "/mail"),
     ("switch", "/switch"),
     ("nodes", "/nodes"),

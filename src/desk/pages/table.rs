@@ -1,11 +1,20 @@
 //! The console's pages that are not for everybody, each with what makes it. Who may see it is in `roles`.
 
-use axum::routing::{MethodRouter, get, post};
+use axum::{
+    extract::DefaultBodyLimit,
+    routing::{MethodRouter, get, post},
+};
 
-use super::{Pages, inbox, live, mails, says, staff, switching, talk, told, views, waking};
+use super::{
+    Pages, alerts, inbox, live, mailing, mails, outcomes, says, staff, switching, talk, told,
+    views, waking,
+};
+use crate::model::limits;
 
 /// Every page that is not for everybody.
 pub(super) fn table() -> Vec<(&'static str, &'static str, MethodRouter<Pages>)> {
+    // A form writes a letter of another alphabet in up to six bytes.
+    let whole = DefaultBodyLimit::max(6 * limits::CAMPAIGN_TEXTS_BYTES_MAX);
     vec![
         ("get", "/", get(views::overview)),
         ("get", "/incidents", get(says::list)),
@@ -23,12 +32,23 @@ pub(super) fn table() -> Vec<(&'static str, &'static str, MethodRouter<Pages>)> 
         ("post", "/notices/{notice}/done", post(told::done)),
         ("post", "/incidents/{incident}/affects", post(says::affects)),
         ("get", "/mail", get(mails::list)),
+        ("get", "/mail/new", get(mailing::begin)),
+        ("post", "/mail", post(mailing::draft).layer(whole)),
         ("get", "/mail/{campaign}", get(mails::show)),
+        ("get", "/mail/{campaign}/change", get(mailing::change)),
+        ("post", "/mail/{campaign}/test", post(mails::test)),
+        ("post", "/mail/{campaign}/request", post(mails::request)),
+        ("post", "/mail/{campaign}/release", post(mails::release)),
+        ("get", "/mail/{campaign}/report", get(outcomes::show)),
         ("post", "/mail/{campaign}/approve", post(mails::approve)),
         ("post", "/mail/{campaign}/cancel", post(mails::cancel)),
         ("post", "/mail/{campaign}/pause", post(mails::pause)),
         ("get", "/mail/{campaign}/report.csv", get(mails::export)),
         ("get", "/live", get(live::all)),
+        ("get", "/alerts", get(alerts::list)),
+        ("get", "/alerts/{alert}", get(alerts::show)),
+        ("post", "/alerts/{alert}/confirm", post(alerts::confirm)),
+        ("post", "/alerts/{alert}/dismiss", post(alerts::dismiss)),
         ("get", "/switch", get(switching::list)),
         ("get", "/switch/{service}", get(switching::show)),
         ("post", "/switch/{service}", post(switching::switch)),

@@ -11,7 +11,7 @@ use crate::desk::{
 };
 use crate::model::{
     people::Role,
-    waking::{WakingId, telling},
+    waking::{WakingId, can_carry, telling},
     when::of_rfc3339,
 };
 
@@ -87,8 +87,14 @@ impl Visit {
             }
             (None, Some(whom)) => {
                 let parts = [("who", whom.clone().into()), begun];
-                self.say.with("waking-going", parts)
+                // Nothing is said to be tried that no machine can do.
+                let key = match self.can_be_woken(whom) {
+                    true => "waking-going",
+                    false => "waking-stuck",
+                };
+                self.say.with(key, parts)
             }
+            (None, None) if it.state == "going" => self.say.with("waking-nobody-yet", [begun]),
             (None, None) => self.say.with("waking-over", [begun]),
         };
         Row {
@@ -103,6 +109,15 @@ impl Visit {
                 .map(|it| self.attempt(it))
                 .collect(),
         }
+    }
+
+    /// Whether a machine can reach this person by one of their ways.
+    fn can_be_woken(&self, name: &str) -> bool {
+        let accounts = self.state.people.accounts.iter();
+        let mut own = accounts.filter(|it| it.0.as_str() == name);
+        let ways = own.next().map(|it| it.1.ways.as_slice());
+        let mut ways = ways.unwrap_or_default().iter();
+        ways.any(|it| can_carry(&self.state, it.kind))
     }
 
     /// What it is about, in the reader's language.
