@@ -142,7 +142,7 @@ fn acts(visit: &Visit, waiting: u64) -> Vec<Act> {
     let leads = visit.may(Role::Leader);
     let answers_people = visit.may(Role::Agent);
     let all = [
-        leads.then(|| act("act-say", "/incidents#new", String::new())),
+        leads.then(|| act("act-say", "/incidents#open", String::new())),
         better.filter(|_| leads),
         answers_people.then(|| act("act-answer", "/inbox", answers)),
         answers_people.then(|| act("act-wake", "/wake", String::new())),

@@ -4,6 +4,7 @@ use hyper::StatusCode;
 use serde_json::{Value, json};
 
 use super::boat::Boat;
+use super::console::{Operator, Visitor};
 
 fn group(status: &str, instances: &[&str]) -> Value {
     let alerts = instances.iter().map(|it| {
@@ -177,4 +178,81 @@ async fn an_alert_joins_an_incident_that_goes_on_with_news_or_without() {
     }
     let timeline = boat.get(&format!("/incidents/{id}/timeline")).await.json();
     assert!(timeline.to_string().contains("confirm-alert"), "{timeline}");
+}
+
+#[tokio::test]
+async fn on_the_console_an_alert_becomes_an_incident_in_edited_words_or_is_dismissed_with_a_reason()
+{
+    let boat = Boat::afloat().await;
+    let taken = told(&boat, "1", &group("firing", &["host-1"])).await;
+    let alert = taken["alert"].as_str().unwrap().to_owned();
+    let eva = Operator::made(&boat, "eva", "agent").await;
+    let mut agent = Visitor::at(&boat);
+    agent.sign_in(&eva, &eva.code(0)).await;
+    let page = agent.get(&format!("/alerts/{alert}")).await;
+    assert!(
+        page.says("Hosts do not answer") && !page.says("/confirm"),
+        "{}",
+        page.text
+    );
+    let path = format!("/alerts/{alert}/confirm");
+    let form = page.form();
+    let page = agent.post(&path, &[("form", form.as_str())]).await;
+    assert_eq!(page.status, StatusCode::FORBIDDEN);
+
+    let jana = Operator::made(&boat, "jana", "shift-leader").await;
+    let mut leader = Visitor::at(&boat);
+    leader.sign_in(&jana, &jana.code(0)).await;
+    let home = leader.get("/").await;
+    assert!(home.says(&format!("/alerts/{alert}")), "{}", home.text);
+    let form = leader.get(&format!("/alerts/{alert}")).await.form();
+    let field = |name, text| {
+        [
+            ("form", form.as_str()),
+            ("once", "a"),
+            ("severity", "major"),
+            ("next", "30m"),
+            (name, text),
+        ]
+    };
+    // Nothing in the form: nothing is opened, and what was chosen is kept.
+    let page = leader
+        .post(&path, &field("title-en", "No power in hall 2"))
+        .await;
+    assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(
+        page.says("texts cannot be used") && page.says("No power in hall 2"),
+        "{}",
+        page.text
+    );
+    assert_eq!(incidents(&boat).await, 0);
+    let mut all = field("title-en", "No power in hall 2").to_vec();
+    all.push(("text-en", "We are on the spot."));
+    let page = leader.post(&path, &all).await;
+    assert!(page.location.starts_with("/incidents/"), "{}", page.text);
+    let page = leader.get(&page.location).await;
+    assert!(page.says("No power in hall 2") && page.says("We are on the spot."));
+    // Whoever comes second learns as what it was confirmed.
+    all[1] = ("once", "b");
+    let page = leader.post(&path, &all).await;
+    assert!(page.says("already confirmed as incident"), "{}", page.text);
+    assert_eq!(incidents(&boat).await, 1);
+
+    let plain = json!({ "key": "x", "status": "firing", "title": "Drill" });
+    let taken = boat.post("/alerts/plain", "p", &plain).await.json();
+    let path = format!("/alerts/{}/dismiss", taken["alert"].as_str().unwrap());
+    let page = leader
+        .post(&path, &[("form", form.as_str()), ("reason", "")])
+        .await;
+    assert!(page.says("reason cannot be used"), "{}", page.text);
+    let page = leader
+        .post(&path, &[("form", form.as_str()), ("reason", "a drill")])
+        .await;
+    assert_eq!(page.location, "/alerts");
+    assert!(
+        leader
+            .get("/alerts")
+            .await
+            .says("nothing, said jana: a drill")
+    );
 }

@@ -8,10 +8,12 @@ mod directory;
 mod dns;
 mod door;
 mod incidents;
+mod mails;
 mod notices;
 mod people;
 mod record;
 mod site;
+mod switching;
 mod talks;
 
 use std::time::Duration;
