@@ -15,6 +15,7 @@ mod record;
 mod site;
 mod switching;
 mod talks;
+mod wakings;
 
 use std::time::Duration;
 
