@@ -10,6 +10,7 @@ mod live;
 mod mailing;
 mod mails;
 mod outcomes;
+mod rings;
 mod says;
 mod staff;
 mod switching;
@@ -43,7 +44,7 @@ use super::{
 use crate::clock;
 use crate::model::{
     State, limits,
-    people::{AlarmKind, Role},
+    people::Role,
     words::{Lang, Timestamp},
 };
 use crate::web::public::{Look, texts::preferred};
@@ -175,7 +176,7 @@ struct Frame<'a> {
     turns: Vec<Turn>,
     path: &'a str,
     alone: bool,
-    alarms: Vec<Ring>,
+    alarms: Vec<rings::Ring>,
     waiting: Option<told::Waiting>,
     menu: Vec<Entry>,
     agreement: String,
@@ -190,12 +191,6 @@ struct Turn {
     tag: &'static str,
     name: String,
     current: bool,
-}
-
-/// An alarm that nobody has said to know of.
-struct Ring {
-    index: u64,
-    says: String,
 }
 
 /// A page in the menu.
@@ -213,12 +208,12 @@ const MENU: [(&str, &str); 12] = [
     ("alerts", "/alerts"),
     ("mail", "/mail"),
     ("switch", "/switch"),
+    ("wake", "/wake"),
+    ("shift", "/shift"),
     ("nodes", "/nodes"),
     ("people", "/people"),
     ("sessions", "/sessions"),
     ("record", "/record"),
-    ("shift", "/shift"),
-    ("wake", "/wake"),
 ];
 
 impl Visit {
@@ -338,56 +333,6 @@ impl Visit {
         };
         let pages = MENU.into_iter().filter(|(_, path)| allowed(path));
         pages.map(entry).collect()
-    }
-
-    fn rings(&self) -> Vec<Ring> {
-        let ring = |it: &crate::model::people::Alarm| Ring {
-            index: it.index,
-            says: self.alarm_says(it),
-        };
-        self.state.people.open_alarms().map(ring).collect()
-    }
-
-    fn alarm_says(&self, it: &crate::model::people::Alarm) -> String {
-        match &it.what {
-            AlarmKind::CodeUsed {
-                serial,
-                place,
-                node,
-                alone,
-                again,
-            } => {
-                let parts = [
-                    ("code", (place + 1).into()),
-                    ("serial", serial.to_string().into()),
-                    ("node", self.node_name(*node).into()),
-                    ("time", self.time(it.at).into()),
-                ];
-                let mut says = self.say.with("alarm-code-used", parts);
-                for (so, key) in [(*again, "alarm-again"), (*alone, "alarm-alone")] {
-                    if so {
-                        says.push(' ');
-                        says.push_str(&self.say.it(key));
-                    }
-                }
-                says
-            }
-            AlarmKind::MailCountsDown {
-                recipients,
-                by,
-                why,
-                from,
-                ..
-            } => {
-                let parts = [
-                    ("count", (*recipients).into()),
-                    ("who", by.clone().into()),
-                    ("why", why.as_str().to_owned().into()),
-                    ("time", self.time(*from).into()),
-                ];
-                self.say.with("alarm-mail-counts-down", parts)
-            }
-        }
     }
 
     /// A page as an answer.

@@ -115,6 +115,7 @@ mod tests {
     ];
 
     const USERS: &[&str] = &[
+        include_str!("rings.rs"),
         include_str!("templates/alerts.html"),
         include_str!("templates/alert.html"),
         include_str!("alerts.rs"),
