@@ -60,6 +60,7 @@ async fn drafted(leader: &mut Visitor, fields: &[(&str, &str)]) -> Page {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one story, told in order")]
 async fn a_mail_to_those_affected_is_written_from_the_incident_and_nothing_typed_is_lost() {
     let (boat, mut leader, id) = three_in_the_morning().await;
     let page = leader.get(&format!("/incidents/{id}")).await;
@@ -217,6 +218,7 @@ async fn a_mail_to_those_affected_is_written_from_the_incident_and_nothing_typed
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one story, told in order")]
 async fn p7_on_the_console_a_mail_leaves_only_after_its_number_was_typed_and_is_stopped_searched_and_sent_again()
  {
     let (boat, mut leader, _) = three_in_the_morning().await;

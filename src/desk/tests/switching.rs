@@ -44,6 +44,7 @@ fn answering(boat: &Boat) -> String {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one story, told in order")]
 async fn a_shift_leader_sees_the_plan_switches_and_takes_it_back() {
     let boat = with_service().await;
     let jana = Operator::made(&boat, "jana", "shift-leader").await;
