@@ -3,7 +3,7 @@
 'use strict';
 (() => {
   const live = document.getElementById('live');
-  if (!live || !window.EventSource || !window.fetch) return;
+  if (!live?.dataset.source || !window.EventSource || !window.fetch) return;
   const box = document.getElementById('answer');
   const form = box && box.form;
   const SILENT_MS = 35_000;
@@ -19,13 +19,17 @@
     if (reading) { again = true; return; }
     reading = true;
     try {
-      const answer = await fetch(location.pathname + location.search, { signal: AbortSignal.timeout(ANSWER_MS) });
+      // A page that is dear to make has a cheaper one with the same part.
+      const answer = await fetch(live.dataset.page || location.pathname + location.search, { signal: AbortSignal.timeout(ANSWER_MS) });
       const page = new DOMParser().parseFromString(await answer.text(), 'text/html');
       const newer = page.getElementById('live');
       // Other forms belong to the page now; but what is being typed is not thrown away.
       if (answer.ok && newer && newer.dataset.state !== live.dataset.state && !typed) { location.reload(); return; }
       if (answer.ok && newer && !live.contains(document.activeElement)) live.replaceChildren(...newer.childNodes);
       if (answer.ok && newer) live.dataset.every = newer.dataset.every || '';
+      // What stands above every page: what rang, and what is about to leave.
+      const rings = page.getElementById('rings');
+      if (answer.ok && rings) document.getElementById('rings')?.replaceChildren(...rings.childNodes);
     } catch { /* the stream tells when the server is there again */ }
     reading = false;
     if (again) { again = false; refresh(); }

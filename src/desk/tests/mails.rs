@@ -300,6 +300,8 @@ async fn p7_on_the_console_a_mail_leaves_only_after_its_number_was_typed_and_is_
     let page = leader.post(&approve, &fields).await;
     assert_eq!(page.location, path, "{}", page.text);
     let page = leader.get(&path).await;
+    let light = leader.get(&format!("{path}?live=yes")).await;
+    assert!(light.says("Is being sent") && !light.says("@mail.example"));
     assert!(
         page.says("Is being sent") && page.says("data-state=\"sending\""),
         "{}",
