@@ -145,7 +145,7 @@ async function mail(story, page, other) {
   await page.locator('#subject-cs').fill('Praha bez proudu');
   await page.locator('[name=do][value=draft]').click();
   const wrong = await page.locator('section[aria-labelledby=check] .wrong').innerText();
-  assert.ok(wrong.includes('3, line') && wrong.includes('en.txt'), wrong);
+  assert.ok(wrong.includes('3 (line') && wrong.includes('en.txt'), wrong);
   assert.equal(await page.getByRole('button', { name: 'Ask for approval' }).count(), 0);
   const where = new URL(page.url()).pathname;
   await page.getByRole('link', { name: 'Change it' }).click();

@@ -71,7 +71,8 @@ struct Check {
     langs: Vec<(String, u32)>,
     notes: Vec<String>,
     domains: Vec<(String, u32)>,
-    mistakes: Vec<String>,
+    /// What is wrong, and with whose mail.
+    mistakes: Vec<(String, String)>,
     more: Option<String>,
 }
 
@@ -503,16 +504,6 @@ impl Visit {
             ("mail-repeated", it.repeated),
             ("mail-suppressed", it.suppressed),
         ];
-        let mistake = |it: &Fault| {
-            let parts = [
-                ("who", it.who.clone().into()),
-                ("line", it.line.into()),
-                ("field", it.field.clone().into()),
-                ("found", it.found.clone().into()),
-                ("wanted", it.wanted.clone().into()),
-            ];
-            self.say.with("mail-mistake", parts)
-        };
         let told = it.faults.len() as u64;
         let more = it.wrong.saturating_sub(told);
         Check {
@@ -526,11 +517,34 @@ impl Visit {
                 .map(|(key, number)| count(key, number))
                 .collect(),
             domains: it.largest_domains(DOMAINS),
-            mistakes: it.faults.iter().map(mistake).collect(),
+            mistakes: self.alike(&it.faults),
             more: (more > 0).then(|| {
                 self.say
                     .with("mail-mistakes-more", [("count", more.into())])
             }),
         }
+    }
+
+    /// The same mistake once, with everybody whose mail has it.
+    fn alike(&self, faults: &[Fault]) -> Vec<(String, String)> {
+        let mut alike: Vec<(String, String)> = Vec::new();
+        for it in faults {
+            let parts = [
+                ("field", it.field.clone().into()),
+                ("found", it.found.clone().into()),
+                ("wanted", it.wanted.clone().into()),
+            ];
+            let what = self.say.with("mail-mistake", parts);
+            let parts = [("who", it.who.clone().into()), ("line", it.line.into())];
+            let whose = self.say.with("mail-mistake-whose", parts);
+            match alike.iter_mut().find(|known| known.0 == what) {
+                Some(known) => {
+                    known.1.push_str(", ");
+                    known.1.push_str(&whose);
+                }
+                None => alike.push((what, whose)),
+            }
+        }
+        alike
     }
 }

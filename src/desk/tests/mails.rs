@@ -161,7 +161,7 @@ async fn a_mail_to_those_affected_is_written_from_the_incident_and_nothing_typed
     assert!(path.starts_with("/mail/"), "{}", page.text);
     let page = leader.get(&path).await;
     assert!(
-        page.says("3, line 3, en.txt") && !page.says("/request"),
+        page.says("3 (line 3)") && page.says("en.txt, line 1: found") && !page.says("/request"),
         "{}",
         page.text
     );
