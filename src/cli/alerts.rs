@@ -28,6 +28,9 @@ pub enum AlertVerb {
     Dismiss {
         /// The alert
         alert: String,
+        /// Why it is nothing, for the record
+        #[arg(long)]
+        reason: String,
     },
 }
 
@@ -58,9 +61,10 @@ pub async fn alert(node: &Node, what: AlertVerb, paper: Paper) -> Result<Said, F
             let body = json!({ "incident": incident });
             node.post::<Alerts>(&path, &body).await?
         }
-        AlertVerb::Dismiss { alert } => {
+        AlertVerb::Dismiss { alert, reason } => {
             let path = format!("/alerts/{}/dismiss", part(&alert));
-            node.post::<Alerts>(&path, &json!({})).await?
+            node.post::<Alerts>(&path, &json!({ "reason": reason }))
+                .await?
         }
     };
     let text = listed(&answer.value, paper);

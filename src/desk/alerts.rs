@@ -18,7 +18,7 @@ use super::{
     Desk,
     api::Route,
     asking::{Asking, Body},
-    incidents::{Open, find as find_incident},
+    incidents::{Next, Open, find as find_incident, new_id},
     problem::Problem,
 };
 use crate::{
@@ -29,7 +29,7 @@ use crate::{
             Alert, AlertChange, AlertId, Standing,
             change::{Said, is_news},
         },
-        incident::{Severity, Title},
+        incident::{IncidentChange, IncidentId, Severity, Title},
         limits,
         when::rfc3339,
         words::{Label, Lang, Note, Timestamp},
@@ -43,29 +43,32 @@ static CHANGES: AtomicU64 = AtomicU64::new(0);
 #[derive(Serialize, ToSchema)]
 pub(super) struct Alerts {
     /// What waits first, then the newest.
-    alerts: Vec<AlertShown>,
+    pub(super) alerts: Vec<AlertShown>,
     /// How many found no room since somebody last looked.
-    beyond: u32,
+    pub(super) beyond: u32,
 }
 
 /// Something that a machine tells.
 #[derive(Serialize, ToSchema)]
-struct AlertShown {
-    alert: String,
-    source: String,
-    title: String,
-    text: String,
-    affects: Vec<String>,
-    severity: &'static str,
+pub(super) struct AlertShown {
+    pub(super) alert: String,
+    pub(super) source: String,
+    pub(super) title: String,
+    pub(super) text: String,
+    pub(super) affects: Vec<String>,
+    pub(super) severity: &'static str,
     /// How many instances go on.
-    count: u64,
+    pub(super) count: u64,
     /// Those that are named.
-    instances: Vec<String>,
-    first: String,
-    last: String,
+    pub(super) instances: Vec<String>,
+    pub(super) first: String,
+    pub(super) last: String,
     /// proposed, confirmed, confirmed-ended, dismissed or ended.
-    state: &'static str,
-    incident: Option<String>,
+    pub(super) state: &'static str,
+    pub(super) incident: Option<String>,
+    /// Who decided, and why where it was dismissed.
+    pub(super) by: Option<String>,
+    pub(super) reason: Option<String>,
 }
 
 /// What Alertmanager sends (webhook version 4). What is not named here does not matter.
@@ -116,21 +119,31 @@ struct Plain {
 /// How a person makes an alert an incident.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Confirmed {
-    /// An incident that is there already; left out, a new one is opened.
-    incident: Option<String>,
-    /// Titles by language; left out, what the machine calls it.
+pub(super) struct Confirmed {
+    /// An incident that goes on; left out, a new one is opened.
+    pub(super) incident: Option<String>,
+    /// Titles by language; left out, what the machine calls it. An incident that goes on keeps its own.
     #[serde(default)]
-    titles: BTreeMap<String, String>,
-    /// What customers read first, by language; left out, that somebody is looking into it.
+    pub(super) titles: BTreeMap<String, String>,
+    /// What customers read first, by language; left out, that somebody is looking into it, and of an incident that goes
+    /// on nothing more.
     #[serde(default)]
-    texts: BTreeMap<String, String>,
+    pub(super) texts: BTreeMap<String, String>,
+    /// minor, major or critical; left out, what the machine says.
+    pub(super) severity: Option<String>,
+    /// In what time the next update is promised, such as `45m`.
+    pub(super) next: Option<String>,
+    /// The channels outside that are told; left out, the usual ones.
+    pub(super) tell: Option<Vec<String>>,
 }
 
-/// Nothing is asked for.
+/// Why it is nothing.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Nothing {}
+pub(super) struct Dismissed {
+    /// In a few words, for the record.
+    pub(super) reason: String,
+}
 
 /// What was taken.
 #[derive(Serialize, ToSchema)]
@@ -170,7 +183,7 @@ pub(super) fn routes() -> Vec<Route> {
             "Say that an alert is nothing; it stays that until it ends",
             post(dismiss),
         )
-        .takes::<Nothing>(),
+        .takes::<Dismissed>(),
     ]
 }
 
@@ -313,76 +326,38 @@ async fn confirm(
     Path(alert): Path<String>,
     body: Body<Confirmed>,
 ) -> Result<Json<Alerts>, Problem> {
-    let (id, alert) = desk.alert(&alert)?;
-    let asked = &body.value;
-    // Before anything is opened: customers are not told twice because somebody was quicker, or asked again.
-    match &alert.standing {
-        Standing::Proposed => {}
-        Standing::Confirmed { incident, .. }
-            if asked
-                .incident
-                .as_ref()
-                .is_none_or(|it| *it == incident.to_string()) =>
-        {
-            return Ok(Json(desk.alerts()));
-        }
-        other => {
-            let wanted = "one that waits for somebody";
-            return Err(Problem::invalid("alert", other.name(), wanted));
-        }
-    }
-    let state = desk.cluster.state();
-    let incident = match &asked.incident {
-        Some(known) => find_incident(&state, known)?.0,
-        None => {
-            let by_lang = |given: &BTreeMap<String, String>, own: fn(Lang, &Alert) -> String| {
-                let own = Lang::ALL
-                    .into_iter()
-                    .map(|it| (it.tag().to_owned(), own(it, &alert)));
-                if given.is_empty() {
-                    own.collect()
-                } else {
-                    given.clone()
-                }
-            };
-            let open = Open {
-                titles: by_lang(&asked.titles, |_, it| it.title.as_str().to_owned()),
-                texts: by_lang(&asked.texts, |lang, _| looking(lang).to_owned()),
-                severity: Some(severity(alert.severity).to_owned()),
-                affected: affected(&alert),
-                ..Open::default()
-            };
-            let opened = desk.open_incident(&asking, &body.bytes, &open).await?;
-            find_incident(&desk.cluster.state(), &opened.0.incident)?.0
-        }
-    };
-    let change = AlertChange::Confirm {
-        alert: id,
-        incident,
-    };
-    let content = [&body.bytes[..], b"confirm"].concat();
-    desk.agreed(
-        &asking,
-        &content,
-        "confirming the alert",
-        Command::Alert(change),
-    )
-    .await?;
+    desk.confirm_alert(&asking, &body.bytes, &alert, &body.value)
+        .await?;
     Ok(Json(desk.alerts()))
 }
 
-fn looking(lang: Lang) -> &'static str {
-    match lang {
-        Lang::Cs => "O problému víme a zjišťujeme příčinu.",
-        Lang::En => "We know of the problem and are looking for its cause.",
+/// What a new incident of an alert says, where nobody says otherwise.
+fn anew(alert: &Alert, asked: &Confirmed) -> Open {
+    let by_lang = |given: &BTreeMap<String, String>, own: fn(Lang, &Alert) -> String| {
+        let all = Lang::ALL.into_iter();
+        let all = all.map(|it| (it.tag().to_owned(), own(it, alert)));
+        match given.is_empty() {
+            true => all.collect(),
+            false => given.clone(),
+        }
+    };
+    let usual = || alert.severity.name().to_owned();
+    Open {
+        titles: by_lang(&asked.titles, |_, it| it.title.as_str().to_owned()),
+        texts: by_lang(&asked.texts, |lang, _| looking(lang).to_owned()),
+        severity: Some(asked.severity.clone().unwrap_or_else(usual)),
+        affected: affected(alert),
+        next: asked.next.clone(),
+        tell: asked.tell.clone(),
+        ..Open::default()
     }
 }
 
-fn severity(it: Severity) -> &'static str {
-    match it {
-        Severity::Minor => "minor",
-        Severity::Major => "major",
-        Severity::Critical => "critical",
+/// What customers read first where nobody has found words yet.
+pub(super) fn looking(lang: Lang) -> &'static str {
+    match lang {
+        Lang::Cs => "O problému víme a zjišťujeme příčinu.",
+        Lang::En => "We know of the problem and are looking for its cause.",
     }
 }
 
@@ -395,16 +370,87 @@ async fn dismiss(
     Shared(desk): Shared<Desk>,
     asking: Asking,
     Path(alert): Path<String>,
-    body: Body<Nothing>,
+    body: Body<Dismissed>,
 ) -> Result<Json<Alerts>, Problem> {
-    let (alert, _) = desk.alert(&alert)?;
-    let change = Command::Alert(AlertChange::Dismiss { alert });
-    desk.agreed(&asking, &body.bytes, "dismissing the alert", change)
+    desk.dismiss_alert(&asking, &body.bytes, &alert, &body.value.reason)
         .await?;
     Ok(Json(desk.alerts()))
 }
 
 impl Desk {
+    /// Makes an alert an incident, in one step of the cluster's. Gives the incident.
+    pub(super) async fn confirm_alert(
+        &self,
+        asking: &Asking,
+        content: &[u8],
+        alert: &str,
+        asked: &Confirmed,
+    ) -> Result<IncidentId, Problem> {
+        let (id, alert) = self.alert(alert)?;
+        let (incident, says) = match &asked.incident {
+            Some(known) => self.joined(known, &alert, asked)?,
+            None => {
+                let opening = self.opening(&anew(&alert, asked))?;
+                let incident = new_id(asking, content);
+                let change = IncidentChange::Open { incident, opening };
+                (incident, Some(change))
+            }
+        };
+        let change = AlertChange::Confirm {
+            alert: id,
+            incident,
+            says: says.map(Box::new),
+        };
+        let what = "confirming the alert";
+        self.agreed(asking, content, what, Command::Alert(change))
+            .await?;
+        Ok(incident)
+    }
+
+    /// What an incident that goes on says of the alert, where something is to be said.
+    fn joined(
+        &self,
+        incident: &str,
+        alert: &Alert,
+        asked: &Confirmed,
+    ) -> Result<(IncidentId, Option<IncidentChange>), Problem> {
+        let state = self.cluster.state();
+        let (id, known) = find_incident(&state, incident)?;
+        if asked.texts.is_empty() {
+            return Ok((id, None));
+        }
+        let so_far = known.affected.iter();
+        let so_far = so_far.map(|(name, how)| (name.to_string(), how.name().to_owned()));
+        let news = Next {
+            against: known.generation,
+            stage: known.stage.name().to_owned(),
+            severity: asked.severity.clone(),
+            affected: Some(affected(alert).into_iter().chain(so_far).collect()),
+            texts: asked.texts.clone(),
+            next: asked.next.clone(),
+            tell: asked.tell.clone(),
+            dry_run: false,
+        };
+        let (id, change) = self.news(incident, &news)?;
+        Ok((id, Some(change)))
+    }
+
+    /// Says that an alert is nothing.
+    pub(super) async fn dismiss_alert(
+        &self,
+        asking: &Asking,
+        content: &[u8],
+        alert: &str,
+        reason: &str,
+    ) -> Result<(), Problem> {
+        let (alert, _) = self.alert(alert)?;
+        let reason = Note::new(reason.trim())
+            .map_err(|wrong| Problem::invalid("reason", reason, &wrong.wanted))?;
+        let change = Command::Alert(AlertChange::Dismiss { alert, reason });
+        self.agreed(asking, content, "dismissing the alert", change)
+            .await
+    }
+
     async fn alert_came(
         &self,
         asking: &Asking,
@@ -430,14 +476,15 @@ impl Desk {
         Ok(Taken { alert, news: true })
     }
 
-    fn alert(&self, text: &str) -> Result<(AlertId, Alert), Problem> {
+    pub(super) fn alert(&self, text: &str) -> Result<(AlertId, Alert), Problem> {
         let unknown = || Problem::not_found("alert", "'lifeboat alert list' shows them");
         let id: AlertId = text.parse().map_err(|_| unknown())?;
         let found = self.cluster.state().alerts.all.get(&id).cloned();
         Ok((id, found.ok_or_else(unknown)?))
     }
 
-    fn alerts(&self) -> Alerts {
+    /// Everything that machines tell.
+    pub(super) fn alerts(&self) -> Alerts {
         let state = self.cluster.state();
         let mut all: Vec<_> = state.alerts.all.iter().collect();
         all.sort_by_key(|(_, it)| {
@@ -452,7 +499,7 @@ impl Desk {
             title: it.title.as_str().to_owned(),
             text: it.text.as_str().to_owned(),
             affects: it.affects.iter().map(Label::to_string).collect(),
-            severity: severity(it.severity),
+            severity: it.severity.name(),
             count: it.count(),
             instances: it
                 .firing
@@ -464,6 +511,14 @@ impl Desk {
             state: it.standing.name(),
             incident: match &it.standing {
                 Standing::Confirmed { incident, .. } => Some(incident.to_string()),
+                _ => None,
+            },
+            by: match &it.standing {
+                Standing::Confirmed { by, .. } | Standing::Dismissed { by, .. } => Some(by.clone()),
+                Standing::Proposed | Standing::Ended { .. } => None,
+            },
+            reason: match &it.standing {
+                Standing::Dismissed { reason, .. } => Some(reason.as_str().to_owned()),
                 _ => None,
             },
         };

@@ -4,6 +4,7 @@
 mod asked;
 mod lists;
 pub(super) mod report;
+mod trial;
 mod views;
 mod work;
 
@@ -29,10 +30,11 @@ use crate::model::{
     words::{EmailAddress, KeyedHash, Label, Note, Wrong},
 };
 
-use asked::{Addresses, Against, Alone, Drafted, Rules, Test, Tested, Typed};
-pub(super) use asked::{Agreed, Because};
-use views::{Campaigns, Preview};
-pub(super) use views::{Checked, Shown};
+use asked::{Addresses, Against, Alone, Rules, Tested, Typed};
+pub(super) use asked::{Agreed, Because, Drafted, Follows, Line, Test, Words};
+pub(super) use views::Shown;
+use views::{Campaigns, Checked, Preview};
+pub(super) use work::mistakes;
 
 /// What this node's desk needs to write and test mass mail.
 pub struct Mailing {
@@ -95,12 +97,15 @@ fn of_drafts() -> Vec<Route> {
             "One person's mail, as it would be sent",
             get(work::preview),
         )
-        .query(&[("line", "the line of the list")]),
+        .query(&[
+            ("line", "the line of the list"),
+            ("find", "or a customer's number or mail address"),
+        ]),
         Route::new::<Tested>(
             "post",
             "/campaigns/{campaign}/test",
             "Send one person's mail to somebody of the company, marked as a test",
-            post(work::test),
+            post(trial::test),
         )
         .takes::<Test>(),
         Route::new::<Shown>(
@@ -205,7 +210,7 @@ async fn draft(
     asking: Asking,
     body: Body<Drafted>,
 ) -> Result<Json<Shown>, Problem> {
-    work::draft(&desk, &asking, &body.bytes, &body.value).await
+    desk.draft_campaign(&asking, &body.bytes, &body.value).await
 }
 
 async fn approve(
@@ -256,10 +261,8 @@ async fn release(
     asking: Asking,
     body: Body<Typed>,
 ) -> Result<Json<Shown>, Problem> {
-    let campaign = find(&desk.cluster.state(), &campaign)?.0;
     let count = body.value.count;
-    let change = CampaignChange::Release { campaign, count };
-    desk.campaign_changed(&asking, &body.bytes, "releasing it", (campaign, change))
+    desk.release_campaign(&asking, &body.bytes, &campaign, count)
         .await
 }
 
@@ -334,6 +337,20 @@ impl Desk {
             alone,
         };
         self.campaign_changed(asking, content, "approving it", (campaign, change))
+            .await
+    }
+
+    /// Lets a campaign be sent after a restore or a recovery.
+    pub(super) async fn release_campaign(
+        &self,
+        asking: &Asking,
+        content: &[u8],
+        campaign: &str,
+        count: u32,
+    ) -> Result<Json<Shown>, Problem> {
+        let campaign = find(&self.cluster.state(), campaign)?.0;
+        let change = CampaignChange::Release { campaign, count };
+        self.campaign_changed(asking, content, "releasing it", (campaign, change))
             .await
     }
 

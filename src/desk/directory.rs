@@ -34,7 +34,8 @@ use crate::{
 mod asks;
 mod import;
 
-use asks::{Card, Meant, Question, Short};
+use asks::{Card, Short};
+pub(super) use asks::{Meant, Question};
 use import::Imported;
 
 /// One version of the directory.

@@ -363,6 +363,15 @@ impl Desk {
         content: &[u8],
         asked: &Open,
     ) -> Result<Json<Shown>, Problem> {
+        let opening = self.opening(asked)?;
+        let incident = new_id(asking, content);
+        let change = IncidentChange::Open { incident, opening };
+        self.answered(asking, content, (incident, asked.dry_run), change)
+            .await
+    }
+
+    /// What an incident is opened with, read from what was asked.
+    pub(super) fn opening(&self, asked: &Open) -> Result<Opening, Problem> {
         let mut fields = Fields::default();
         let scenario = asked.scenario.as_ref();
         let scenario = scenario.and_then(|it| fields.of("scenario", it, Scenario::find(it)));
@@ -380,14 +389,11 @@ impl Desk {
         let window = fields.window(asked.from.as_ref(), asked.until.as_ref());
         let tell = self.told_through(&mut fields, asked.tell.as_ref(), asked.from.is_none());
         let severity: Severity = fields.done()?.and(severity).ok_or_else(missed)?;
-        // Made from the request's key, so that a repeat means the same incident.
-        let [a, b, c, d, ..] = asking.id(content).0;
-        let incident = IncidentId(u32::from_be_bytes([a, b, c, d]));
         let stage = match window {
             Some(_) => Stage::Scheduled,
             None => Stage::Investigating,
         };
-        let opening = Opening {
+        Ok(Opening {
             titles,
             severity,
             stage,
@@ -396,10 +402,7 @@ impl Desk {
             texts,
             next_ms,
             tell,
-        };
-        let change = IncidentChange::Open { incident, opening };
-        self.answered(asking, content, (incident, asked.dry_run), change)
-            .await
+        })
     }
 
     /// The channels that are told: those named, or the usual ones of something acute.
@@ -427,6 +430,17 @@ impl Desk {
         incident: &str,
         asked: &Next,
     ) -> Result<Json<Shown>, Problem> {
+        let (incident, change) = self.news(incident, asked)?;
+        self.answered(asking, content, (incident, asked.dry_run), change)
+            .await
+    }
+
+    /// What is new of an incident, read from what was asked.
+    pub(super) fn news(
+        &self,
+        incident: &str,
+        asked: &Next,
+    ) -> Result<(IncidentId, IncidentChange), Problem> {
         let (incident, acute) = {
             let state = self.cluster.state();
             let (id, it) = find(&state, incident)?;
@@ -451,8 +465,7 @@ impl Desk {
             next_ms,
             tell,
         };
-        self.answered(asking, content, (incident, asked.dry_run), change)
-            .await
+        Ok((incident, change))
     }
 
     /// Says an update in other words.
@@ -547,6 +560,12 @@ pub(super) fn promises(state: &State) -> Vec<String> {
     };
     let due = promises_due(state, crate::clock::now()).into_iter();
     due.filter_map(told).collect()
+}
+
+/// Made from the request's key, so that a repeat means the same incident.
+pub(super) fn new_id(asking: &Asking, content: &[u8]) -> IncidentId {
+    let [a, b, c, d, ..] = asking.id(content).0;
+    IncidentId(u32::from_be_bytes([a, b, c, d]))
 }
 
 pub(super) fn find<'a>(

@@ -210,6 +210,12 @@ impl Problem {
         lines
     }
 
+    /// The fields that are meant.
+    pub(super) fn fields(&self) -> Vec<&str> {
+        let several = self.0.mistakes.iter().map(|it| it.field.as_str());
+        self.0.field.as_deref().into_iter().chain(several).collect()
+    }
+
     /// Nobody is known to ask.
     pub(super) fn nobody() -> Self {
         Self::new(

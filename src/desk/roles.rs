@@ -17,6 +17,8 @@ use crate::model::people::Role;
 pub(super) enum Asks {
     /// A role.
     For(Role),
+    /// One of two roles.
+    Either(Role, Role),
     /// A role, and of people a fresh code.
     Fresh(Role),
     /// The local socket, whatever anybody's role.
@@ -29,6 +31,8 @@ const ANSWER: Asks = Asks::For(Role::Agent);
 const SPEAK: Asks = Asks::For(Role::Leader);
 const SPEAK_FRESH: Asks = Asks::Fresh(Role::Leader);
 const WORK: Asks = Asks::For(Role::Ops);
+// Whoever leads the shift answers for it at night, and each of these is taken back in one step.
+const SWITCH: Asks = Asks::Either(Role::Ops, Role::Leader);
 const WORK_FRESH: Asks = Asks::Fresh(Role::Ops);
 const PEOPLE: Asks = Asks::For(Role::Admin);
 const PEOPLE_FRESH: Asks = Asks::Fresh(Role::Admin);
@@ -155,11 +159,11 @@ const API: &[(&str, &str, Asks)] = &[
     ("get", "/dns/services/{service}", LOOK),
     ("post", "/dns/services/{service}", WORK),
     ("post", "/dns/services/{service}/remove", WORK_FRESH),
-    ("post", "/dns/services/{service}/switch", WORK),
-    ("post", "/dns/services/{service}/unpin", WORK),
-    ("post", "/dns/services/{service}/undo", WORK),
-    ("post", "/dns/freeze", WORK),
-    ("post", "/dns/thaw", WORK),
+    ("post", "/dns/services/{service}/switch", SWITCH),
+    ("post", "/dns/services/{service}/unpin", SWITCH),
+    ("post", "/dns/services/{service}/undo", SWITCH),
+    ("post", "/dns/freeze", SWITCH),
+    ("post", "/dns/thaw", SWITCH),
     ("post", "/dns/release", WORK_FRESH),
     ("get", "/dns/zones/{zone}/keys", LOOK),
     ("post", "/dns/zones/{zone}/sign", WORK_FRESH),
@@ -224,11 +228,30 @@ const PAGES: &[(&str, &str, Asks)] = &[
     ("post", "/notices/{notice}/done", ANSWER),
     ("post", "/incidents/{incident}/affects", SPEAK),
     ("get", "/mail", LOOK),
+    ("get", "/mail/new", SPEAK),
+    ("post", "/mail", SPEAK),
     ("get", "/mail/{campaign}", LOOK),
+    ("get", "/mail/{campaign}/change", SPEAK),
+    ("post", "/mail/{campaign}/test", SPEAK),
+    ("post", "/mail/{campaign}/request", SPEAK),
+    ("post", "/mail/{campaign}/release", SPEAK_FRESH),
+    ("get", "/mail/{campaign}/report", SPEAK),
     ("post", "/mail/{campaign}/approve", SPEAK_FRESH),
     ("post", "/mail/{campaign}/cancel", LOOK),
     ("post", "/mail/{campaign}/pause", LOOK),
     ("get", "/mail/{campaign}/report.csv", SPEAK),
+    ("get", "/live", LOOK),
+    ("get", "/alerts", LOOK),
+    ("get", "/alerts/{alert}", LOOK),
+    ("post", "/alerts/{alert}/confirm", SPEAK),
+    ("post", "/alerts/{alert}/dismiss", SPEAK),
+    ("get", "/switch", LOOK),
+    ("get", "/switch/{service}", LOOK),
+    ("post", "/switch/{service}", SWITCH),
+    ("post", "/switch/{service}/undo", SWITCH),
+    ("post", "/switch/{service}/unpin", SWITCH),
+    ("post", "/switching/freeze", SWITCH),
+    ("post", "/switching/thaw", SWITCH),
     ("get", "/inbox", ANSWER),
     ("get", "/inbox/live", ANSWER),
     ("post", "/inbox/answer-all", ANSWER),
@@ -293,6 +316,8 @@ pub(super) fn may(caller: &Caller, asks: Option<Asks>) -> Result<(), NotYours> {
     };
     let (role, fresh) = match asks {
         Some(Asks::For(role)) => (role, false),
+        Some(Asks::Either(_, other)) if standing.roles.may(other) => (other, false),
+        Some(Asks::Either(role, _)) => (role, false),
         Some(Asks::Fresh(role)) => (role, true),
         Some(Asks::Local) | None => return Err(NotYours::Local),
     };
@@ -347,6 +372,12 @@ mod tests {
         assert_eq!(may(&caller(Role::Admin, true), remove), Ok(()));
         let stale = may(&caller(Role::Admin, false), remove);
         assert_eq!(stale, Err(NotYours::Fresh));
+        let switch = of_api("post", "/dns/services/{service}/switch");
+        for role in [Role::Ops, Role::Leader, Role::Admin] {
+            assert_eq!(may(&caller(role, false), switch), Ok(()), "{role:?}");
+        }
+        let agent = may(&caller(Role::Agent, true), switch);
+        assert_eq!(agent, Err(NotYours::Role(Role::Ops)));
         let viewer = may(&caller(Role::Viewer, true), remove);
         assert_eq!(viewer, Err(NotYours::Role(Role::Admin)));
         let unlisted = of_api("post", "/nowhere");

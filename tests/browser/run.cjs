@@ -5,7 +5,7 @@
 //   node tests/browser/run.cjs --demo D/demo.json   drives a demo that runs already; nodes of it are killed and restarted
 //   node tests/browser/run.cjs --urls URL,URL       only what needs no killing
 //   ... --pictures FOLDER                           also keeps pictures of every page, to be looked at
-//   ... --only chat                                 one part: looks, journey, incidents, console, chat or survival
+//   ... --only chat                                 one part: looks, journey, incidents, console, night, chat or survival
 //
 // Needs playwright-core and axe-core in NODE_PATH (tests/run puts them into target/browser) and Chromium at $CHROMIUM.
 'use strict';
@@ -17,6 +17,7 @@ const { incidents } = require('./incidents.cjs');
 const { journey } = require('./journey.cjs');
 const { looks } = require('./looks.cjs');
 const { mine } = require('./mine.cjs');
+const { night } = require('./night.cjs');
 const { survival } = require('./survival.cjs');
 
 const CHROMIUM_ARGS = [
@@ -62,6 +63,7 @@ async function main() {
     if (plays('incidents') && kills) await incidents(checks, browser, gateway, pictures);
     if (plays('mine') && kills) await mine(checks, browser, gateway, pictures);
     if (plays('console') && signsIn) await operators(checks, browser, gateway, pictures);
+    if (plays('night') && kills && signsIn) await night(checks, browser, gateway, pictures);
     if (plays('chat') && kills && signsIn) await chat(checks, browser, gateway, pictures);
     if (plays('survival') && kills) await survival(checks, browser, gateway);
   } finally {

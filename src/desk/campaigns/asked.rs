@@ -125,9 +125,12 @@ pub(in crate::desk) struct Alone {
     pub(in crate::desk) alone_up_to: u32,
 }
 
-/// Which line of the list.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+/// Whose mail.
+#[derive(Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub(in crate::desk) struct Line {
+    /// The line of the list.
     pub(in crate::desk) line: Option<u32>,
+    /// Or a customer's number or mail address.
+    pub(in crate::desk) find: Option<String>,
 }

@@ -112,6 +112,8 @@ pub(in crate::desk) struct Checked {
 pub(in crate::desk) struct Wrong {
     /// The line of the list.
     pub(in crate::desk) line: u32,
+    /// Whose: the customer's number, or else the address.
+    pub(in crate::desk) who: String,
     pub(in crate::desk) field: String,
     pub(in crate::desk) found: String,
     pub(in crate::desk) wanted: String,

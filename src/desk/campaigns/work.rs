@@ -7,21 +7,18 @@ use axum::{
 
 use super::{
     Body, Desk, Mailing, Problem,
-    asked::{Against, Drafted, Follows, Line, Test, Tested},
-    find, person,
+    asked::{Against, Drafted, Follows, Line},
+    find,
     views::{Checked, Domain, Preview, Shown, Wrong, kinds},
 };
-use crate::clock;
 use crate::desk::{asking::Asking, directory::read_audience as audience, problem::Mistake};
 use crate::directory::{Choice, DirectoryError};
 use crate::mail::campaign::{
     check::{self, Sample},
-    letter::{self, Series},
     name_of,
     sheet::{self, LIST, Listed, MANIFEST},
     texts::{Flaw, Press, Texts, Words},
 };
-use crate::mail::out::{alarm, session::Outcome};
 use crate::model::{
     campaign::{Campaign, CampaignChange, CampaignId, Draft, Frozen, Kind, Stage, Which},
     limits,
@@ -34,14 +31,16 @@ const DELIVER_MS: u64 = 24 * 3_600_000;
 /// Domains that a check names.
 const DOMAINS_SHOWN: usize = 20;
 
-/// Drafts a campaign, or drafts it anew.
-pub(super) async fn draft(
-    desk: &Desk,
-    asking: &Asking,
-    content: &[u8],
-    asked: &Drafted,
-) -> Result<Json<Shown>, Problem> {
-    desk.mailing()?;
+/// A draft that can be read: everything but its recipients.
+struct Ready {
+    name: Note,
+    kind: Kind,
+    deliver_ms: u64,
+    texts: Texts,
+}
+
+/// Reads a draft.
+fn read(asked: &Drafted) -> Result<Ready, Vec<Mistake>> {
     let mut mistakes = Vec::new();
     let name = Note::new(&asked.name)
         .ok()
@@ -69,41 +68,122 @@ pub(super) async fn draft(
     if let Err(flaws) = Press::new(&texts, "") {
         mistakes.extend(flaws.iter().map(|it| told(None, it)));
     }
-    let (Some(name), Some(kind), Some(deliver_ms), true) =
-        (name, kind, deliver_ms, mistakes.is_empty())
-    else {
-        return Err(Problem::mistaken("the draft", mistakes));
-    };
-    let texts = serde_json::to_vec(&texts)
-        .map_err(|error| Problem::failed("keeping the texts", error.to_string(), "report this"))?;
-    if texts.len() > limits::CAMPAIGN_TEXTS_BYTES_MAX {
-        return Err(Problem::too_large(limits::CAMPAIGN_TEXTS_BYTES_MAX as u64));
+    match (name, kind, deliver_ms) {
+        (Some(name), Some(kind), Some(deliver_ms)) if mistakes.is_empty() => Ok(Ready {
+            name,
+            kind,
+            deliver_ms,
+            texts,
+        }),
+        _ => Err(mistakes),
     }
-    let follows = asked
-        .follows
-        .as_ref()
-        .map(|it| desk.followed(it))
-        .transpose()?;
-    let list = listed(desk, asked, follows).await?;
-    let worker = desk.clone();
-    let texts = blocking(move || worker.keep_blob(&texts)).await?;
-    let (campaign, against) = desk.drafted(asking, content, asked)?;
-    let draft = Draft {
-        name,
-        kind,
-        texts,
-        list,
-        follows,
-        deliver_ms,
-        waves: !asked.at_once,
-    };
-    let change = CampaignChange::Draft {
-        campaign,
-        draft: Box::new(draft),
-        against,
-    };
-    desk.campaign_changed(asking, content, "drafting it", (campaign, change))
-        .await
+}
+
+/// What is wrong with a draft but for its recipients, so that all of it can be told at once.
+pub(in crate::desk) fn mistakes(asked: &Drafted) -> Vec<Mistake> {
+    read(asked).err().unwrap_or_default()
+}
+
+impl Desk {
+    /// Drafts a campaign, or drafts it anew.
+    pub(in crate::desk) async fn draft_campaign(
+        &self,
+        asking: &Asking,
+        content: &[u8],
+        asked: &Drafted,
+    ) -> Result<Json<Shown>, Problem> {
+        self.mailing()?;
+        let ready = read(asked).map_err(|it| Problem::mistaken("the draft", it))?;
+        let texts = serde_json::to_vec(&ready.texts).map_err(|error| {
+            Problem::failed("keeping the texts", error.to_string(), "report this")
+        })?;
+        if texts.len() > limits::CAMPAIGN_TEXTS_BYTES_MAX {
+            return Err(Problem::too_large(limits::CAMPAIGN_TEXTS_BYTES_MAX as u64));
+        }
+        let follows = asked.follows.as_ref().map(|it| self.followed(it));
+        let follows = follows.transpose()?;
+        let list = listed(self, asked, follows).await?;
+        let worker = self.clone();
+        let texts = blocking(move || worker.keep_blob(&texts)).await?;
+        let (campaign, against) = self.drafted(asking, content, asked)?;
+        let draft = Draft {
+            name: ready.name,
+            kind: ready.kind,
+            texts,
+            list,
+            follows,
+            deliver_ms: ready.deliver_ms,
+            waves: !asked.at_once,
+        };
+        let change = CampaignChange::Draft {
+            campaign,
+            draft: Box::new(draft),
+            against,
+        };
+        self.campaign_changed(asking, content, "drafting it", (campaign, change))
+            .await
+    }
+
+    /// Renders every mail: who gets it, samples, and whatever is wrong.
+    pub(in crate::desk) async fn check_campaign(
+        &self,
+        campaign: &str,
+    ) -> Result<check::Checked, Problem> {
+        let campaign = find(&self.cluster.state(), campaign)?.1.clone();
+        let worker = self.clone();
+        blocking(move || worker.rendered(&campaign)).await
+    }
+
+    /// One person's mail, as it would be sent.
+    pub(in crate::desk) async fn preview_campaign(
+        &self,
+        campaign: &str,
+        wanted: &Line,
+    ) -> Result<Sample, Problem> {
+        let campaign = find(&self.cluster.state(), campaign)?.1.clone();
+        let (worker, wanted) = (self.clone(), wanted.clone());
+        blocking(move || worker.one_of(&campaign, &wanted)).await
+    }
+
+    /// The texts of a campaign, as they were written.
+    pub(in crate::desk) async fn campaign_texts(&self, campaign: &str) -> Result<Texts, Problem> {
+        let campaign = find(&self.cluster.state(), campaign)?.1.clone();
+        let worker = self.clone();
+        blocking(move || worker.texts_of(&campaign)).await
+    }
+
+    /// Freezes the recipients and asks for an approval.
+    pub(in crate::desk) async fn request_campaign(
+        &self,
+        asking: &Asking,
+        content: &[u8],
+        campaign: &str,
+        against: Option<u64>,
+    ) -> Result<Json<Shown>, Problem> {
+        let (id, campaign) = {
+            let state = self.cluster.state();
+            let (id, campaign) = find(&state, campaign)?;
+            (id, campaign.clone())
+        };
+        if !matches!(campaign.stage, Stage::Draft | Stage::Asked) {
+            let why = "it was approved already";
+            return Err(Problem::forbidden(
+                "it cannot be frozen",
+                why,
+                "draft another one",
+            ));
+        }
+        let against = against.unwrap_or(campaign.generation);
+        let worker = self.clone();
+        let frozen = blocking(move || worker.frozen(&campaign)).await?;
+        let change = CampaignChange::Ask {
+            campaign: id,
+            frozen: Box::new(frozen),
+            against,
+        };
+        self.campaign_changed(asking, content, "asking for it", (id, change))
+            .await
+    }
 }
 
 /// Where recipients come from: a list that was sent, an audience of the directory, or an earlier campaign.
@@ -163,7 +243,7 @@ fn told(line: Option<u32>, flaw: &Flaw) -> Mistake {
     Mistake::of(&field, &flaw.found, &flaw.wanted)
 }
 
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
     let ended = tokio::task::spawn_blocking(work).await;
@@ -177,8 +257,7 @@ pub(super) async fn check(
     Shared(desk): Shared<Desk>,
     Path(campaign): Path<String>,
 ) -> Result<Json<Checked>, Problem> {
-    let campaign = find(&desk.cluster.state(), &campaign)?.1.clone();
-    let checked = blocking(move || desk.rendered(&campaign)).await?;
+    let checked = desk.check_campaign(&campaign).await?;
     let domains = checked.largest_domains(DOMAINS_SHOWN).into_iter();
     Ok(Json(Checked {
         recipients: checked.recipients.len() as u64,
@@ -199,6 +278,7 @@ pub(super) async fn check(
             .iter()
             .map(|it| Wrong {
                 line: it.line,
+                who: it.who.clone(),
                 field: it.field.clone(),
                 found: it.found.clone(),
                 wanted: it.wanted.clone(),
@@ -226,66 +306,8 @@ pub(super) async fn preview(
     Path(campaign): Path<String>,
     Query(wanted): Query<Line>,
 ) -> Result<Json<Preview>, Problem> {
-    let campaign = find(&desk.cluster.state(), &campaign)?.1.clone();
-    let sample = blocking(move || desk.one_of(&campaign, wanted.line)).await?;
+    let sample = desk.preview_campaign(&campaign, &wanted).await?;
     Ok(Json(shown(sample)))
-}
-
-pub(super) async fn test(
-    Shared(desk): Shared<Desk>,
-    Path(campaign): Path<String>,
-    body: Body<Test>,
-) -> Result<Json<Tested>, Problem> {
-    let what = "sending the test";
-    let state = desk.cluster.state();
-    let (id, campaign) = find(&state, &campaign)?;
-    let campaign = campaign.clone();
-    let to = match &body.value.person {
-        None => desk.mailing()?.from.reply_to.clone(),
-        Some(name) => {
-            let name = person(name)?;
-            alarm::mailbox(&desk.keyring, &state, &name).ok_or_else(|| {
-                let wanted = "somebody with an account and a mailbox";
-                Problem::invalid("person", name.as_str(), wanted)
-            })?
-        }
-    };
-    let (worker, line) = (desk.clone(), body.value.line);
-    let kind = campaign.draft.kind;
-    let mut sample = blocking(move || worker.one_of(&campaign, line)).await?;
-    sample.mail.subject = format!("[TEST] {}", sample.mail.subject);
-    sample.who.address = to.as_str().to_owned();
-    let mailing = desk.mailing()?;
-    let series = Series {
-        campaign: id,
-        kind,
-        date: clock::now(),
-    };
-    // Each test is a mail of its own: a number that no recipient has, different each time.
-    let number = u32::from_be_bytes(clock::random_bytes()) | 0x8000_0000;
-    let recipient = (number, &sample.who);
-    let mail = letter::write(
-        &mailing.from,
-        &desk.keyring,
-        &series,
-        recipient,
-        &sample.mail,
-    );
-    let mail =
-        mail.map_err(|error| Problem::failed(what, error.to_string(), "look at the text"))?;
-    let whom = body
-        .value
-        .person
-        .as_deref()
-        .unwrap_or("the support mailbox");
-    match mailing.way.carry(&mail, &|| true).await {
-        Outcome::Accepted => Ok(Json(Tested {
-            says: format!("a relay took the test for {whom}"),
-        })),
-        Outcome::TryLater(why) | Outcome::RefusedForGood(why) | Outcome::Unknown(why) => {
-            Err(Problem::failed(what, why, "look at the relays"))
-        }
-    }
 }
 
 pub(super) async fn request(
@@ -294,28 +316,8 @@ pub(super) async fn request(
     asking: Asking,
     body: Body<Against>,
 ) -> Result<Json<Shown>, Problem> {
-    let (id, campaign) = {
-        let state = desk.cluster.state();
-        let (id, campaign) = find(&state, &campaign)?;
-        (id, campaign.clone())
-    };
-    if !matches!(campaign.stage, Stage::Draft | Stage::Asked) {
-        let why = "it was approved already";
-        return Err(Problem::forbidden(
-            "it cannot be frozen",
-            why,
-            "draft another one",
-        ));
-    }
-    let against = body.value.against.unwrap_or(campaign.generation);
-    let worker = desk.clone();
-    let frozen = blocking(move || worker.frozen(&campaign)).await?;
-    let change = CampaignChange::Ask {
-        campaign: id,
-        frozen: Box::new(frozen),
-        against,
-    };
-    desk.campaign_changed(&asking, &body.bytes, "asking for it", (id, change))
+    let against = body.value.against;
+    desk.request_campaign(&asking, &body.bytes, &campaign, against)
         .await
 }
 
@@ -424,14 +426,21 @@ impl Desk {
         let list = list.map_err(|error| failed(error.to_string()))?;
         let list = sheet::unpack(&self.keyring, LIST, &list);
         let list = list.map_err(|error| failed(error.to_string()))?;
-        let texts = self.blobs.read(&campaign.draft.texts.0);
-        let texts = texts.map_err(|error| failed(error.to_string()))?;
-        let texts: Texts =
-            serde_json::from_slice(&texts).map_err(|error| failed(error.to_string()))?;
+        let texts = self.texts_of(campaign)?;
         let press = Press::new(&texts, &self.console.company.name).map_err(|flaws| {
             Problem::mistaken("the texts", flaws.iter().map(|it| told(None, it)).collect())
         })?;
         Ok((list, press))
+    }
+
+    fn texts_of(&self, campaign: &Campaign) -> Result<Texts, Problem> {
+        let failed = |why: String| {
+            let advice = "this node may not have copied it yet; ask another node";
+            Problem::failed("reading the texts", why, advice)
+        };
+        let texts = self.blobs.read(&campaign.draft.texts.0);
+        let texts = texts.map_err(|error| failed(error.to_string()))?;
+        serde_json::from_slice(&texts).map_err(|error| failed(error.to_string()))
     }
 
     /// Every mail of a campaign, rendered. Blocking, for as long as that takes.
@@ -450,21 +459,32 @@ impl Desk {
     pub(in crate::desk) fn samples(&self, campaign: &Campaign) -> Result<Vec<Sample>, Problem> {
         let recipients = campaign.frozen.as_ref().map_or(0, |it| it.recipients);
         if recipients > limits::CAMPAIGN_SAMPLED_MAX {
-            return Ok(vec![self.one_of(campaign, None)?]);
+            return Ok(vec![self.one_of(campaign, &Line::default())?]);
         }
         Ok(self.rendered(campaign)?.samples)
     }
 
     /// One person's mail. Blocking.
-    fn one_of(&self, campaign: &Campaign, line: Option<u32>) -> Result<Sample, Problem> {
+    pub(super) fn one_of(&self, campaign: &Campaign, wanted: &Line) -> Result<Sample, Problem> {
         let (list, press) = self.list_and_press(campaign)?;
-        let found = match line {
-            None => list.first(),
-            Some(line) => list.iter().find(|it| it.line == line),
+        let sought = wanted.find.as_deref().map(|it| it.trim().to_lowercase());
+        let found = match (wanted.line, &sought) {
+            (None, None) => list.first(),
+            (Some(line), _) => list.iter().find(|it| it.line == line),
+            (None, Some(sought)) => list.iter().find(|it| {
+                it.who.customer.to_lowercase() == *sought
+                    || it.who.address.to_lowercase() == *sought
+            }),
         };
-        let Listed { line, who } = found.ok_or_else(|| {
-            let found = line.map_or("nothing".to_owned(), |it| it.to_string());
-            Problem::invalid("line", &found, "a line of the list")
+        let Listed { line, who } = found.ok_or_else(|| match (wanted.line, sought) {
+            (None, Some(sought)) => {
+                let wanted = "the customer's number or mail address of somebody who gets it";
+                Problem::invalid("find", &sought, wanted)
+            }
+            (line, _) => {
+                let found = line.map_or("nothing".to_owned(), |it| it.to_string());
+                Problem::invalid("line", &found, "a line of the list")
+            }
         })?;
         let mail = press
             .render(who)
@@ -486,7 +506,7 @@ impl Desk {
                 .faults
                 .iter()
                 .map(|it| {
-                    let field = format!("line {}, {}", it.line, it.field);
+                    let field = format!("{}, line {}, {}", it.who, it.line, it.field);
                     Mistake::of(&field, &it.found, &it.wanted)
                 })
                 .collect();

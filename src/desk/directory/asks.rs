@@ -27,37 +27,37 @@ const FOUND_SHOWN: usize = 20;
 #[serde(deny_unknown_fields)]
 pub(in crate::desk) struct Question {
     /// Such as `datacentre=prague and not product=dns`, or `all except list=told`.
-    audience: String,
+    pub(in crate::desk) audience: String,
     /// Lists of customer numbers and addresses, by the names that the audience uses.
     #[serde(default)]
-    lists: BTreeMap<String, BTreeSet<String>>,
+    pub(in crate::desk) lists: BTreeMap<String, BTreeSet<String>>,
     /// What has failed, whose mailboxes are avoided; left out, what the audience means where that is about places.
-    failed: Option<String>,
+    pub(in crate::desk) failed: Option<String>,
     /// Domains whose mailboxes have failed besides.
     #[serde(default)]
-    avoid: Vec<String>,
+    pub(in crate::desk) avoid: Vec<String>,
     /// How many to show, up to 100; left out, none.
     #[serde(default)]
-    sample: usize,
+    pub(in crate::desk) sample: usize,
 }
 
 /// How many are meant.
 #[derive(Serialize, ToSchema)]
 pub(in crate::desk) struct Meant {
-    version: String,
+    pub(in crate::desk) version: String,
     /// Customers that are meant.
-    customers: u64,
+    pub(in crate::desk) customers: u64,
     /// Of them those that have an address.
-    reached: u64,
+    pub(in crate::desk) reached: u64,
     /// Of those the ones that get it at another than their best address, which has failed.
-    off_net: u64,
+    pub(in crate::desk) off_net: u64,
     /// Of those the ones all of whose addresses have failed.
-    on_failed: u64,
+    pub(in crate::desk) on_failed: u64,
     /// Those that have an address, by the language that they are written to in.
-    languages: BTreeMap<String, u64>,
+    pub(in crate::desk) languages: BTreeMap<String, u64>,
     /// Some of them, spread over all.
     #[schema(value_type = Vec<Object>)]
-    sample: Vec<Addressee>,
+    pub(in crate::desk) sample: Vec<Addressee>,
 }
 
 /// A customer in one line.
@@ -106,35 +106,41 @@ pub(in crate::desk) async fn audience(
     Shared(desk): Shared<Desk>,
     body: Body<Question>,
 ) -> Result<Json<Meant>, Problem> {
-    let asked = body.value;
-    if asked.sample > limits::AUDIENCE_SAMPLE_MAX {
-        let wanted = format!("at most {}", limits::AUDIENCE_SAMPLE_MAX);
-        return Err(Problem::invalid(
-            "sample",
-            &asked.sample.to_string(),
-            &wanted,
-        ));
+    desk.ask_audience(body.value).await.map(Json)
+}
+
+impl Desk {
+    /// How many an audience means, with some of them.
+    pub(in crate::desk) async fn ask_audience(&self, asked: Question) -> Result<Meant, Problem> {
+        if asked.sample > limits::AUDIENCE_SAMPLE_MAX {
+            let wanted = format!("at most {}", limits::AUDIENCE_SAMPLE_MAX);
+            return Err(Problem::invalid(
+                "sample",
+                &asked.sample.to_string(),
+                &wanted,
+            ));
+        }
+        let lists: Lists = asked.lists;
+        let failed = asked
+            .failed
+            .as_deref()
+            .map(|text| read(text, lists.clone()))
+            .transpose()?;
+        let audience = read(&asked.audience, lists)?;
+        let directory = self.directory.get().ok_or_else(none_yet)?;
+        let (avoid, sample) = (asked.avoid, asked.sample);
+        let languages = &self.console.company.languages;
+        let otherwise = languages.first().copied().unwrap_or_default();
+        let meant = self.blocking("asking the directory", move |_| {
+            let choice = Choice {
+                failed: failed.as_ref(),
+                avoid: &avoid,
+                otherwise,
+            };
+            counted(&directory, &audience, &choice, sample)
+        });
+        meant.await
     }
-    let lists: Lists = asked.lists;
-    let failed = asked
-        .failed
-        .as_deref()
-        .map(|text| read(text, lists.clone()))
-        .transpose()?;
-    let audience = read(&asked.audience, lists)?;
-    let directory = desk.directory.get().ok_or_else(none_yet)?;
-    let (avoid, sample) = (asked.avoid, asked.sample);
-    let languages = &desk.console.company.languages;
-    let otherwise = languages.first().copied().unwrap_or_default();
-    let meant = desk.blocking("asking the directory", move |_| {
-        let choice = Choice {
-            failed: failed.as_ref(),
-            avoid: &avoid,
-            otherwise,
-        };
-        counted(&directory, &audience, &choice, sample)
-    });
-    Ok(Json(meant.await?))
 }
 
 fn counted(

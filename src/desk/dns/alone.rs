@@ -25,16 +25,16 @@ use crate::model::{
 /// What this node alone answers for a service.
 #[derive(Serialize, ToSchema)]
 #[schema(as = OwnAnswer)]
-pub(super) struct Shown {
-    target: String,
+pub(in crate::desk) struct Shown {
+    pub(in crate::desk) target: String,
     /// What was agreed on, which every other node and every outside secondary answers.
-    agreed: String,
-    by: String,
-    reason: String,
-    since: String,
-    expires: String,
+    pub(in crate::desk) agreed: String,
+    pub(in crate::desk) by: String,
+    pub(in crate::desk) reason: String,
+    pub(in crate::desk) since: String,
+    pub(in crate::desk) expires: String,
     /// It is answered; else it is chosen and cannot be put together yet.
-    answered: bool,
+    pub(in crate::desk) answered: bool,
 }
 
 impl Desk {

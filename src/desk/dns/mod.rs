@@ -20,6 +20,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{Desk, api::Route, problem::Problem};
+pub(super) use services::{Against, Described, Pinned};
+pub(super) use switches::{Choice, Ending, Pause, Plan};
 pub(super) use traffic::cut_off;
 
 use crate::dns::own::Own;
@@ -36,7 +38,7 @@ use crate::model::{
 #[derive(Serialize, ToSchema)]
 pub(super) struct Names {
     zones: Vec<zones::Listed>,
-    services: Vec<services::Described>,
+    services: Vec<Described>,
     /// While it lasts nothing switches by verdict.
     freeze: Option<Freeze>,
     /// Since a restore or a recovery nothing switches by verdict, until a person releases it.
@@ -49,17 +51,17 @@ pub(super) struct Names {
 
 /// A time without switches by verdict.
 #[derive(Serialize, ToSchema)]
-struct Freeze {
-    by: String,
-    reason: String,
-    until: String,
+pub(in crate::desk) struct Freeze {
+    pub(in crate::desk) by: String,
+    pub(in crate::desk) reason: String,
+    pub(in crate::desk) until: String,
 }
 
 /// What was done.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Done {
+pub(in crate::desk) struct Done {
     /// In words.
-    says: String,
+    pub(in crate::desk) says: String,
 }
 
 impl Done {
@@ -90,6 +92,29 @@ pub(super) fn routes() -> Vec<Route> {
     .collect()
 }
 
+/// A service as it stands.
+pub(super) fn service_described(desk: &Desk, name: &str) -> Result<Described, Problem> {
+    let state = desk.cluster.state();
+    let found = services::find(&state, name)?;
+    Ok(services::described(&state, found, desk.own()))
+}
+
+/// Every service as it stands.
+pub(super) fn services_described(desk: &Desk) -> Vec<Described> {
+    services::listed(&desk.cluster.state(), desk.own())
+}
+
+/// What the name servers of a zone answer, each address with answers, behind or fails.
+pub(super) fn name_servers(state: &State, zone: &str) -> Vec<(String, &'static str)> {
+    let zone = zone_name(zone).ok();
+    let shown = zone.and_then(|it| roll::shown(state, &it));
+    let servers = shown.map(|it| it.servers).unwrap_or_default();
+    servers
+        .into_iter()
+        .map(|it| (it.server, it.stands))
+        .collect()
+}
+
 async fn names(Shared(desk): Shared<Desk>) -> Json<Names> {
     let state = desk.cluster.state();
     Json(Names {
@@ -102,7 +127,8 @@ async fn names(Shared(desk): Shared<Desk>) -> Json<Names> {
     })
 }
 
-fn freeze(state: &State) -> Option<Freeze> {
+/// The freeze, while it lasts.
+pub(super) fn freeze(state: &State) -> Option<Freeze> {
     let freeze = state.failover.freeze.as_ref();
     freeze.filter(|it| it.until > state.now).map(|it| Freeze {
         by: it.by.clone(),
@@ -111,7 +137,8 @@ fn freeze(state: &State) -> Option<Freeze> {
     })
 }
 
-fn held(state: &State) -> bool {
+/// Whether nothing switches by verdict since a restore or a recovery.
+pub(super) fn held(state: &State) -> bool {
     let cluster = state.cluster.as_ref();
     cluster.is_some_and(|it| it.generation != state.failover.released)
 }

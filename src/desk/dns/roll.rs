@@ -14,31 +14,31 @@ use crate::model::{
 /// What a zone's name servers answered when they were last asked.
 #[derive(Serialize, ToSchema)]
 #[schema(as = NameServers)]
-pub(super) struct Shown {
+pub(in crate::desk) struct Shown {
     /// The serial that they were asked about; an older one than is answered while they are still to be asked.
-    serial: u32,
+    pub(in crate::desk) serial: u32,
     /// Since when it was agreed on.
-    since: String,
+    pub(in crate::desk) since: String,
     /// When all of them were first seen to answer it.
-    complete: Option<String>,
+    pub(in crate::desk) complete: Option<String>,
     /// How long that took, in milliseconds.
-    took_ms: Option<u64>,
-    servers: Vec<Server>,
+    pub(in crate::desk) took_ms: Option<u64>,
+    pub(in crate::desk) servers: Vec<Server>,
     /// Names of name servers whose addresses could not be found; nobody asked them.
-    unplaced: Vec<String>,
+    pub(in crate::desk) unplaced: Vec<String>,
 }
 
 /// One name server.
 #[derive(Serialize, ToSchema)]
 #[schema(as = NameServer)]
-struct Server {
-    server: String,
+pub(in crate::desk) struct Server {
+    pub(in crate::desk) server: String,
     /// answers, behind or fails.
-    stands: &'static str,
-    serial: Option<u32>,
-    since: String,
+    pub(in crate::desk) stands: &'static str,
+    pub(in crate::desk) serial: Option<u32>,
+    pub(in crate::desk) since: String,
     /// What it does instead.
-    why: String,
+    pub(in crate::desk) why: String,
 }
 
 pub(super) fn shown(state: &State, zone: &DomainName) -> Option<Shown> {

@@ -30,83 +30,83 @@ use crate::model::{
 /// A service and what it answers.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Service)]
-pub(super) struct Described {
-    service: String,
+pub(in crate::desk) struct Described {
+    pub(in crate::desk) service: String,
     /// What a change is made against.
-    generation: u64,
+    pub(in crate::desk) generation: u64,
     /// The zones that its names are in.
-    zones: Vec<String>,
-    names: Vec<String>,
+    pub(in crate::desk) zones: Vec<String>,
+    pub(in crate::desk) names: Vec<String>,
     /// The target that answers, or `all targets`.
-    answering: String,
-    since: String,
+    pub(in crate::desk) answering: String,
+    pub(in crate::desk) since: String,
     /// What the cluster makes of the votes: stay, switch or advise.
-    verdict: &'static str,
+    pub(in crate::desk) verdict: &'static str,
     /// To what it would switch.
-    to: Option<String>,
+    pub(in crate::desk) to: Option<String>,
     /// Why, in words.
-    why: String,
-    pin: Option<Pinned>,
+    pub(in crate::desk) why: String,
+    pub(in crate::desk) pin: Option<Pinned>,
     /// What this node alone answers instead, while it has no majority.
-    on_this_node: Option<alone::Shown>,
+    pub(in crate::desk) on_this_node: Option<alone::Shown>,
     /// What one step back leads to.
-    undo: Option<String>,
+    pub(in crate::desk) undo: Option<String>,
     /// Its records have their short lifetime.
-    restless: bool,
-    targets: Vec<Standing>,
+    pub(in crate::desk) restless: bool,
+    pub(in crate::desk) targets: Vec<Standing>,
     /// The last switches, newest first.
-    history: Vec<SwitchMade>,
+    pub(in crate::desk) history: Vec<SwitchMade>,
     /// The definition, in the shape that is taken.
     #[schema(value_type = Object)]
-    definition: Value,
+    pub(in crate::desk) definition: Value,
 }
 
 /// A person's choice.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Pinned {
-    target: String,
-    by: String,
-    reason: String,
-    since: String,
-    expires: String,
+pub(in crate::desk) struct Pinned {
+    pub(in crate::desk) target: String,
+    pub(in crate::desk) by: String,
+    pub(in crate::desk) reason: String,
+    pub(in crate::desk) since: String,
+    pub(in crate::desk) expires: String,
 }
 
 /// How a target stands.
 #[derive(Serialize, ToSchema)]
-struct Standing {
-    target: String,
+pub(in crate::desk) struct Standing {
+    pub(in crate::desk) target: String,
     /// primary, or fallback and its place.
-    role: String,
+    pub(in crate::desk) role: String,
     /// up, down or unsure, by the votes of the configured voters.
-    condition: &'static str,
-    up: u32,
-    down: u32,
+    pub(in crate::desk) condition: &'static str,
+    pub(in crate::desk) up: u32,
+    pub(in crate::desk) down: u32,
     /// Providers at which the votes against it stand.
-    down_providers: u32,
-    voters: u32,
-    votes: Vec<Voted>,
+    pub(in crate::desk) down_providers: u32,
+    pub(in crate::desk) voters: u32,
+    pub(in crate::desk) votes: Vec<Voted>,
 }
 
 /// What one node thinks.
 #[derive(Serialize, ToSchema)]
-struct Voted {
-    node: String,
+pub(in crate::desk) struct Voted {
+    pub(in crate::desk) node: String,
     /// up, down, unknown, or silent when it has not been heard lately.
-    opinion: &'static str,
-    since: String,
-    heard: String,
-    evidence: String,
+    pub(in crate::desk) opinion: &'static str,
+    pub(in crate::desk) since: String,
+    pub(in crate::desk) heard: String,
+    pub(in crate::desk) evidence: String,
 }
 
 /// One switch.
 #[derive(Serialize, ToSchema)]
-struct SwitchMade {
-    at: String,
-    from: String,
-    to: String,
-    by: String,
-    why: String,
-    by_verdict: bool,
+pub(in crate::desk) struct SwitchMade {
+    pub(in crate::desk) at: String,
+    pub(in crate::desk) from: String,
+    pub(in crate::desk) to: String,
+    pub(in crate::desk) by: String,
+    pub(in crate::desk) why: String,
+    pub(in crate::desk) by_verdict: bool,
 }
 
 /// Every service.
@@ -148,9 +148,9 @@ struct How {
 /// Against what a change is made.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Against {
+pub(in crate::desk) struct Against {
     /// The generation that was looked at; without it, the one that is there now.
-    pub(super) against: Option<u64>,
+    pub(in crate::desk) against: Option<u64>,
 }
 
 pub(super) fn routes() -> Vec<Route> {
@@ -355,7 +355,7 @@ pub(super) fn pinned(pin: &Pin) -> Pinned {
     }
 }
 
-fn described(state: &State, service: &Switchable, own: Option<&Own>) -> Described {
+pub(super) fn described(state: &State, service: &Switchable, own: Option<&Own>) -> Described {
     let now = state.now;
     let verdict = verdict(state, &service.name, now);
     let (word, to, why) = match &verdict {

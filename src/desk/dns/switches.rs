@@ -31,77 +31,77 @@ use crate::model::{
 /// To what to switch.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Choice {
+pub(in crate::desk) struct Choice {
     /// The target; without it, what is answered now.
-    target: Option<String>,
+    pub(in crate::desk) target: Option<String>,
     /// Why, in a few words, for everybody to see.
     #[serde(default)]
-    reason: String,
+    pub(in crate::desk) reason: String,
     /// For how long, such as `4h`, which is the default. Then verdicts count again.
     #[serde(rename = "for")]
-    lasting: Option<String>,
+    pub(in crate::desk) lasting: Option<String>,
     /// The generation that was looked at; without it, the one that is there now.
-    against: Option<u64>,
+    pub(in crate::desk) against: Option<u64>,
     /// Only show what would happen.
     #[serde(default)]
-    dry_run: bool,
+    pub(in crate::desk) dry_run: bool,
     /// On this node alone, which must be without a majority.
     #[serde(default)]
-    local: bool,
+    pub(in crate::desk) local: bool,
 }
 
 /// Which choice to end.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
-struct Ending {
+pub(in crate::desk) struct Ending {
     /// The generation that was looked at; without it, the one that is there now.
-    against: Option<u64>,
+    pub(in crate::desk) against: Option<u64>,
     /// The one of this node alone.
-    local: bool,
+    pub(in crate::desk) local: bool,
 }
 
 /// What a switch does, before or after it was made.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Plan {
-    service: String,
+pub(in crate::desk) struct Plan {
+    pub(in crate::desk) service: String,
     /// It is done; else it was only looked at.
-    done: bool,
+    pub(in crate::desk) done: bool,
     /// On this node alone.
-    local: bool,
+    pub(in crate::desk) local: bool,
     /// What it was made against.
-    generation: u64,
-    from: String,
-    to: String,
+    pub(in crate::desk) generation: u64,
+    pub(in crate::desk) from: String,
+    pub(in crate::desk) to: String,
     /// Records that change, as lines: `- old`, `+ new`.
-    changes: Vec<String>,
+    pub(in crate::desk) changes: Vec<String>,
     /// When the last resolver that keeps to lifetimes has left the old records, if it were done now.
-    left_by: String,
+    pub(in crate::desk) left_by: String,
     /// The zones and their serials before it.
-    zones: Vec<Serial>,
+    pub(in crate::desk) zones: Vec<Serial>,
     /// How the new target stands: up, down or unsure.
-    condition: &'static str,
+    pub(in crate::desk) condition: &'static str,
     /// What somebody should look at before doing it.
-    warnings: Vec<String>,
-    pin: Option<Pinned>,
+    pub(in crate::desk) warnings: Vec<String>,
+    pub(in crate::desk) pin: Option<Pinned>,
 }
 
 /// A zone and its serial.
 #[derive(Serialize, ToSchema)]
-struct Serial {
-    zone: String,
-    serial: Option<u32>,
+pub(in crate::desk) struct Serial {
+    pub(in crate::desk) zone: String,
+    pub(in crate::desk) serial: Option<u32>,
 }
 
 /// For how long nothing may switch by verdict, and why.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Pause {
+pub(in crate::desk) struct Pause {
     /// Why, in a few words, for everybody to see.
     #[serde(default)]
-    reason: String,
+    pub(in crate::desk) reason: String,
     /// For how long, such as `2h`.
     #[serde(rename = "for")]
-    lasting: String,
+    pub(in crate::desk) lasting: String,
 }
 
 pub(super) fn routes() -> Vec<Route> {
@@ -148,59 +148,162 @@ async fn switch(
     Path(service): Path<String>,
     body: Body<Choice>,
 ) -> Result<Json<Plan>, Problem> {
-    let choice = body.value;
-    let state = desk.cluster.state();
-    let known = find(&state, &service)?;
-    let target = target(known, choice.target.as_deref())?;
-    let names = match choice.local {
-        true => Some(desk.alone(&format!("switching {}", known.name))?),
-        false => None,
-    };
-    let mut plan = planned(&state, known, &target, names.as_ref().map(|it| &it.own));
-    if names.is_some() {
-        alone::can_be_laid(&state, known, &target)?;
+    desk.switch_service(&asking, &body.bytes, &service, &body.value)
+        .await
+        .map(Json)
+}
+
+impl Desk {
+    /// Answers a target by a person's choice, or says what that would do.
+    pub(in crate::desk) async fn switch_service(
+        &self,
+        asking: &Asking,
+        content: &[u8],
+        service: &str,
+        choice: &Choice,
+    ) -> Result<Plan, Problem> {
+        let state = self.cluster.state();
+        let known = find(&state, service)?;
+        let target = target(known, choice.target.as_deref())?;
+        let names = match choice.local {
+            true => Some(self.alone(&format!("switching {}", known.name))?),
+            false => None,
+        };
+        let mut plan = planned(&state, known, &target, names.as_ref().map(|it| &it.own));
+        if names.is_some() {
+            alone::can_be_laid(&state, known, &target)?;
+        }
+        if choice.dry_run {
+            return Ok(plan);
+        }
+        let (reason, ttl_ms) = why_and_how_long(choice)?;
+        let name = known.name.clone();
+        if let Some(names) = names {
+            drop(state);
+            let (to, why) = ((&name, &target), (reason, ttl_ms));
+            let chosen = alone::choose(&names, asking, content, to, why).await?;
+            plan.done = true;
+            plan.pin = Some(Pinned::own(&chosen));
+            return Ok(plan);
+        }
+        let what = format!("switching {name} to {target}");
+        let command = Command::PinService {
+            service: name.clone(),
+            target,
+            reason,
+            ttl_ms,
+            against: choice.against.unwrap_or(known.generation),
+        };
+        drop(state);
+        let committed = self
+            .propose(asking, asking.id(content), &what, command)
+            .await
+            .map_err(|it| {
+                it.without_majority(
+                    "while this node is alone, --local answers it on this node only",
+                )
+            })?;
+        self.applied(committed.index).await;
+        let state = self.cluster.state();
+        plan.done = true;
+        if let Some(now) = state.failover.services.get(&name) {
+            plan.pin = now.pin_at(state.now).map(pinned);
+            plan.generation = now.generation;
+        }
+        Ok(plan)
     }
-    if choice.dry_run {
-        return Ok(Json(plan));
+
+    /// Ends a person's choice.
+    pub(in crate::desk) async fn unpin_service(
+        &self,
+        asking: &Asking,
+        content: &[u8],
+        service: &str,
+        ending: &Ending,
+    ) -> Result<Json<Done>, Problem> {
+        let (name, generation) = name_and_generation(self, service)?;
+        if ending.local {
+            let names = self.alone(&format!("unpinning {name}"))?;
+            let ended = alone::end(&names, asking, &name).await?;
+            let (target, agreed) = (ended.target, answering_of(self, &name));
+            return Ok(Done::says(format!(
+                "this node alone answers {target} for {name} no more, but {agreed}, as was agreed on"
+            )));
+        }
+        let what = format!("unpinning {name}");
+        let says = format!("{name} is not pinned any more; verdicts count again");
+        let command = Command::UnpinService {
+            service: name,
+            against: ending.against.unwrap_or(generation),
+        };
+        done(self, asking, content, &what, command, says).await
     }
+
+    /// Takes the last change of what a service answers back.
+    pub(in crate::desk) async fn undo_switch(
+        &self,
+        asking: &Asking,
+        content: &[u8],
+        service: &str,
+        against: &Against,
+    ) -> Result<Json<Done>, Problem> {
+        let (name, generation) = name_and_generation(self, service)?;
+        let what = format!("taking back the last change of {name}");
+        let command = Command::UndoSwitch {
+            service: name.clone(),
+            against: against.against.unwrap_or(generation),
+        };
+        let committed = self
+            .propose(asking, asking.id(content), &what, command)
+            .await?;
+        self.applied(committed.index).await;
+        let state = self.cluster.state();
+        let now = state.failover.services.get(&name);
+        let answering = now.map_or_else(String::new, |it| it.answering.to_string());
+        let pin = now.and_then(|it| it.pin_at(state.now));
+        let until = pin.map_or_else(String::new, |it| {
+            format!(", pinned until {}", rfc3339(it.expires))
+        });
+        Ok(Done::says(format!(
+            "{name} answers {answering} again{until}"
+        )))
+    }
+
+    /// Lets nothing switch by verdict for a while.
+    pub(in crate::desk) async fn freeze_switching(
+        &self,
+        asking: &Asking,
+        content: &[u8],
+        pause: &Pause,
+    ) -> Result<Json<Done>, Problem> {
+        let ttl_ms = lasting("for", &pause.lasting)?;
+        let reason = Note::new(&pause.reason)
+            .map_err(|wrong| Problem::invalid("reason", &pause.reason, &wrong.wanted))?;
+        let says = format!("nothing switches by verdict for {}", pause.lasting);
+        let command = Command::FreezeSwitching { reason, ttl_ms };
+        done(self, asking, content, "freezing switches", command, says).await
+    }
+
+    /// Ends a freeze.
+    pub(in crate::desk) async fn thaw_switching(
+        &self,
+        asking: &Asking,
+        content: &[u8],
+    ) -> Result<Json<Done>, Problem> {
+        let says = "verdicts count again".to_owned();
+        let command = Command::ThawSwitching;
+        done(self, asking, content, "thawing switches", command, says).await
+    }
+}
+
+fn why_and_how_long(choice: &Choice) -> Result<(Note, u64), Problem> {
     let ttl_ms = match &choice.lasting {
         Some(text) => lasting("for", text)?,
         None => limits::PIN_MS_DEFAULT,
     };
     let reason = Note::new(&choice.reason)
         .map_err(|wrong| Problem::invalid("reason", &choice.reason, &wrong.wanted))?;
-    let name = known.name.clone();
-    if let Some(names) = names {
-        drop(state);
-        let (to, why) = ((&name, &target), (reason, ttl_ms));
-        let chosen = alone::choose(&names, &asking, &body.bytes, to, why).await?;
-        plan.done = true;
-        plan.pin = Some(Pinned::own(&chosen));
-        return Ok(Json(plan));
-    }
-    let what = format!("switching {name} to {target}");
-    let command = Command::PinService {
-        service: name.clone(),
-        target,
-        reason,
-        ttl_ms,
-        against: choice.against.unwrap_or(known.generation),
-    };
-    drop(state);
-    let committed = desk
-        .propose(&asking, asking.id(&body.bytes), &what, command)
-        .await
-        .map_err(|it| {
-            it.without_majority("while this node is alone, --local answers it on this node only")
-        })?;
-    desk.applied(committed.index).await;
-    let state = desk.cluster.state();
-    plan.done = true;
-    if let Some(now) = state.failover.services.get(&name) {
-        plan.pin = now.pin_at(state.now).map(pinned);
-        plan.generation = now.generation;
-    }
-    Ok(Json(plan))
+    Ok((reason, ttl_ms))
 }
 
 fn target(service: &Switchable, wanted: Option<&str>) -> Result<Label, Problem> {
@@ -280,22 +383,8 @@ async fn unpin(
     Path(service): Path<String>,
     body: Body<Ending>,
 ) -> Result<Json<Done>, Problem> {
-    let (name, generation) = name_and_generation(&desk, &service)?;
-    if body.value.local {
-        let names = desk.alone(&format!("unpinning {name}"))?;
-        let ended = alone::end(&names, &asking, &name).await?;
-        let (target, agreed) = (ended.target, answering_of(&desk, &name));
-        return Ok(Done::says(format!(
-            "this node alone answers {target} for {name} no more, but {agreed}, as was agreed on"
-        )));
-    }
-    let what = format!("unpinning {name}");
-    let says = format!("{name} is not pinned any more; verdicts count again");
-    let command = Command::UnpinService {
-        service: name,
-        against: body.value.against.unwrap_or(generation),
-    };
-    done(&desk, &asking, &body.bytes, &what, command, says).await
+    desk.unpin_service(&asking, &body.bytes, &service, &body.value)
+        .await
 }
 
 async fn undo(
@@ -304,26 +393,8 @@ async fn undo(
     Path(service): Path<String>,
     body: Body<Against>,
 ) -> Result<Json<Done>, Problem> {
-    let (name, generation) = name_and_generation(&desk, &service)?;
-    let what = format!("taking back the last change of {name}");
-    let command = Command::UndoSwitch {
-        service: name.clone(),
-        against: body.value.against.unwrap_or(generation),
-    };
-    let committed = desk
-        .propose(&asking, asking.id(&body.bytes), &what, command)
-        .await?;
-    desk.applied(committed.index).await;
-    let state = desk.cluster.state();
-    let now = state.failover.services.get(&name);
-    let answering = now.map_or_else(String::new, |it| it.answering.to_string());
-    let pin = now.and_then(|it| it.pin_at(state.now));
-    let until = pin.map_or_else(String::new, |it| {
-        format!(", pinned until {}", rfc3339(it.expires))
-    });
-    Ok(Done::says(format!(
-        "{name} answers {answering} again{until}"
-    )))
+    desk.undo_switch(&asking, &body.bytes, &service, &body.value)
+        .await
 }
 
 async fn freeze(
@@ -331,21 +402,8 @@ async fn freeze(
     asking: Asking,
     body: Body<Pause>,
 ) -> Result<Json<Done>, Problem> {
-    let pause = &body.value;
-    let ttl_ms = lasting("for", &pause.lasting)?;
-    let reason = Note::new(&pause.reason)
-        .map_err(|wrong| Problem::invalid("reason", &pause.reason, &wrong.wanted))?;
-    let says = format!("nothing switches by verdict for {}", pause.lasting);
-    let command = Command::FreezeSwitching { reason, ttl_ms };
-    done(
-        &desk,
-        &asking,
-        &body.bytes,
-        "freezing switches",
-        command,
-        says,
-    )
-    .await
+    desk.freeze_switching(&asking, &body.bytes, &body.value)
+        .await
 }
 
 async fn thaw(
@@ -353,17 +411,7 @@ async fn thaw(
     asking: Asking,
     body: Body<Against>,
 ) -> Result<Json<Done>, Problem> {
-    let says = "verdicts count again".to_owned();
-    let command = Command::ThawSwitching;
-    done(
-        &desk,
-        &asking,
-        &body.bytes,
-        "thawing switches",
-        command,
-        says,
-    )
-    .await
+    desk.thaw_switching(&asking, &body.bytes).await
 }
 
 async fn release(

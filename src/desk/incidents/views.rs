@@ -266,7 +266,7 @@ impl Timeline {
         let named = id.to_string();
         // Two incidents at a time: what was said of the other one is not this one's story.
         let of_another = |it: &AuditLine| {
-            let kinds = ["-incident", "-update"];
+            let kinds = ["-incident", "-update", "confirm-alert"];
             kinds.iter().any(|kind| it.what.ends_with(kind)) && !it.about.starts_with(&named)
         };
         let acted = state.audit.lines.iter();

@@ -1,9 +1,9 @@
-// Keeps the inbox and an open conversation up to date, and keeps what is being typed. Without this file the pages have a
-// link that loads them anew, and everything works.
+// Keeps the inbox, an open conversation, a mass mail and the like up to date, and keeps what is being typed. Without
+// this file the pages have a link that loads them anew, and everything works.
 'use strict';
 (() => {
   const live = document.getElementById('live');
-  if (!live || !window.EventSource || !window.fetch) return;
+  if (!live?.dataset.source || !window.EventSource || !window.fetch) return;
   const box = document.getElementById('answer');
   const form = box && box.form;
   const SILENT_MS = 35_000;
@@ -11,6 +11,7 @@
   let heard = Date.now();
   let source;
   let reading = false;
+  let typed = false;
   let again = false;
 
   // Reads the page anew and takes over the part that changes. What is typed stands outside of it.
@@ -18,10 +19,17 @@
     if (reading) { again = true; return; }
     reading = true;
     try {
-      const answer = await fetch(location.pathname + location.search, { signal: AbortSignal.timeout(ANSWER_MS) });
+      // A page that is dear to make has a cheaper one with the same part.
+      const answer = await fetch(live.dataset.page || location.pathname + location.search, { signal: AbortSignal.timeout(ANSWER_MS) });
       const page = new DOMParser().parseFromString(await answer.text(), 'text/html');
       const newer = page.getElementById('live');
+      // Other forms belong to the page now; but what is being typed is not thrown away.
+      if (answer.ok && newer && newer.dataset.state !== live.dataset.state && !typed) { location.reload(); return; }
       if (answer.ok && newer && !live.contains(document.activeElement)) live.replaceChildren(...newer.childNodes);
+      if (answer.ok && newer) live.dataset.every = newer.dataset.every || '';
+      // What stands above every page: what rang, and what is about to leave.
+      const rings = page.getElementById('rings');
+      if (answer.ok && rings) document.getElementById('rings')?.replaceChildren(...rings.childNodes);
     } catch { /* the stream tells when the server is there again */ }
     reading = false;
     if (again) { again = false; refresh(); }
@@ -97,6 +105,12 @@
   document.addEventListener('visibilitychange', () => {
     if (!document.hidden && Date.now() - heard > 20_000) { listen(); refresh(); }
   });
+  document.querySelector('main').addEventListener('input', () => { typed = true; });
+  // What changes with the time alone, such as a countdown.
+  const ticks = setInterval(() => {
+    if (!document.contains(live)) { clearInterval(ticks); return; }
+    if (live.dataset.every && !document.hidden) refresh();
+  }, 1_000);
   const watch = setInterval(() => {
     if (!document.contains(live)) { clearInterval(watch); source?.close(); return; }
     if (Date.now() - heard > SILENT_MS) { lost(true); listen(); refresh(); }

@@ -11,6 +11,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::Visit;
@@ -21,9 +22,23 @@ use crate::model::{limits, talk::Doing, words::ConversationId};
 
 /// The inbox takes changes together: in a busy minute it would be read anew all the time.
 const AT_MOST_EVERY: Duration = Duration::from_millis(1_000);
+/// Pages about everything: the agreed state changes several times a second while votes and mails go.
+const OF_ALL_EVERY: Duration = Duration::from_millis(1_500);
+
+/// Any change that was agreed on.
+pub(super) async fn all(visit: Visit, Extension(leaving): Extension<Leaving>) -> Response {
+    events(Open {
+        listening: Ears::State(visit.desk().cluster.changes()),
+        leaving,
+        at_it: None,
+        pause: OF_ALL_EVERY,
+        begun: false,
+        ended: false,
+    })
+}
 
 pub(super) async fn inbox(visit: Visit, Extension(leaving): Extension<Leaving>) -> Response {
-    let listening = visit.desk().letterbox.listen_to_all();
+    let listening = Ears::Box(visit.desk().letterbox.listen_to_all());
     events(Open {
         listening,
         leaving,
@@ -43,7 +58,7 @@ pub(super) async fn talk(
     let Ok(id) = visit.desk().find(&id) else {
         return StatusCode::NOT_FOUND.into_response();
     };
-    let listening = visit.desk().letterbox.listen(id);
+    let listening = Ears::Box(visit.desk().letterbox.listen(id));
     events(Open {
         listening,
         leaving,
@@ -59,9 +74,31 @@ pub(super) async fn talk(
     })
 }
 
+/// What an open page listens to.
+enum Ears {
+    /// The letterbox.
+    Box(Listening),
+    /// The agreed state.
+    State(watch::Receiver<u64>),
+}
+
+impl Ears {
+    async fn rung(&mut self) {
+        match self {
+            Self::Box(it) => it.rung().await,
+            Self::State(it) => {
+                if it.changed().await.is_err() {
+                    // The cluster is gone, and this process with it.
+                    std::future::pending::<()>().await;
+                }
+            }
+        }
+    }
+}
+
 /// An open page.
 struct Open {
-    listening: Listening,
+    listening: Ears,
     leaving: Leaving,
     at_it: Option<AtIt>,
     pause: Duration,

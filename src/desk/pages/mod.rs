@@ -3,12 +3,17 @@
 //!
 //! A page without a line in `roles` is nobody's. A form without this session's token is refused.
 
+mod alerts;
 mod door;
 mod inbox;
 mod live;
+mod mailing;
 mod mails;
+mod outcomes;
+mod rings;
 mod says;
 mod staff;
+mod switching;
 mod table;
 mod talk;
 mod texts;
@@ -39,7 +44,7 @@ use super::{
 use crate::clock;
 use crate::model::{
     State, limits,
-    people::{AlarmKind, Role},
+    people::Role,
     words::{Lang, Timestamp},
 };
 use crate::web::public::{Look, texts::preferred};
@@ -171,7 +176,7 @@ struct Frame<'a> {
     turns: Vec<Turn>,
     path: &'a str,
     alone: bool,
-    alarms: Vec<Ring>,
+    alarms: Vec<rings::Ring>,
     waiting: Option<told::Waiting>,
     menu: Vec<Entry>,
     agreement: String,
@@ -188,12 +193,6 @@ struct Turn {
     current: bool,
 }
 
-/// An alarm that nobody has said to know of.
-struct Ring {
-    index: u64,
-    says: String,
-}
-
 /// A page in the menu.
 struct Entry {
     name: String,
@@ -202,17 +201,19 @@ struct Entry {
 }
 
 /// The menu; each name is the end of its text's key.
-const MENU: [(&str, &str); 10] = [
+const MENU: [(&str, &str); 12] = [
     ("overview", "/"),
     ("inbox", "/inbox"),
     ("incidents", "/incidents"),
+    ("alerts", "/alerts"),
     ("mail", "/mail"),
+    ("switch", "/switch"),
+    ("wake", "/wake"),
+    ("shift", "/shift"),
     ("nodes", "/nodes"),
     ("people", "/people"),
     ("sessions", "/sessions"),
     ("record", "/record"),
-    ("shift", "/shift"),
-    ("wake", "/wake"),
 ];
 
 impl Visit {
@@ -322,6 +323,7 @@ impl Visit {
     fn menu(&self) -> Vec<Entry> {
         let allowed = |path: &str| match roles::of_page("get", path) {
             Some(Asks::For(role) | Asks::Fresh(role)) => self.may(role),
+            Some(Asks::Either(one, other)) => self.may(one) || self.may(other),
             Some(Asks::Local) | None => false,
         };
         let entry = |(name, path): (&str, &'static str)| Entry {
@@ -331,56 +333,6 @@ impl Visit {
         };
         let pages = MENU.into_iter().filter(|(_, path)| allowed(path));
         pages.map(entry).collect()
-    }
-
-    fn rings(&self) -> Vec<Ring> {
-        let ring = |it: &crate::model::people::Alarm| Ring {
-            index: it.index,
-            says: self.alarm_says(it),
-        };
-        self.state.people.open_alarms().map(ring).collect()
-    }
-
-    fn alarm_says(&self, it: &crate::model::people::Alarm) -> String {
-        match &it.what {
-            AlarmKind::CodeUsed {
-                serial,
-                place,
-                node,
-                alone,
-                again,
-            } => {
-                let parts = [
-                    ("code", (place + 1).into()),
-                    ("serial", serial.to_string().into()),
-                    ("node", self.node_name(*node).into()),
-                    ("time", self.time(it.at).into()),
-                ];
-                let mut says = self.say.with("alarm-code-used", parts);
-                for (so, key) in [(*again, "alarm-again"), (*alone, "alarm-alone")] {
-                    if so {
-                        says.push(' ');
-                        says.push_str(&self.say.it(key));
-                    }
-                }
-                says
-            }
-            AlarmKind::MailCountsDown {
-                recipients,
-                by,
-                why,
-                from,
-                ..
-            } => {
-                let parts = [
-                    ("count", (*recipients).into()),
-                    ("who", by.clone().into()),
-                    ("why", why.as_str().to_owned().into()),
-                    ("time", self.time(*from).into()),
-                ];
-                self.say.with("alarm-mail-counts-down", parts)
-            }
-        }
     }
 
     /// A page as an answer.

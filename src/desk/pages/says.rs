@@ -86,13 +86,13 @@ struct Form {
 }
 
 /// An incident in a list.
-struct Row {
-    id: String,
-    title: String,
-    stage: String,
-    when: String,
-    next: Option<String>,
-    late: bool,
+pub(super) struct Row {
+    pub(super) id: String,
+    pub(super) title: String,
+    pub(super) stage: String,
+    pub(super) when: String,
+    pub(super) next: Option<String>,
+    pub(super) late: bool,
     withdrawn: bool,
 }
 
@@ -307,7 +307,7 @@ impl Posted {
         parts.collect()
     }
 
-    fn span(&self) -> Option<String> {
+    pub(super) fn span(&self) -> Option<String> {
         Some(self.text("next").to_owned()).filter(|it| !it.is_empty())
     }
 
@@ -520,7 +520,7 @@ impl Visit {
         values.map(choice).collect()
     }
 
-    fn row(&self, id: IncidentId, it: &Incident) -> Row {
+    pub(super) fn row(&self, id: IncidentId, it: &Incident) -> Row {
         let zone = &self.desk().console.company.zone;
         let clock = |by: Timestamp| self.say.clock(zone, by, self.now);
         let late = matches!(it.promise(self.now), Promise::Broken(_));

@@ -1,12 +1,19 @@
 //! The console's pages that are not for everybody, each with what makes it. Who may see it is in `roles`.
 
-use axum::routing::{MethodRouter, get, post};
+use axum::{
+    extract::DefaultBodyLimit,
+    routing::{MethodRouter, get, post},
+};
 
-use super::{Pages, inbox, live, mails, says, staff, talk, told, views, waking};
+use super::{
+    Pages, alerts, inbox, live, mailing, mails, outcomes, says, staff, switching, talk, told,
+    views, waking,
+};
+use crate::model::limits;
 
 /// Every page that is not for everybody.
 pub(super) fn table() -> Vec<(&'static str, &'static str, MethodRouter<Pages>)> {
-    vec![
+    let mut all = vec![
         ("get", "/", get(views::overview)),
         ("get", "/incidents", get(says::list)),
         ("post", "/incidents", post(says::open)),
@@ -22,12 +29,7 @@ pub(super) fn table() -> Vec<(&'static str, &'static str, MethodRouter<Pages>)> 
         ("post", "/notices/stop", post(told::stop)),
         ("post", "/notices/{notice}/done", post(told::done)),
         ("post", "/incidents/{incident}/affects", post(says::affects)),
-        ("get", "/mail", get(mails::list)),
-        ("get", "/mail/{campaign}", get(mails::show)),
-        ("post", "/mail/{campaign}/approve", post(mails::approve)),
-        ("post", "/mail/{campaign}/cancel", post(mails::cancel)),
-        ("post", "/mail/{campaign}/pause", post(mails::pause)),
-        ("get", "/mail/{campaign}/report.csv", get(mails::export)),
+        ("get", "/live", get(live::all)),
         ("get", "/inbox", get(inbox::list)),
         ("get", "/inbox/live", get(live::inbox)),
         ("post", "/inbox/answer-all", post(inbox::answer_all)),
@@ -57,5 +59,44 @@ pub(super) fn table() -> Vec<(&'static str, &'static str, MethodRouter<Pages>)> 
         ("get", "/sessions", get(staff::sessions)),
         ("post", "/sessions/{session}", post(staff::end)),
         ("post", "/sessions", post(staff::end_all)),
+    ];
+    all.extend(of_mass_mail());
+    all.extend(of_machines_and_names());
+    all
+}
+
+fn of_mass_mail() -> Vec<(&'static str, &'static str, MethodRouter<Pages>)> {
+    // A form writes a letter of another alphabet in up to six bytes.
+    let whole = DefaultBodyLimit::max(6 * limits::CAMPAIGN_TEXTS_BYTES_MAX);
+    vec![
+        ("get", "/mail", get(mails::list)),
+        ("get", "/mail/new", get(mailing::begin)),
+        ("post", "/mail", post(mailing::draft).layer(whole)),
+        ("get", "/mail/{campaign}", get(mails::show)),
+        ("get", "/mail/{campaign}/change", get(mailing::change)),
+        ("post", "/mail/{campaign}/test", post(mails::test)),
+        ("post", "/mail/{campaign}/request", post(mails::request)),
+        ("post", "/mail/{campaign}/release", post(mails::release)),
+        ("get", "/mail/{campaign}/report", get(outcomes::show)),
+        ("post", "/mail/{campaign}/approve", post(mails::approve)),
+        ("post", "/mail/{campaign}/cancel", post(mails::cancel)),
+        ("post", "/mail/{campaign}/pause", post(mails::pause)),
+        ("get", "/mail/{campaign}/report.csv", get(mails::export)),
+    ]
+}
+
+fn of_machines_and_names() -> Vec<(&'static str, &'static str, MethodRouter<Pages>)> {
+    vec![
+        ("get", "/alerts", get(alerts::list)),
+        ("get", "/alerts/{alert}", get(alerts::show)),
+        ("post", "/alerts/{alert}/confirm", post(alerts::confirm)),
+        ("post", "/alerts/{alert}/dismiss", post(alerts::dismiss)),
+        ("get", "/switch", get(switching::list)),
+        ("get", "/switch/{service}", get(switching::show)),
+        ("post", "/switch/{service}", post(switching::switch)),
+        ("post", "/switch/{service}/undo", post(switching::undo)),
+        ("post", "/switch/{service}/unpin", post(switching::unpin)),
+        ("post", "/switching/freeze", post(switching::freeze)),
+        ("post", "/switching/thaw", post(switching::thaw)),
     ]
 }

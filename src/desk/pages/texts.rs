@@ -114,7 +114,18 @@ mod tests {
         include_str!("locales/en.ftl"),
     ];
 
-    const USERS: [&str; 37] = [
+    const USERS: &[&str] = &[
+        include_str!("rings.rs"),
+        include_str!("templates/alerts.html"),
+        include_str!("templates/alert.html"),
+        include_str!("alerts.rs"),
+        include_str!("templates/draft.html"),
+        include_str!("templates/report.html"),
+        include_str!("mailing.rs"),
+        include_str!("outcomes.rs"),
+        include_str!("templates/switching.html"),
+        include_str!("templates/switch.html"),
+        include_str!("switching.rs"),
         include_str!("templates/waking.html"),
         include_str!("waking.rs"),
         include_str!("templates/mails.html"),
@@ -189,7 +200,9 @@ mod tests {
         "cancelled",
         "expired",
     ];
-    const MAIL_SAMPLES: [&str; 4] = ["typical", "longest", "oddest", "chosen"];
+    const MAIL_SAMPLES: [&str; 6] = [
+        "typical", "longest", "oddest", "chosen", "several", "language",
+    ];
 
     /// The keys of what can be chosen in forms.
     fn chosen() -> BTreeSet<String> {
@@ -225,6 +238,10 @@ mod tests {
             .chain(languages)
             .chain(super::super::told::kinds())
             .chain(super::super::waking::kinds())
+            .chain(super::super::switching::kinds())
+            .chain(super::super::alerts::kinds())
+            .chain(super::super::mailing::kinds())
+            .chain(std::iter::once("mail-fate-none".to_owned()))
             .collect()
     }
 

@@ -10,7 +10,7 @@ use axum::{
 };
 use serde::Deserialize;
 
-use super::{Frame, Pages, Posted, Visit, encoded, see};
+use super::{Frame, Pages, Posted, Visit, alerts, encoded, says, see};
 use crate::blobs::Blobs;
 use crate::desk::{
     asking::Asking,
@@ -41,7 +41,17 @@ struct Overview<'a> {
     view: Happening,
 }
 
+/// Something that can be done from here.
+struct Act {
+    path: String,
+    name: String,
+    says: String,
+}
+
 struct Happening {
+    acts: Vec<Act>,
+    going: Vec<says::Row>,
+    told: Vec<alerts::Row>,
     leader: String,
     open: String,
     waiting: String,
@@ -66,7 +76,7 @@ pub(super) async fn overview(visit: Visit) -> Response {
         frame: visit.frame(),
         view: happening(&visit),
     };
-    visit.shown(StatusCode::OK, &page)
+    visit.scripted(StatusCode::OK, &page)
 }
 
 fn happening(visit: &Visit) -> Happening {
@@ -89,7 +99,11 @@ fn happening(visit: &Visit) -> Happening {
         since: visit.time(it.since),
     });
     let leading = state.people.leading.as_ref();
+    let going = state.incidents.going().into_iter();
     Happening {
+        acts: acts(visit, waiting),
+        going: going.map(|(id, it)| visit.row(id, it)).collect(),
+        told: visit.waiting_alerts(),
         leader: leading.map_or_else(|| say.it("leader-nobody"), |it| it.who.to_string()),
         open: count("overview-open", open),
         waiting: count("overview-waiting", waiting),
@@ -104,6 +118,39 @@ fn happening(visit: &Visit) -> Happening {
         alarms: alarms_of(visit.desk()),
         services: services.collect(),
     }
+}
+
+/// The big actions, for whoever may do them: say something, worse or better, answer, wake, switch, mail.
+fn acts(visit: &Visit, waiting: u64) -> Vec<Act> {
+    let (state, say) = (&visit.state, &visit.say);
+    let going = state.incidents.going();
+    let first = going.first();
+    let better = first.map(|(id, it)| Act {
+        path: format!("/incidents/{id}"),
+        name: say.it("act-better"),
+        says: it.title(say.lang).1.to_owned(),
+    });
+    let services = state.failover.services.iter();
+    let answering = services.map(|(name, it)| format!("{name}: {}", it.answering));
+    let answering: Vec<String> = answering.take(3).collect();
+    let act = |key: &str, path: &str, says: String| Act {
+        path: path.to_owned(),
+        name: say.it(key),
+        says,
+    };
+    let answers = say.with("overview-waiting", [("count", waiting.into())]);
+    let leads = visit.may(Role::Leader);
+    let answers_people = visit.may(Role::Agent);
+    let all = [
+        leads.then(|| act("act-say", "/incidents#open", String::new())),
+        better.filter(|_| leads),
+        answers_people.then(|| act("act-answer", "/inbox", answers)),
+        answers_people.then(|| act("act-wake", "/wake", String::new())),
+        (!answering.is_empty() && (leads || visit.may(Role::Ops)))
+            .then(|| act("act-switch", "/switch", answering.join(", "))),
+        leads.then(|| act("act-mail", "/mail", String::new())),
+    ];
+    all.into_iter().flatten().collect()
 }
 
 #[derive(Template)]

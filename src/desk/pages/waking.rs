@@ -11,7 +11,7 @@ use crate::desk::{
 };
 use crate::model::{
     people::Role,
-    waking::{WakingId, telling},
+    waking::{WakingId, can_carry, telling},
     when::of_rfc3339,
 };
 
@@ -20,6 +20,9 @@ use crate::model::{
 struct Wakings<'a> {
     frame: Frame<'a>,
     once: String,
+    mistakes: Vec<String>,
+    text: String,
+    who: String,
     may: bool,
     going: Vec<Row>,
     past: Vec<Row>,
@@ -40,6 +43,10 @@ struct OnCall {
 }
 
 pub(super) async fn list(visit: Visit) -> Response {
+    page(&visit, StatusCode::OK, &Posted::default(), Vec::new())
+}
+
+fn page(visit: &Visit, status: StatusCode, typed: &Posted, mistakes: Vec<String>) -> Response {
     let listed = visit.desk().wakings();
     let (going, past): (Vec<_>, Vec<_>) = listed.wakings.iter().partition(|it| it.state == "going");
     let on_call = listed.on_call.iter().map(|it| OnCall {
@@ -66,6 +73,9 @@ pub(super) async fn list(visit: Visit) -> Response {
     let accounts = visit.state.people.accounts.keys();
     let page = Wakings {
         once: hex(&clock::random_bytes::<16>()),
+        mistakes,
+        text: typed.text("text").to_owned(),
+        who: typed.text("who").to_owned(),
         may: visit.may(Role::Agent),
         going: going.into_iter().map(|it| visit.waking(it)).collect(),
         past: past.into_iter().map(|it| visit.waking(it)).collect(),
@@ -73,7 +83,7 @@ pub(super) async fn list(visit: Visit) -> Response {
         on_call: on_call.collect(),
         frame: visit.frame(),
     };
-    visit.shown(StatusCode::OK, &page)
+    visit.scripted(status, &page)
 }
 
 impl Visit {
@@ -87,8 +97,14 @@ impl Visit {
             }
             (None, Some(whom)) => {
                 let parts = [("who", whom.clone().into()), begun];
-                self.say.with("waking-going", parts)
+                // Nothing is said to be tried that no machine can do.
+                let key = match self.can_be_woken(whom) {
+                    true => "waking-going",
+                    false => "waking-stuck",
+                };
+                self.say.with(key, parts)
             }
+            (None, None) if it.state == "going" => self.say.with("waking-nobody-yet", [begun]),
             (None, None) => self.say.with("waking-over", [begun]),
         };
         Row {
@@ -103,6 +119,15 @@ impl Visit {
                 .map(|it| self.attempt(it))
                 .collect(),
         }
+    }
+
+    /// Whether a machine can reach this person by one of their ways.
+    fn can_be_woken(&self, name: &str) -> bool {
+        let accounts = self.state.people.accounts.iter();
+        let mut own = accounts.filter(|it| it.0.as_str() == name);
+        let ways = own.next().map(|it| it.1.ways.as_slice());
+        let mut ways = ways.unwrap_or_default().iter();
+        ways.any(|it| can_carry(&self.state, it.kind))
     }
 
     /// What it is about, in the reader's language.
@@ -137,7 +162,7 @@ pub(super) async fn wake(visit: Visit, asking: Asking, posted: Posted) -> Respon
     let asking = asking.once(posted.text("once"), "/wake");
     match visit.desk().wake(&asking, &posted.content(), &asked).await {
         Ok(()) => see("/wake"),
-        Err(problem) => visit.failed(&problem),
+        Err(problem) => page(&visit, problem.status(), &posted, problem.lines()),
     }
 }
 

@@ -8,11 +8,14 @@ mod directory;
 mod dns;
 mod door;
 mod incidents;
+mod mails;
 mod notices;
 mod people;
 mod record;
 mod site;
+mod switching;
 mod talks;
+mod wakings;
 
 use std::time::Duration;
 

@@ -13,6 +13,8 @@ use crate::model::words::{EmailAddress, Lang};
 pub struct Fault {
     /// The line of the list.
     pub line: u32,
+    /// Whose it is: the customer's number, or else the address.
+    pub who: String,
     /// Where: a template and its line, or a field.
     pub field: String,
     /// What was found.
@@ -24,7 +26,7 @@ pub struct Fault {
 /// A mail to be looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sample {
-    /// Why this one: typical, longest, or oddest.
+    /// Why this one: typical, longest, oddest, several (services), or language (typical of one of them).
     pub why: &'static str,
     /// The line of the list.
     pub line: u32,
@@ -62,10 +64,11 @@ pub struct Checked {
 /// Renders every mail. `kept_away` says whose address is suppressed.
 pub fn check(press: &Press, list: &[Listed], kept_away: impl Fn(&EmailAddress) -> bool) -> Checked {
     let (mut checked, mut seen) = (Checked::default(), BTreeSet::new());
-    let (mut typical, mut longest, mut oddest) = (None, None, None);
+    let (mut typical, mut longest, mut oddest, mut several) = (None, None, None, None);
+    let mut spoken: BTreeMap<Lang, Option<(usize, Sample)>> = BTreeMap::new();
     for Listed { line, who } in list {
         let Ok(address) = EmailAddress::new(&who.address) else {
-            checked.fault(*line, "address", &who.address, "an e-mail address");
+            checked.fault((*line, who), "address", &who.address, "an e-mail address");
             continue;
         };
         if !seen.insert(address.as_str().to_lowercase()) {
@@ -79,7 +82,7 @@ pub fn check(press: &Press, list: &[Listed], kept_away: impl Fn(&EmailAddress) -
         let mail = match press.render(who) {
             Ok(mail) => mail,
             Err(flaw) => {
-                checked.fault(*line, &flaw.place, &flaw.found, &flaw.wanted);
+                checked.fault((*line, who), &flaw.place, &flaw.found, &flaw.wanted);
                 continue;
             }
         };
@@ -100,9 +103,25 @@ pub fn check(press: &Press, list: &[Listed], kept_away: impl Fn(&EmailAddress) -
         best(&mut typical, usize::MAX - odd, || sample("typical", &mail));
         best(&mut longest, bytes, || sample("longest", &mail));
         best(&mut oddest, odd, || sample("oddest", &mail));
+        if who.services.len() > 1 {
+            let count = who.services.len();
+            best(&mut several, count, || sample("several", &mail));
+        }
+        let own = spoken.entry(mail.lang).or_default();
+        best(own, usize::MAX - odd, || sample("language", &mail));
     }
     let samples = [typical, longest, oddest].into_iter().flatten();
     checked.samples = samples.map(|(_, sample)| sample).collect();
+    // Then whoever has several services, and every language that was not seen yet.
+    for (_, sample) in several.into_iter().chain(spoken.into_values().flatten()) {
+        let seen = |it: &Sample| match sample.why {
+            "language" => it.mail.lang == sample.mail.lang,
+            _ => it.line == sample.line,
+        };
+        if !checked.samples.iter().any(seen) {
+            checked.samples.push(sample);
+        }
+    }
     checked
 }
 
@@ -126,11 +145,13 @@ fn oddness(who: &Addressee, mail: &Rendered) -> usize {
 }
 
 impl Checked {
-    fn fault(&mut self, line: u32, field: &str, found: &str, wanted: &str) {
+    fn fault(&mut self, (line, who): (u32, &Addressee), field: &str, found: &str, wanted: &str) {
         self.wrong += 1;
         if self.faults.len() < CAMPAIGN_MISTAKES_TOLD {
+            let known = Some(&who.customer).filter(|it| !it.is_empty());
             self.faults.push(Fault {
                 line,
+                who: known.unwrap_or(&who.address).clone(),
                 field: field.to_owned(),
                 found: found.to_owned(),
                 wanted: wanted.to_owned(),

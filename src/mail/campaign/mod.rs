@@ -12,6 +12,7 @@ mod relays;
 pub mod sender;
 pub mod sheet;
 pub mod texts;
+pub mod trial;
 mod work;
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 mod gate;
 mod recorder;
+mod trial;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Alert, AlertId, Standing};
 use crate::model::{
     Actor, Refusal, Reply, State,
-    incident::{IncidentId, Severity, Title},
+    incident::{self, IncidentChange, IncidentId, Severity, Title},
     limits,
     waking::{self, Why},
     words::{Label, Note},
@@ -22,17 +22,22 @@ pub enum AlertChange {
         /// What it says.
         said: Said,
     },
-    /// A person has made it an incident.
+    /// A person makes it an incident. The incident is opened and the alert bound to it in one step, so that two people
+    /// who confirm it in the same moment open one.
     Confirm {
         /// The alert.
         alert: AlertId,
         /// The incident.
         incident: IncidentId,
+        /// What customers are told with it: the opening of that incident, or news of it. Nothing where it says it already.
+        says: Option<Box<IncidentChange>>,
     },
     /// A person says that it is nothing.
     Dismiss {
         /// The alert.
         alert: AlertId,
+        /// Why.
+        reason: Note,
     },
 }
 
@@ -76,8 +81,11 @@ impl AlertChange {
                 let how = if said.over { "over" } else { "firing" };
                 format!("{alert}: {} ({how})", said.title.as_str())
             }
-            Self::Confirm { alert, incident } => format!("{alert} as {incident}"),
-            Self::Dismiss { alert } => alert.to_string(),
+            // The incident first, so that its timeline finds it.
+            Self::Confirm {
+                alert, incident, ..
+            } => format!("{incident} of alert {alert}"),
+            Self::Dismiss { alert, reason } => format!("{alert}: {}", reason.as_str()),
         }
     }
 }
@@ -95,20 +103,23 @@ pub(in crate::model) fn change(
             sound(said)?;
             came(state, (index, by), *alert, said)
         }
-        AlertChange::Confirm { alert, incident } => {
-            if !state.incidents.all.contains_key(incident) {
-                return Err(Refusal::unknown("incident"));
+        AlertChange::Confirm {
+            alert,
+            incident,
+            says,
+        } => confirm(state, (index, by), (*alert, *incident), says.as_deref()),
+        AlertChange::Dismiss { alert, reason } => {
+            if reason.as_str().trim().is_empty() {
+                let wanted = "why it is nothing, in a few words";
+                return Err(Refusal::unsound("reason", "nothing", wanted));
             }
-            let standing = Standing::Confirmed {
-                incident: *incident,
+            waits(state, *alert)?;
+            let standing = Standing::Dismissed {
                 by,
-                ended: None,
+                at: state.now,
+                reason: reason.clone(),
             };
             decide(state, *alert, standing)
-        }
-        AlertChange::Dismiss { alert } => {
-            let at = state.now;
-            decide(state, *alert, Standing::Dismissed { by, at })
         }
     }?;
     waking::review(state);
@@ -241,13 +252,66 @@ fn make_room(state: &mut State) {
     }
 }
 
+/// Tells customers, and binds the alert to the incident that tells them.
+fn confirm(
+    state: &mut State,
+    (index, by): (u64, String),
+    (alert, id): (AlertId, IncidentId),
+    says: Option<&IncidentChange>,
+) -> Result<Reply, Refusal> {
+    // Before anything is opened: customers are not told twice because two people were awake.
+    waits(state, alert)?;
+    let is_of_it = match says {
+        None => true,
+        Some(IncidentChange::Open { incident, .. } | IncidentChange::Update { incident, .. }) => {
+            *incident == id
+        }
+        Some(_) => false,
+    };
+    if !is_of_it {
+        let wanted = "the opening of this incident, or news of it";
+        return Err(Refusal::unsound("says", "something else", wanted));
+    }
+    let is_new = matches!(says, Some(IncidentChange::Open { .. }));
+    let goes_on = state.incidents.all.get(&id).map(|it| it.goes_on());
+    match goes_on {
+        None if !is_new => return Err(Refusal::unknown("incident")),
+        Some(false) => {
+            let wanted = "one that goes on, or a new one";
+            return Err(Refusal::unsound("incident", "one that is over", wanted));
+        }
+        None | Some(true) => {}
+    }
+    if let Some(says) = says {
+        incident::change::change(state, index, by.clone(), says)?;
+    }
+    let standing = Standing::Confirmed {
+        incident: id,
+        by,
+        ended: None,
+    };
+    decide(state, alert, standing)
+}
+
+/// Refuses what somebody has decided already, with what was made of it.
+fn waits(state: &State, id: AlertId) -> Result<(), Refusal> {
+    let known = state.alerts.all.get(&id);
+    let alert = known.ok_or_else(|| Refusal::unknown("alert"))?;
+    let found = match &alert.standing {
+        Standing::Proposed => return Ok(()),
+        Standing::Confirmed { incident, by, .. } => {
+            format!("already confirmed as incident {incident} by {by}")
+        }
+        Standing::Dismissed { by, .. } => format!("already dismissed by {by}"),
+        Standing::Ended { .. } => "ended by itself".to_owned(),
+    };
+    let wanted = "one that waits for somebody";
+    Err(Refusal::unsound("alert", found, wanted))
+}
+
 fn decide(state: &mut State, id: AlertId, standing: Standing) -> Result<Reply, Refusal> {
     let known = state.alerts.all.get_mut(&id);
     let alert = known.ok_or_else(|| Refusal::unknown("alert"))?;
-    if alert.standing != Standing::Proposed {
-        let wanted = "one that waits for somebody";
-        return Err(Refusal::unsound("alert", alert.standing.name(), wanted));
-    }
     alert.standing = standing;
     if state.alerts.waiting().next().is_none() {
         state.alerts.beyond = 0;

@@ -97,6 +97,8 @@ pub enum Standing {
         by: String,
         /// When.
         at: Timestamp,
+        /// Why.
+        reason: Note,
     },
     /// It ended by itself.
     Ended {

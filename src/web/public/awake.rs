@@ -42,7 +42,13 @@ pub(super) async fn take(
         return asked.wakes_nobody();
     };
     match public.answered(WakingId(id), number).await {
-        Some(Reply::Done) => asked.plain(StatusCode::OK, "awake-heading", &["awake-body"]),
+        Some(Reply::Done) => {
+            let body = match public.is_test(WakingId(id)) {
+                true => "awake-body-test",
+                false => "awake-body",
+            };
+            asked.plain(StatusCode::OK, "awake-heading", &[body])
+        }
         Some(_) => asked.wakes_nobody(),
         None => {
             let status = StatusCode::SERVICE_UNAVAILABLE;
@@ -52,6 +58,12 @@ pub(super) async fn take(
 }
 
 impl Public {
+    fn is_test(&self, id: WakingId) -> bool {
+        let state = self.parts.cluster.state();
+        let waking = state.wakings.all.get(&id);
+        waking.is_some_and(|it| it.why == Why::Test)
+    }
+
     /// What the cluster said; nothing when it did not agree in time.
     async fn answered(&self, id: WakingId, number: u32) -> Option<Reply> {
         let cluster = &self.parts.cluster;

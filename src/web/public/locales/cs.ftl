@@ -237,6 +237,7 @@ awake-do = Jsem vzhůru, beru si to
 awake-do-test = Došla
 awake-heading = Děkujeme
 awake-body = Je zapsáno, kdo a kdy odpověděl. Dalším lidem už nevoláme.
+awake-body-test = Tahle cesta k vám funguje. Je to zapsáno, nic dalšího dělat nemusíte.
 awake-by = Už odpověděl(a): { $who }. Nemusíte dělat nic.
 awake-over = Už je po všem. Nemusíte dělat nic.
 awake-later-heading = Teď se to nepovedlo

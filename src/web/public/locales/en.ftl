@@ -230,6 +230,7 @@ awake-do = I am awake and take it on
 awake-do-test = It came
 awake-heading = Thank you
 awake-body = It is written down who answered, and when. Nobody else is called any more.
+awake-body-test = This way to you works. That is written down; you need do nothing more.
 awake-by = { $who } has answered already. You need do nothing.
 awake-over = It is over. You need do nothing.
 awake-later-heading = That did not work just now
