@@ -315,7 +315,9 @@ async fn a_wildcard_is_proven_by_our_own_zone_and_nothing_stays_in_it() -> Resul
         // The zone answers what it did before.
         for node in &stage.nodes {
             until("nothing stays in the zone", async || {
-                let file = node.done(&["dns", "zone", "export", "example.test"]).await?;
+                let file = node
+                    .done(&["dns", "zone", "export", "example.test"])
+                    .await?;
                 Ok((!file.contains("_acme-challenge")).then_some(()))
             })
             .await?;
