@@ -127,6 +127,8 @@ async function speaks(browser, nodes, operator) {
   await publicly('/cs/', 'Startujeme generátor.');
   await page.locator('#reason').fill('This was a drill.');
   await page.getByRole('button', { name: 'Take the whole back' }).click();
+  // Else the answer of this form could come after the next page and take its place.
+  await page.getByText('taken back').first().waitFor();
   await publicly(where.replace('/incidents', '/incident') + '?lang=en', 'This was a drill.');
   // One goes on, so that its page with all its forms is looked at.
   await page.goto(`${nodes[1].console}/incidents`);
