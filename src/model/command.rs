@@ -1,4 +1,4 @@
-//! Every change the cluster can agree on, and what the proposer is told.
+//! Every change the cluster can agree on. What the proposer is told is in `reply`.
 //!
 //! New variants go to the end (the position is part of the stored bytes) and state the format that introduced them.
 
@@ -11,7 +11,7 @@ use super::{
     audit::Segment,
     campaign::CampaignChange,
     certificate::CertificateChange,
-    directory::{DirectoryChange, DirectoryVersion},
+    directory::DirectoryChange,
     dns::{TsigAlgorithm, ZoneSettings, publish::ZonePart, signing::SigningChange},
     domain::DomainName,
     failover::{Policy, Target},
@@ -25,6 +25,7 @@ use super::{
     people::PeopleChange,
     returns::ReturnChange,
     site::SiteVersion,
+    synthetic::SyntheticChange,
     talk::TalkChange,
     trust::TrustChange,
     waking::WakingChange,
@@ -371,6 +372,8 @@ pub enum Command {
     Return(ReturnChange),
     /// Releases what is held, or begins a cluster from a backup.
     Trust(TrustChange),
+    /// Takes what a node wrote as a customer.
+    Synthetic(SyntheticChange),
 }
 
 impl Command {
@@ -430,6 +433,7 @@ impl Command {
             Self::Alert(change) => change.kind(),
             Self::Return(change) => change.kind(),
             Self::Trust(change) => change.kind(),
+            Self::Synthetic(change) => change.kind(),
             Self::ArchiveAudit(_) => "archive-audit",
             Self::People(change) => change.kind(),
             Self::Alone(_) => "alone",
@@ -447,6 +451,7 @@ impl Command {
             | Self::ReleaseConversation { conversation } => Some(*conversation),
             Self::Talk(change) => change.conversation(),
             Self::Return(change) => change.conversation(),
+            Self::Synthetic(change) => Some(change.conversation()),
             Self::Found { .. }
             | Self::CreateToken { .. }
             | Self::RevokeToken { .. }
@@ -553,6 +558,7 @@ impl Command {
             Self::Alert(change) => change.about(),
             Self::Return(change) => change.about(),
             Self::Trust(change) => change.about(),
+            Self::Synthetic(change) => change.about(),
             Self::ArchiveAudit(segment) => segment.blob.to_string(),
             Self::People(change) => change.about(),
             Self::Alone(report) => report.about(),
@@ -560,38 +566,4 @@ impl Command {
             Self::Recovered(it) => it.about(),
         }
     }
-}
-
-/// What the proposer is told.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Reply {
-    /// It is done.
-    Done,
-    /// A node was admitted under this id.
-    Admitted(NodeId),
-    /// A site version was made the wanted one.
-    Wanted(SiteVersion),
-    /// The customer's or agent's message is kept, as the `number`th of its conversation (from 1).
-    Kept {
-        /// The conversation.
-        conversation: ConversationId,
-        /// Its place there, from 1.
-        number: u32,
-    },
-    /// The item is leased under this epoch (the log index of the lease).
-    Leased {
-        /// To be shown when settling.
-        epoch: u64,
-    },
-    /// Nothing was changed, and why.
-    Refused(super::Refusal),
-    /// A version of the directory was made the wanted one.
-    Directory(DirectoryVersion),
-    /// How a node stands that sends a campaign.
-    Sending {
-        /// Mail of it may leave.
-        running: bool,
-        /// Those of the segments that were named which the node holds, each with the index that granted it.
-        held: Vec<(u32, u64)>,
-    },
 }

@@ -30,19 +30,22 @@ pub mod outbox;
 pub mod people;
 pub mod proposal;
 pub mod refusal;
+pub mod reply;
 pub mod returns;
 pub mod site;
 pub mod stored;
+pub mod synthetic;
 pub mod talk;
 pub mod trust;
 pub mod waking;
 pub mod when;
 pub mod words;
 
-pub use command::{Command, Reply};
+pub use command::Command;
 use imbl::{OrdMap, OrdSet};
 pub use proposal::{Actor, BoxStamp, Entry, Proposal, Source, Stamped};
 pub use refusal::Refusal;
+pub use reply::Reply;
 use serde::{Deserialize, Serialize};
 
 use alert::Alerts;
@@ -65,6 +68,7 @@ use outbox::{Item, ItemId};
 use people::People;
 use returns::Returns;
 use site::{Blob, SiteVersion, Sites};
+use synthetic::Synthetics;
 use talk::Talks;
 use trust::Held;
 use waking::Wakings;
@@ -145,6 +149,8 @@ pub struct State {
     pub returns: Returns,
     /// What waits for a person's word after a recovery or a restore.
     pub held: Held,
+    /// What nodes wrote as customers, to see that it arrives.
+    pub synthetics: Synthetics,
 }
 
 impl State {
@@ -390,6 +396,7 @@ impl State {
             Command::Alert(it) => alert::change::change(self, index, &proposal.actor, it),
             Command::Return(it) => returns::change(self, entry, it),
             Command::Trust(it) => trust::change(self, index, &proposal.actor, it),
+            Command::Synthetic(it) => synthetic::change(self, entry, it),
         }
     }
 
@@ -483,7 +490,7 @@ impl State {
         );
         // These are many, and a repeat of a vote is refused by its round.
         let is_frequent = match &proposal.command {
-            Command::Vote { .. } => true,
+            Command::Vote { .. } | Command::Synthetic(_) => true,
             Command::People(change) => change.is_frequent(),
             Command::Keeper(change) => change.is_frequent(),
             Command::Campaign(change) => change.is_frequent(),

@@ -22,6 +22,7 @@ mod operators;
 mod part;
 mod place;
 pub mod preview;
+mod proofs;
 mod record;
 pub mod recovery;
 mod relay;
@@ -59,6 +60,7 @@ use crate::{
     mail::out::{self as mail_out},
     model::words::Timestamp,
     probe::Probes,
+    proofs::Proofs,
     seal::{KeyError, Keyring},
     tasks::{Outcome, Stop, Tasks},
     telemetry::Metrics,
@@ -213,6 +215,7 @@ pub fn run(config: &Config, metrics: Metrics, until: UntilStopped) -> Result<(),
     node.start_mail_in(&mut tasks, &runtimes, &open, &metrics)?;
     let (counters, front) = (open.counters.clone(), open.front.clone());
     let certificates = open.certificates.clone();
+    let proofs = node.start_proofs(&mut tasks, &runtimes, &open, names.clone(), backups)?;
     let late: LateVisitors = Arc::new(move || front.passing.late());
     tasks.start(runtimes.people.handle(), "public", move |stop| async move {
         web::serve(open.front, open.sockets, open.tls, open.bounds, stop).await;
@@ -224,7 +227,7 @@ pub fn run(config: &Config, metrics: Metrics, until: UntilStopped) -> Result<(),
         started,
         (counters, names),
         metrics,
-        (late, certificates, backups),
+        (late, certificates, proofs),
     );
 
     tracing::info!(node = %cluster.id(), name = %config.node.name, "started");
@@ -393,11 +396,7 @@ impl Node<'_> {
         started: Timestamp,
         (counters, names): (Arc<web::counters::Counters>, Option<Arc<Answers>>),
         metrics: Metrics,
-        (late, certificates, backups): (
-            LateVisitors,
-            Arc<CertificateSet>,
-            Option<desk::BackupMark>,
-        ),
+        (late, certificates, proofs): (LateVisitors, Arc<CertificateSet>, Proofs),
     ) {
         let desk = DeskParts {
             cluster: self.cluster.clone(),
@@ -412,7 +411,7 @@ impl Node<'_> {
             late,
             relay: self.relay_way(),
             mailing: self.mailing(),
-            backups,
+            proofs: proofs.clone(),
             console: desk::ConsoleParts {
                 company: Arc::new(self.config.company.clone()),
                 phone_tree: self.config.console.phone_tree.clone(),
@@ -430,6 +429,7 @@ impl Node<'_> {
             letterbox: self.letterbox.clone(),
             counters,
             names,
+            proofs: Some(proofs),
             metrics,
         };
         let address = self.config.telemetry.metrics_listen;

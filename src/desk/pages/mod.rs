@@ -7,6 +7,7 @@ mod door;
 mod inbox;
 mod live;
 mod mails;
+mod ready;
 mod says;
 mod staff;
 mod table;
@@ -43,6 +44,7 @@ use crate::model::{
     words::{Lang, Timestamp},
 };
 use crate::web::public::{Look, texts::preferred};
+pub(super) use live::agents;
 use says::{Choice, hex};
 use table::table;
 use texts::Say;
@@ -202,8 +204,9 @@ struct Entry {
 }
 
 /// The menu; each name is the end of its text's key.
-const MENU: [(&str, &str); 10] = [
+const MENU: [(&str, &str); 11] = [
     ("overview", "/"),
+    ("ready", "/ready"),
     ("inbox", "/inbox"),
     ("incidents", "/incidents"),
     ("mail", "/mail"),

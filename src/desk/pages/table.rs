@@ -2,12 +2,13 @@
 
 use axum::routing::{MethodRouter, get, post};
 
-use super::{Pages, inbox, live, mails, says, staff, talk, told, views, waking};
+use super::{Pages, inbox, live, mails, ready, says, staff, talk, told, views, waking};
 
 /// Every page that is not for everybody.
 pub(super) fn table() -> Vec<(&'static str, &'static str, MethodRouter<Pages>)> {
     vec![
         ("get", "/", get(views::overview)),
+        ("get", "/ready", get(ready::show)),
         ("get", "/incidents", get(says::list)),
         ("post", "/incidents", post(says::open)),
         ("get", "/incidents/{incident}", get(says::show)),
