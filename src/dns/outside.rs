@@ -75,7 +75,7 @@ pub async fn compare(server: SocketAddr, expected: &Expected) -> Result<(), Stri
 
 async fn compare_over(over: &str, server: SocketAddr, it: &Expected) -> Result<(), String> {
     let soa = said(over, server, (&it.zone, RrType::SOA)).await;
-    let soa = soa.map_err(|error| error.to_string())?;
+    let soa = soa.map_err(|error| format!("SOA: {error}"))?;
     let serial = soa.answers.iter().find_map(Rr::serial);
     let serial = serial.ok_or("it answers no SOA record")?;
     if serial != it.serial {

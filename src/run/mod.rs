@@ -211,11 +211,10 @@ pub fn run(config: &Config, metrics: Metrics, until: UntilStopped) -> Result<(),
         names.clone(),
     );
     node.start_errands(&mut tasks, &runtimes, &metrics)?;
-    let backups = node.start_backups(&mut tasks, &runtimes, &metrics);
     node.start_mail_in(&mut tasks, &runtimes, &open, &metrics)?;
     let (counters, front) = (open.counters.clone(), open.front.clone());
     let certificates = open.certificates.clone();
-    let proofs = node.start_proofs(&mut tasks, &runtimes, &open, names.clone(), backups)?;
+    let proofs = node.start_proofs(&mut tasks, &runtimes, &open, names.clone(), &metrics)?;
     let late: LateVisitors = Arc::new(move || front.passing.late());
     tasks.start(runtimes.people.handle(), "public", move |stop| async move {
         web::serve(open.front, open.sockets, open.tls, open.bounds, stop).await;

@@ -7,21 +7,23 @@ use crate::{
     desk,
     dns::{Answers, transfer::Transfers},
     mail::out::way::Way,
-    proofs::{AgentsStream, BackupMark, Doors, Parts, Proofs},
+    proofs::{AgentsStream, Doors, Parts, Proofs},
     tasks::Tasks,
+    telemetry::Metrics,
     tls::watching::Watching,
 };
 
 impl Node<'_> {
-    /// Starts looking. Nothing of it keeps the node from anything else.
+    /// Starts looking, and making backups, which are read back. Nothing of it keeps the node from anything else.
     pub(super) fn start_proofs(
         &self,
         tasks: &mut Tasks,
         runtimes: &Runtimes,
         open: &Open,
         names: Option<Arc<Answers>>,
-        backups: Option<BackupMark>,
+        metrics: &Metrics,
     ) -> Result<Proofs, RunError> {
+        let backups = self.start_backups(tasks, runtimes, metrics);
         let ca = self.config.probe.tls_ca_file.as_deref();
         let tls = Watching::new(ca).inspect_err(|error| {
             tracing::error!(reason = %chain(error), "nothing is looked at over TLS from this node");

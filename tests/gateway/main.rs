@@ -58,6 +58,7 @@ mod pages;
 mod paging;
 mod partitions;
 mod people;
+mod ready;
 mod recover;
 mod rolling;
 mod signing;
