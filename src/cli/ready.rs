@@ -61,17 +61,57 @@ fn text(it: &Readiness) -> String {
     let mut text = format!("{} from {} at {}\n", it.state, printable(&it.node), it.at);
     let head = ["NODE", "PROOF", "STATE", "AGE", "EVIDENCE"];
     text.push_str(&table(&head, &rows));
-    // What several nodes see needs to be done once.
-    let mut told = Vec::new();
-    for proof in all().flat_map(|node| &node.proofs) {
-        let Some(advice) = &proof.advice else {
-            continue;
-        };
-        let line = format!("{}: {}\n", printable(&proof.name), printable(advice));
-        if !told.contains(&line) {
-            text.push_str(&line);
-            told.push(line);
+    text.push_str(&todo(&it.nodes));
+    text
+}
+
+/// What is to be done, once for each proof, with all that it stands on: the table has no room for that.
+fn todo(nodes: &[OneNode]) -> String {
+    let mut todo: Vec<(&str, &str, String)> = Vec::new();
+    for node in nodes {
+        for proof in &node.proofs {
+            let Some(advice) = &proof.advice else {
+                continue;
+            };
+            let seen = format!(
+                "  {}: {}\n",
+                printable(&node.node),
+                printable(&proof.evidence)
+            );
+            let same = todo.iter_mut();
+            match same.into_iter().find(|it| it.0 == proof.name) {
+                Some((_, _, all)) => all.push_str(&seen),
+                None => todo.push((&proof.name, advice, seen)),
+            }
         }
     }
-    text
+    let lines = todo.into_iter();
+    lines
+        .map(|(name, advice, seen)| format!("{}: {}\n{seen}", printable(name), printable(advice)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_several_nodes_see_is_to_be_done_once_and_told_whole() {
+        let proof = |evidence: &str| Proof {
+            name: "doors".to_owned(),
+            state: "failed".to_owned(),
+            evidence: evidence.repeat(20),
+            advice: Some("start it".to_owned()),
+            age_s: None,
+        };
+        let node = |name: &str, evidence: &str| OneNode {
+            node: name.to_owned(),
+            proofs: vec![proof(evidence)],
+        };
+        let said = todo(&[node("a", "c is gone "), node("b", "c is away ")]);
+        assert_eq!(said.matches("start it").count(), 1);
+        for whole in ["c is gone ".repeat(20), "c is away ".repeat(20)] {
+            assert!(said.contains(whole.trim_end()), "{said}");
+        }
+    }
 }

@@ -317,15 +317,24 @@ impl Inner {
             tokio::time::sleep(FIRST).await;
         }
         loop {
-            let began = clock::monotonic();
+            let (began, mut is_open) = (clock::monotonic(), false);
             // A customer is a node's in its turn, which is within the period of each.
             if let Ok(found) = timeout(ROUND, look.at(self)).await {
                 let now = clock::monotonic();
+                is_open = found.iter().any(|(_, it)| {
+                    let state = it.as_ref().map(|it| it.state);
+                    state == Some(Outcome::NotProven)
+                });
                 for (name, finding) in found {
                     self.board.note(name, period, finding, now);
                 }
             }
-            let next = began + period / 2;
+            // What is open among nodes is closed soon after they have spoken to each other.
+            let pause = match is_open && matches!(look, Look::Website | Look::Customer) {
+                true => (period / 2).min(FIRST),
+                false => period / 2,
+            };
+            let next = began + pause;
             tokio::time::sleep_until(next.max(clock::monotonic() + ASK_SOON)).await;
         }
     }

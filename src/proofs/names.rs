@@ -78,6 +78,7 @@ fn pairs(
 
 fn counted(round: usize, all: usize) -> String {
     match round == all {
+        true if all == 1 => "one zone".to_owned(),
         true => format!("{all} zones"),
         false => format!("{round} of {all} zones, the others in turn"),
     }

@@ -96,19 +96,29 @@ async fn liar(
     }))
 }
 
-/// A certificate for so many days in the folder that all nodes read.
-fn certificate(stage: &Stage, days: i64) -> Result<()> {
-    let names = ["localhost".to_owned()];
-    let (certificate, key) = pki::self_signed(&names, clock::now(), days)?;
+/// Makes two certificates, one for 90 days and one for 5, that nodes trust from their start.
+fn certificates(stage: &Stage) -> Result<()> {
+    let mut trusted = String::new();
+    for (which, days) in [("good", 90), ("ending", 5)] {
+        let names = ["localhost".to_owned()];
+        let (certificate, key) = pki::self_signed(&names, clock::now(), days)?;
+        trusted.push_str(&certificate);
+        let pair = [("pem", certificate), ("key", key)];
+        for (kind, text) in pair {
+            std::fs::write(stage.folder().join(format!("{which}.{kind}")), text)?;
+        }
+    }
+    Ok(std::fs::write(stage.folder().join("trusted.pem"), trusted)?)
+}
+
+/// Has all nodes present one of them.
+fn present(stage: &Stage, which: &str) -> Result<()> {
     let tls = stage.folder().join("tls");
-    // Trusted for as long as the story goes on, whichever is presented.
-    let trusted = stage.folder().join("trusted.pem");
-    let before = std::fs::read_to_string(&trusted).unwrap_or_default();
-    std::fs::write(&trusted, format!("{before}{certificate}"))?;
-    durable::write_secret_durably(&tls.join("localhost.key"), key.as_bytes())?;
+    let read = |kind: &str| std::fs::read(stage.folder().join(format!("{which}.{kind}")));
+    durable::write_secret_durably(&tls.join("localhost.key"), &read("key")?)?;
     Ok(durable::write_durably(
         &tls.join("localhost.pem"),
-        certificate.as_bytes(),
+        &read("pem")?,
     )?)
 }
 
@@ -181,7 +191,8 @@ async fn red(node: &Node, seen_by: &str, proof: &str, words: &str) -> Result<()>
 }
 
 async fn set_up(stage: &mut Stage, relay: SocketAddr) -> Result<()> {
-    certificate(stage, 90)?;
+    certificates(stage)?;
+    present(stage, "good")?;
     for place in 0..3 {
         let mut node = stage.prepare()?;
         let more = format!(
@@ -256,9 +267,9 @@ async fn what_would_not_work_is_known_on_every_node_and_what_is_mended_is_green_
         red(&stage.nodes[0], "b", "relays", "554").await?;
         refuses.store(false, Ordering::SeqCst);
 
-        certificate(&stage, 5)?;
+        present(&stage, "ending")?;
         red(&stage.nodes[1], "a", "certificates", "it ends in 4 days").await?;
-        certificate(&stage, 90)?;
+        present(&stage, "good")?;
         clock_off(&stage).await?;
         all_green(&stage.nodes[0], 3).await?;
         tell("green again");
@@ -359,7 +370,7 @@ async fn what_rules_and_dashboard_speak_of_exists() -> Result<()> {
     anyhow::ensure!(panels > 5, "the dashboard shows nothing");
     let named: BTreeSet<String> = named(&rules).into_iter().chain(named(&dashboard)).collect();
     anyhow::ensure!(named.len() > 10, "{named:?}");
-    play(2, async |stage| {
+    play(3, async |stage| {
         until("every metric is there", async || {
             let figures = stage.nodes[0].figures().await?;
             let is_there = |name: &String| {

@@ -59,7 +59,7 @@ struct Amiss {
     seen: Vec<Seen>,
 }
 
-/// What one node says of it.
+/// What some nodes say of it.
 struct Seen {
     by: String,
     evidence: String,
@@ -144,7 +144,7 @@ impl Visit {
                 } else {
                     Lang::En.tag()
                 },
-                seen: seen.iter().map(|it| self.seen_from(it.0, it.1)).collect(),
+                seen: self.seen_from(&seen),
             };
             all.push((worst, amiss));
         }
@@ -152,15 +152,29 @@ impl Visit {
         all.into_iter().map(|it| it.1).collect()
     }
 
-    fn seen_from(&self, node: &OneNode, proof: &Told) -> Seen {
-        let parts = [
-            ("node", node.node.clone().into()),
-            ("age", self.age(proof.age_s).into()),
-        ];
-        Seen {
-            by: self.say.with("ready-seen", parts),
-            evidence: proof.evidence.clone(),
+    /// What nodes say of one proof; who say the same stand together, with the oldest look of theirs.
+    fn seen_from(&self, seen: &[(&OneNode, &Told)]) -> Vec<Seen> {
+        let mut same: Vec<(&str, Vec<&str>, Option<u64>)> = Vec::new();
+        for (node, proof) in seen {
+            match same.iter_mut().find(|it| it.0 == proof.evidence) {
+                Some((_, nodes, age)) => {
+                    nodes.push(&node.node);
+                    *age = (*age).max(proof.age_s);
+                }
+                None => same.push((&proof.evidence, vec![&node.node], proof.age_s)),
+            }
         }
+        let one = |(evidence, nodes, age): (&str, Vec<&str>, Option<u64>)| {
+            let parts = [
+                ("node", nodes.join(", ").into()),
+                ("age", self.age(age).into()),
+            ];
+            Seen {
+                by: self.say.with("ready-seen", parts),
+                evidence: evidence.to_owned(),
+            }
+        };
+        same.into_iter().map(one).collect()
     }
 
     fn of_node(&self, node: &OneNode) -> Node {
