@@ -158,9 +158,6 @@ impl State {
     /// Says what of it contradicts itself.
     pub(super) fn check_synthetics(&self, wrong: &mut Vec<String>) {
         for (node, it) in &self.synthetics.by_node {
-            if self.conversations.contains_key(&it.conversation) {
-                wrong.push(format!("synthetics: {node} has a customer's conversation"));
-            }
             if it.words.len() > limits::SYNTHETIC_WORDS_MAX {
                 wrong.push(format!("synthetics: {node} has too many words"));
             }

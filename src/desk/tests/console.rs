@@ -17,16 +17,16 @@ use crate::tasks::Stop;
 use crate::tls::base32;
 
 /// A browser at the operators' door.
-struct Visitor {
+pub(super) struct Visitor {
     door: Door,
     from: IpAddr,
     cookie: Option<String>,
 }
 
-struct Page {
-    status: StatusCode,
+pub(super) struct Page {
+    pub(super) status: StatusCode,
     location: String,
-    text: String,
+    pub(super) text: String,
 }
 
 impl Page {
@@ -37,13 +37,13 @@ impl Page {
         rest[..rest.find('"').unwrap()].to_owned()
     }
 
-    fn says(&self, words: &str) -> bool {
+    pub(super) fn says(&self, words: &str) -> bool {
         self.text.contains(words)
     }
 }
 
 impl Visitor {
-    fn at(boat: &Boat) -> Self {
+    pub(super) fn at(boat: &Boat) -> Self {
         Self {
             door: Door::new(boat.desk.clone()),
             from: "192.0.2.7".parse().unwrap(),
@@ -81,7 +81,7 @@ impl Visitor {
         }
     }
 
-    async fn get(&mut self, path: &str) -> Page {
+    pub(super) async fn get(&mut self, path: &str) -> Page {
         self.ask(Request::get(path), String::new()).await
     }
 
@@ -93,7 +93,7 @@ impl Visitor {
         self.ask(request, body).await
     }
 
-    async fn sign_in(&mut self, who: &Operator, code: &str) -> Page {
+    pub(super) async fn sign_in(&mut self, who: &Operator, code: &str) -> Page {
         let fields = [
             ("name", who.name.as_str()),
             ("password", who.password.as_str()),
@@ -103,14 +103,14 @@ impl Visitor {
     }
 }
 
-struct Operator {
+pub(super) struct Operator {
     name: String,
     password: String,
     secret: Vec<u8>,
 }
 
 impl Operator {
-    async fn made(boat: &Boat, name: &str, role: &str) -> Self {
+    pub(super) async fn made(boat: &Boat, name: &str, role: &str) -> Self {
         let body = json!({ "name": name, "roles": [role] });
         let got = boat.post("/people", name, &body).await;
         assert_eq!(got.status, StatusCode::OK, "{:?}", got.json());
@@ -125,7 +125,7 @@ impl Operator {
     }
 
     /// The code of now, or of a step after it.
-    fn code(&self, after: u64) -> String {
+    pub(super) fn code(&self, after: u64) -> String {
         codes::code_of(&self.secret, codes::step_at(clock::now()) + after)
     }
 }

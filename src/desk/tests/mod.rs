@@ -10,6 +10,7 @@ mod door;
 mod incidents;
 mod notices;
 mod people;
+mod ready;
 mod record;
 mod site;
 mod talks;

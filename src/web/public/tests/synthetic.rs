@@ -68,7 +68,7 @@ async fn what_a_node_writes_is_taken_by_the_form_and_is_no_conversation() {
     let sent = house.post("/write", &fields(&token, &proof)).await;
     assert_eq!(
         (sent.status, sent.goes_to().as_str()),
-        (StatusCode::SEE_other, "/")
+        (StatusCode::SEE_OTHER, "/")
     );
     // Sent again it is the same.
     house.post("/write", &fields(&token, &proof)).await;
