@@ -283,6 +283,7 @@ pub(super) fn alarms_of(desk: &Desk) -> Vec<String> {
         alarms(&state, &health, &desk.letterbox.health()),
         names::cut_off(desk),
         names::answered_alone(desk),
+        desk.proofs.alarms(),
     ]
     .concat()
 }

@@ -264,6 +264,19 @@ impl Proofs {
         all
     }
 
+    /// What nobody should wait with: words of a customer that do not arrive. Everything else is on the page.
+    pub fn alarms(&self) -> Vec<String> {
+        let proofs = self.0.board.proofs(clock::monotonic());
+        let lost = proofs
+            .into_iter()
+            .filter(|it| it.name == "customer" && it.state == Outcome::Failed);
+        lost.map(|it| {
+            let why = it.evidence;
+            format!("what this node wrote as a customer does not arrive here ({why}); 'lifeboat ready --proofs' says what to do")
+        })
+        .collect()
+    }
+
     /// Takes how the proofs of this node stand over into the metrics.
     pub async fn count(&self, metrics: &Metrics) {
         let proofs = self.own().await;

@@ -282,6 +282,8 @@ async fn what_would_not_work_is_known_on_every_node_and_what_is_mended_is_green_
             "c: its page cannot be had",
         )
         .await?;
+        let alarms = stage.nodes[0].status().await?["alarms"].to_string();
+        anyhow::ensure!(alarms.contains("wrote as a customer"), "{alarms}");
         red(&stage.nodes[0], "c", "told", "it does not answer").await?;
         frozen.thaw().await?;
         all_green(&stage.nodes[0], 3).await?;
