@@ -33,6 +33,7 @@ use crate::{
 pub type AgentsStream = dyn Fn(ConversationId, Stop) -> BoxStream<'static, Bytes> + Send + Sync;
 
 const ADVICE: &str = "what customers write there may not reach agents here: look at that node's log, its page \"write to us\" and 'lifeboat status' on both";
+const OLD: &str = "upgrade all nodes";
 const ALONE: &str = "add a node; with one alone nobody but customers can try";
 
 /// What became of the last message to each other node.
@@ -52,6 +53,12 @@ pub(super) async fn look(inner: &Inner) -> Found {
     let others: Vec<_> = known.into_iter().filter(|it| it.0 != own).collect();
     let takes = inner.take_synthetics();
     let (others, old): (Vec<_>, Vec<_>) = others.into_iter().partition(|it| takes.contains(&it.0));
+    if inner.heard.is_some_too_old() {
+        let why =
+            "not written while a node runs a version that could not read it, or has just started";
+        let finding = Finding::new(Outcome::NotProven, why, OLD);
+        return vec![("customer", Some(finding))];
+    }
     let finding = match (others.is_empty(), unknown.is_empty() && old.is_empty()) {
         (true, true) => Finding::new(Outcome::NotProven, "there is no other node", ALONE),
         (true, false) => {

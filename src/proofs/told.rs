@@ -139,6 +139,16 @@ impl Heard {
         Some(said.1.doors.clone())
     }
 
+    /// Whether some peer answers, and says that it does not know what nodes write as customers: it could not read the entry.
+    pub(super) fn is_some_too_old(&self) -> bool {
+        let heard = self.lock();
+        heard.values().any(|it| {
+            let said = it.said.as_ref();
+            let says_no = said.is_some_and(|(_, told)| !told.takes_synthetics);
+            says_no || it.trouble == Some(Untold::Refused)
+        })
+    }
+
     /// The peers that take what other nodes write as customers.
     pub(super) fn take_synthetics(&self) -> Vec<NodeId> {
         let heard = self.lock();
@@ -226,7 +236,15 @@ mod tests {
                 ("disk", Outcome::Ok)
             ]
         );
-        assert!(heard.take_synthetics().is_empty());
+        assert!(heard.take_synthetics().is_empty() && heard.is_some_too_old());
+        let heard = Heard::default();
+        heard.note(B, told(r#"{"takes_synthetics": true}"#));
+        assert!(heard.take_synthetics() == [B] && !heard.is_some_too_old());
+        // Whoever cannot be reached is not old for that; whoever refuses the question is.
+        heard.note(B, Err(Untold::Unreached));
+        assert!(!heard.is_some_too_old());
+        heard.note(NodeId(3), Err(Untold::Refused));
+        assert!(heard.is_some_too_old());
         heard.note(B, told("{}"));
         assert_eq!(heard.proofs(B, clock::monotonic()).1.len(), 1);
     }
