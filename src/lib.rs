@@ -30,5 +30,7 @@ pub mod mail;
 pub mod probe;
 pub mod relay;
 
+pub mod proofs;
+
 pub mod demo;
 pub mod run;

@@ -18,7 +18,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use crate::{
     clock, durable,
     model::limits::{SERVICE_KEY_FILE_BYTES_MAX, SERVICE_KEYS_MAX},
-    model::words::{ConversationId, KeyedHash, Label, Sealed, TicketCode},
+    model::words::{ConversationId, KeyedHash, Label, NodeId, Sealed, TicketCode},
 };
 
 /// First line of the key file; the number is the file's format.
@@ -228,6 +228,38 @@ impl Keyring {
         let (waking, number) = named.split_at(8);
         let waking = u64::from_be_bytes(waking.try_into().ok()?);
         Some((waking, u32::from_be_bytes(number.try_into().ok()?)))
+    }
+
+    /// The proof that a node wrote this form as a customer: of the node that wrote, for the one that takes it, with the
+    /// form's token and the text.
+    pub fn synthetic(&self, by: NodeId, to: NodeId, token: &str, text: &str) -> String {
+        let named = [&by.0.to_be_bytes()[..], &to.0.to_be_bytes()].concat();
+        let length = (token.len() as u64).to_be_bytes();
+        let said = [&named[..], &length, token.as_bytes(), text.as_bytes()].concat();
+        let KeyedHash(hash) = self.mac("synthetic customer", &said);
+        URL_SAFE_NO_PAD.encode([&named[..], &hash[..16]].concat())
+    }
+
+    /// Which node wrote it; `None` when the proof is no node's, or of another form, text or taker.
+    pub fn open_synthetic(
+        &self,
+        proof: &str,
+        to: NodeId,
+        token: &str,
+        text: &str,
+    ) -> Option<NodeId> {
+        let bytes: [u8; 32] = URL_SAFE_NO_PAD.decode(proof).ok()?.try_into().ok()?;
+        let by = NodeId(u64::from_be_bytes(bytes[..8].try_into().ok()?));
+        let ours = self.synthetic(by, to, token, text);
+        same_bytes(ours.as_bytes(), proof.as_bytes()).then_some(by)
+    }
+
+    /// The standing conversation of a node that writes as a customer: no form's or chat's id is made so.
+    pub fn synthetic_conversation(&self, by: NodeId) -> ConversationId {
+        let KeyedHash(hash) = self.mac("synthetic conversation", &by.0.to_be_bytes());
+        let mut id = [0; 16];
+        id.copy_from_slice(&hash[..16]);
+        ConversationId(id)
     }
 
     /// The conversation that a link opens; `None` when it is not one of ours. Takes the same time for every wrong one.

@@ -41,6 +41,7 @@ use super::{
     serve::{Range, Server},
     snapshots::{self, SnapshotError},
     stamp,
+    testimony::{self, Testimony, Untold},
     transport::{Peer, Transport},
     vigil::{self, Vigil},
     witness::{self, Witness},
@@ -145,6 +146,7 @@ pub(super) struct Seat<R: AsyncRuntime, N: Net, D: Disk> {
     pub(super) anew: watch::Sender<Option<Anew>>,
     pub(super) keeper: Arc<Keeper>,
     pub(super) witness: Arc<Witness>,
+    pub(super) testimony: Arc<Testimony>,
 }
 
 impl<R: AsyncRuntime, N: Net, D: Disk> Agreement<R, N, D> {
@@ -210,6 +212,7 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Agreement<R, N, D> {
                 anew: watch::Sender::new(None),
                 keeper: parts.front.keeper.clone(),
                 witness: parts.front.witness.clone(),
+                testimony: parts.front.testimony.clone(),
             }
         });
         Ok(Self::assemble(
@@ -560,6 +563,13 @@ async fn answer<R: AsyncRuntime, N: Net, D: Disk>(
                     let told = match seat.peer(peer) {
                         Some(peer) => witness::ask(&seat.transport, peer).await,
                         None => None,
+                    };
+                    let _ = answer.send(told);
+                }
+                Request::Proofs { peer, answer } => {
+                    let told = match seat.peer(peer) {
+                        Some(peer) => testimony::ask(&seat.transport, peer).await,
+                        None => Err(Untold::Unreached),
                     };
                     let _ = answer.send(told);
                 }

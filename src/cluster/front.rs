@@ -21,6 +21,7 @@ use super::{
     copies::Keeper,
     fetch::FetchError,
     health::{Health, Quorum, RaftRole},
+    testimony::Testimony,
     witness::Witness,
 };
 use crate::{
@@ -123,6 +124,8 @@ pub struct Front {
     pub(super) keeper: Arc<Keeper>,
     /// Who says what this node sees: the same.
     pub(super) witness: Arc<Witness>,
+    /// Who says how this node's proofs stand: the same.
+    pub(super) testimony: Arc<Testimony>,
     wire: Arc<ArcSwap<Wire>>,
     id: NodeId,
 }
@@ -140,6 +143,7 @@ impl Front {
             tally: Arc::default(),
             keeper: Arc::default(),
             witness: Arc::default(),
+            testimony: Arc::default(),
             wire: Arc::new(ArcSwap::from_pointee(loose())),
             id,
         }

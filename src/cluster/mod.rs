@@ -33,6 +33,7 @@ pub mod snapshots;
 pub mod sqlite;
 pub mod stamp;
 mod tail;
+pub mod testimony;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod transport;
@@ -57,6 +58,7 @@ use encoding::talk::Sighting;
 use fetch::FetchError;
 use front::{Front, Wire};
 use health::Health;
+use testimony::{TellProofs, Untold};
 
 /// A node's part in the agreement as this program runs it: tokio, TCP with TLS, SQLite.
 pub type NodeAgreement =
@@ -129,6 +131,11 @@ pub(crate) enum Request {
     Sight {
         peer: NodeId,
         answer: oneshot::Sender<Option<Sighting>>,
+    },
+    /// Ask a peer how its proofs stand.
+    Proofs {
+        peer: NodeId,
+        answer: oneshot::Sender<Result<Vec<u8>, Untold>>,
     },
 }
 
@@ -332,6 +339,25 @@ impl Cluster {
         let request = Request::Sight { peer, answer };
         self.wire.load().requests.try_send(request).ok()?;
         answered.await.ok()?
+    }
+
+    /// From now on peers that ask how this node's proofs stand are told this. A node that takes no part tells nobody.
+    pub fn tell_proofs(&self, tell: Arc<TellProofs>) {
+        if let Some(front) = &self.front {
+            front.testimony.is(tell);
+        }
+    }
+
+    /// How the proofs of `peer` stand, in words that the room of proofs reads.
+    ///
+    /// # Errors
+    /// Why it did not say.
+    pub async fn proofs_of(&self, peer: NodeId) -> Result<Vec<u8>, Untold> {
+        let (answer, answered) = oneshot::channel();
+        let request = Request::Proofs { peer, answer };
+        let sent = self.wire.load().requests.try_send(request);
+        sent.map_err(|_| Untold::NoPart)?;
+        answered.await.unwrap_or(Err(Untold::NoPart))
     }
 
     /// Copies a blob of at most `most` bytes from `peer` to `path`, going on where an interrupted copy stopped.

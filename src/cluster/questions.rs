@@ -27,7 +27,7 @@ use super::{
     network::paths,
     propose, refetch,
     serve::{Inbound, Range},
-    snapshots, vigil, witness,
+    snapshots, testimony, vigil, witness,
 };
 use crate::model::{
     limits,
@@ -73,6 +73,7 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Inbound for Questions<R, N, D> {
             }),
             copies::PATH => seat.keeper.answer(from, &body),
             witness::PATH => seat.witness.answer(),
+            testimony::PATH => seat.testimony.answer(),
             RENEW_PATH => {
                 let renewed = self.admission.renew(from, &body);
                 Box::pin(async move { renewed })

@@ -15,6 +15,7 @@ mod mail_in;
 mod node;
 mod probe;
 mod problem;
+mod proofs;
 mod secret;
 mod telemetry;
 mod web;
@@ -42,6 +43,7 @@ pub use mail_in::MailIn;
 pub use node::Node;
 pub use probe::Probe;
 pub use problem::{Problem, Problems};
+pub use proofs::Proofs;
 pub use secret::{Secret, SecretError, SecretFile};
 pub use telemetry::{LogFormat, LogLevel, Telemetry};
 pub use web::Web;
@@ -70,6 +72,7 @@ struct FileSpec {
     console: console::ConsoleSpec,
     telemetry: telemetry::TelemetrySpec,
     backup: backup::BackupSpec,
+    proofs: proofs::ProofsSpec,
 }
 
 /// The configuration of one node, checked and unchanging.
@@ -95,6 +98,8 @@ pub struct Config {
     pub telemetry: Telemetry,
     /// How it makes backups by itself, where it does.
     pub backup: Option<Backup>,
+    /// How old proofs that everything would work may be.
+    pub proofs: Proofs,
 }
 
 impl Config {
@@ -138,6 +143,7 @@ impl Config {
             console: Console::check(spec.console, &mut problems),
             telemetry: Telemetry::check(spec.telemetry, &mut problems),
             backup: Backup::check(spec.backup, &mut problems),
+            proofs: Proofs::check(spec.proofs, &mut problems),
         };
         problems.or(config)
     }

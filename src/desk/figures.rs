@@ -17,6 +17,7 @@ use crate::{
     dns::Answers,
     letterbox::Letterbox,
     model::{failover::Answering, keeper::Standing, limits, outbox},
+    proofs::Proofs,
     tasks::{Outcome, Stop},
     telemetry::Metrics,
     web::counters::Counters,
@@ -41,6 +42,8 @@ pub struct Seen {
     pub counters: Arc<Counters>,
     /// What answers names, where this node does.
     pub names: Option<Arc<Answers>>,
+    /// How the proofs stand, where this node looks.
+    pub proofs: Option<Proofs>,
     /// Where the figures go.
     pub metrics: Metrics,
 }
@@ -92,6 +95,9 @@ pub async fn serve(listener: TcpListener, seen: Seen, stop: Stop) -> Outcome {
 
 async fn figures(State(seen): State<Seen>) -> impl IntoResponse {
     seen.note();
+    if let Some(proofs) = &seen.proofs {
+        proofs.count(&seen.metrics).await;
+    }
     (
         [(
             header::CONTENT_TYPE,
@@ -361,6 +367,7 @@ mod tests {
             letterbox,
             counters: Arc::default(),
             names: None,
+            proofs: None,
             metrics: Metrics::new(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -39,13 +39,12 @@ mod waking;
 
 use std::{
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     time::Duration,
 };
 
+use axum::body::Bytes;
+use futures_util::stream::BoxStream;
 use tokio::sync::Semaphore;
 
 use crate::{
@@ -59,8 +58,9 @@ use crate::{
         Command, Proposal, Reply,
         command::FORMAT,
         limits,
-        words::{ClientId, Timestamp},
+        words::{ClientId, ConversationId},
     },
+    proofs::Proofs,
     relay,
     seal::Keyring,
     tasks::{Outcome, Stop},
@@ -89,7 +89,7 @@ pub struct DeskParts {
     /// Which machine this is.
     pub node: config::Node,
     /// When the process started.
-    pub started: Timestamp,
+    pub started: crate::model::words::Timestamp,
     /// The program's version.
     pub version: &'static str,
     /// What answers names, where this node does.
@@ -104,37 +104,8 @@ pub struct DeskParts {
     pub relay: Option<relay::Way>,
     /// What mass mail is written with, where this node mails.
     pub mailing: Option<Arc<Mailing>>,
-    /// What is known of this node's own backups, where it makes some.
-    pub backups: Option<BackupMark>,
-}
-
-/// When this node's newest backup was taken that was read back whole. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct BackupMark {
-    newest: Arc<AtomicU64>,
-    /// Hours from one to the next.
-    pub every_hours: u64,
-}
-
-impl BackupMark {
-    /// None yet.
-    pub fn new(every_hours: u64) -> Self {
-        let newest = Arc::default();
-        Self {
-            newest,
-            every_hours,
-        }
-    }
-
-    /// Says when the newest was taken.
-    pub fn set(&self, taken: Timestamp) {
-        self.newest.store(taken.0, Ordering::Relaxed);
-    }
-
-    /// When the newest was taken; 0 for none.
-    pub fn newest(&self) -> Timestamp {
-        Timestamp(self.newest.load(Ordering::Relaxed))
-    }
+    /// How the proofs stand.
+    pub proofs: Proofs,
 }
 
 /// What the operators' door is about.
@@ -242,6 +213,15 @@ impl Desk {
             | Reply::Sending { .. } => Ok(committed),
         }
     }
+}
+
+/// The stream of events that an agent's page of this conversation reads, from now on.
+pub fn agents_stream(
+    letterbox: &Letterbox,
+    conversation: ConversationId,
+    leaving: Stop,
+) -> BoxStream<'static, Bytes> {
+    pages::agents(letterbox.listen(conversation), leaving)
 }
 
 /// Serves the API on the socket at `path` until asked to stop; then the socket's file is gone.

@@ -264,6 +264,7 @@ const PAGES: &[(&str, &str, Asks)] = &[
     ("get", "/prepared", ANSWER),
     ("post", "/prepared", SPEAK),
     ("get", "/nodes", LOOK),
+    ("get", "/ready", LOOK),
     ("get", "/record", LOOK),
     ("get", "/record.csv", LOOK),
     ("get", "/shift", LOOK),

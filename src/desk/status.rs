@@ -3,8 +3,6 @@
 //! Only the room on the disk is asked of the system, off the request's thread, and the answer goes without it when
 //! the disk does not answer.
 
-use std::{path::PathBuf, time::Duration};
-
 use axum::{Json, extract::State as Shared, http::StatusCode, routing::get};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -20,7 +18,8 @@ use crate::{
     clock,
     cluster::health::{Health, Quorum},
     letterbox::BoxHealth,
-    model::{State, limits, nodes::Profile, when::rfc3339, words::NodeId},
+    model::{State, nodes::Profile, when::rfc3339, words::NodeId},
+    proofs::room_on_disk,
 };
 
 /// How the node is and what it knows.
@@ -284,6 +283,7 @@ pub(super) fn alarms_of(desk: &Desk) -> Vec<String> {
         alarms(&state, &health, &desk.letterbox.health()),
         names::cut_off(desk),
         names::answered_alone(desk),
+        desk.proofs.alarms(),
     ]
     .concat()
 }
@@ -493,13 +493,4 @@ fn alarms(state: &State, health: &Health, letters: &BoxHealth) -> Vec<String> {
     }
     alarms.extend(names::alarms(state));
     alarms
-}
-
-/// Free and total bytes of the disk that holds `folder`; `None` when it does not say so in time.
-pub(super) async fn room_on_disk(folder: PathBuf) -> Option<(u64, u64)> {
-    let asked = tokio::task::spawn_blocking(move || rustix::fs::statvfs(&folder).ok());
-    let in_time = tokio::time::timeout(Duration::from_millis(limits::DESK_DISK_MS), asked);
-    let told = in_time.await.ok()?.ok()??;
-    let bytes = |blocks: u64| blocks.saturating_mul(told.f_frsize);
-    Some((bytes(told.f_bavail), bytes(told.f_blocks)))
 }

@@ -74,6 +74,39 @@ pub(super) async fn resolved(
     over_udp(resolver, source, question, RECURSION).await
 }
 
+/// The same over TCP with the signatures of what is answered (RFC 4035 section 3.1).
+pub(super) async fn signed_over_tcp(
+    server: SocketAddr,
+    source: SocketAddr,
+    question: (&DomainName, RrType),
+) -> Result<Reply, Unanswered> {
+    let id = u16::from_be_bytes(clock::random_bytes());
+    let plain = wire::request(id, 0, question, None, None);
+    let mut asked = plain.clone();
+    // One additional record: OPT with the DO flag and without options (RFC 6891 section 6.1, RFC 3225).
+    asked[11] = 1;
+    asked.extend([0, 0, 41, 4, 208, 0, 0, 128, 0, 0, 0]);
+    let answer = over_tcp(server, source, &asked).await?;
+    spoken_for(read(&plain, &answer)?, question.0)
+}
+
+/// Whatever a server answers over TCP, as it came: a parent's answer is a referral, and all its sections are of interest.
+pub(super) async fn anything_over_tcp(
+    server: SocketAddr,
+    source: SocketAddr,
+    question: (&DomainName, RrType),
+) -> Result<Vec<u8>, Unanswered> {
+    let id = u16::from_be_bytes(clock::random_bytes());
+    let asked = wire::request(id, 0, question, None, None);
+    let answer = over_tcp(server, source, &asked).await?;
+    let reply = read(&asked, &answer)?;
+    match Rcode(reply.rcode) {
+        Rcode::NOERROR => Ok(answer),
+        Rcode::NXDOMAIN => Err(Unanswered::Code("NXDOMAIN")),
+        _ => Err(Unanswered::OtherCode(reply.rcode)),
+    }
+}
+
 fn spoken_for(reply: Reply, name: &DomainName) -> Result<Reply, Unanswered> {
     match Rcode(reply.rcode) {
         Rcode::NOERROR | Rcode::NXDOMAIN if reply.authoritative => Ok(reply),

@@ -11,6 +11,7 @@ pub mod live;
 pub mod message;
 pub mod name;
 mod name_key;
+pub mod outside;
 pub mod own;
 mod question;
 pub mod quic;

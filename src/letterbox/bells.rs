@@ -115,7 +115,8 @@ impl Bells {
         self.lock().len()
     }
 
-    fn ring(&self, changed: &[ConversationId]) {
+    /// Rings for what nodes wrote as customers: who listens to all hears nothing of it.
+    fn ring_apart(&self, changed: &[ConversationId]) {
         if changed.is_empty() {
             return;
         }
@@ -123,7 +124,13 @@ impl Bells {
         for bell in changed.iter().filter_map(|it| by_conversation.get(it)) {
             bell.ring();
         }
-        drop(by_conversation);
+    }
+
+    fn ring(&self, changed: &[ConversationId]) {
+        if changed.is_empty() {
+            return;
+        }
+        self.ring_apart(changed);
         self.any.ring();
     }
 }
@@ -156,6 +163,8 @@ impl Letterbox {
             let mut changed = changed_in_state(&state, &state_now);
             changed.extend(changed_in_box(&held, &held_now));
             self.bells.ring(&changed);
+            self.bells
+                .ring_apart(&changed_synthetics(&state, &state_now));
             (state, held) = (state_now, held_now);
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
@@ -176,6 +185,17 @@ fn changed_in_state(before: &State, now: &State) -> Vec<ConversationId> {
     let conversations = before.conversations.diff(&now.conversations).map(key);
     let talks = before.talks.all.diff(&now.talks.all).map(key);
     conversations.chain(talks).collect()
+}
+
+fn changed_synthetics(before: &State, now: &State) -> Vec<ConversationId> {
+    let (before, now) = (&before.synthetics.by_node, &now.synthetics.by_node);
+    if before.ptr_eq(now) {
+        return Vec::new();
+    }
+    let changed = now
+        .iter()
+        .filter(|(node, it)| before.get(*node) != Some(*it));
+    changed.map(|(_, it)| it.conversation).collect()
 }
 
 fn changed_in_box(before: &Held, now: &Held) -> Vec<ConversationId> {

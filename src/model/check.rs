@@ -40,6 +40,7 @@ impl State {
         self.check_record(&mut wrong);
         self.check_wakings(&mut wrong);
         self.check_alerts(&mut wrong);
+        self.check_synthetics(&mut wrong);
         for voter in self
             .voters
             .iter()

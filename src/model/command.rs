@@ -1,4 +1,4 @@
-//! Every change the cluster can agree on, and what the proposer is told.
+//! Every change the cluster can agree on. What the proposer is told is in `reply`.
 //!
 //! New variants go to the end (the position is part of the stored bytes) and state the format that introduced them.
 
@@ -13,7 +13,7 @@ use super::{
     audit::Segment,
     campaign::CampaignChange,
     certificate::CertificateChange,
-    directory::{DirectoryChange, DirectoryVersion},
+    directory::DirectoryChange,
     dns::{TsigAlgorithm, ZoneSettings, publish::ZonePart, signing::SigningChange},
     domain::DomainName,
     failover::{Policy, Target},
@@ -28,6 +28,7 @@ use super::{
     people::PeopleChange,
     returns::ReturnChange,
     site::SiteVersion,
+    synthetic::SyntheticChange,
     talk::TalkChange,
     trust::TrustChange,
     waking::WakingChange,
@@ -376,6 +377,8 @@ pub enum Command {
     Trust(TrustChange),
     /// Changes the keys that our mail is signed with.
     MailKey(MailKeyChange),
+    /// Takes what a node wrote as a customer.
+    Synthetic(SyntheticChange),
 }
 
 impl Command {
@@ -383,38 +386,4 @@ impl Command {
     pub fn format(&self) -> u16 {
         1
     }
-}
-
-/// What the proposer is told.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Reply {
-    /// It is done.
-    Done,
-    /// A node was admitted under this id.
-    Admitted(NodeId),
-    /// A site version was made the wanted one.
-    Wanted(SiteVersion),
-    /// The customer's or agent's message is kept, as the `number`th of its conversation (from 1).
-    Kept {
-        /// The conversation.
-        conversation: ConversationId,
-        /// Its place there, from 1.
-        number: u32,
-    },
-    /// The item is leased under this epoch (the log index of the lease).
-    Leased {
-        /// To be shown when settling.
-        epoch: u64,
-    },
-    /// Nothing was changed, and why.
-    Refused(super::Refusal),
-    /// A version of the directory was made the wanted one.
-    Directory(DirectoryVersion),
-    /// How a node stands that sends a campaign.
-    Sending {
-        /// Mail of it may leave.
-        running: bool,
-        /// Those of the segments that were named which the node holds, each with the index that granted it.
-        held: Vec<(u32, u64)>,
-    },
 }

@@ -13,6 +13,7 @@ mod names;
 mod nameservers;
 mod notices;
 mod people;
+mod proofs;
 mod talk;
 mod waking;
 
@@ -30,6 +31,7 @@ pub use names::*;
 pub use nameservers::*;
 pub use notices::*;
 pub use people::*;
+pub use proofs::*;
 pub use talk::*;
 pub use waking::*;
 

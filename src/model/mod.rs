@@ -31,19 +31,22 @@ pub mod outbox;
 pub mod people;
 pub mod proposal;
 pub mod refusal;
+pub mod reply;
 pub mod returns;
 pub mod site;
 pub mod stored;
+pub mod synthetic;
 pub mod talk;
 pub mod trust;
 pub mod waking;
 pub mod when;
 pub mod words;
 
-pub use command::{Command, Reply};
+pub use command::Command;
 use imbl::{OrdMap, OrdSet};
 pub use proposal::{Actor, BoxStamp, Entry, Proposal, Source, Stamped};
 pub use refusal::Refusal;
+pub use reply::Reply;
 use serde::{Deserialize, Serialize};
 
 use alert::Alerts;
@@ -67,6 +70,7 @@ use outbox::{Item, ItemId};
 use people::People;
 use returns::Returns;
 use site::{Blob, SiteVersion, Sites};
+use synthetic::Synthetics;
 use talk::Talks;
 use trust::Held;
 use waking::Wakings;
@@ -149,6 +153,8 @@ pub struct State {
     pub held: Held,
     /// Keys that our mail is signed with.
     pub mail_keys: MailKeys,
+    /// What nodes wrote as customers, to see that it arrives.
+    pub synthetics: Synthetics,
 }
 
 impl State {
@@ -395,6 +401,7 @@ impl State {
             Command::Return(it) => returns::change(self, entry, it),
             Command::Trust(it) => trust::change(self, index, &proposal.actor, it),
             Command::MailKey(it) => mail_key::change(self, index, &proposal.actor, it),
+            Command::Synthetic(it) => synthetic::change(self, entry, it),
         }
     }
 
@@ -488,7 +495,7 @@ impl State {
         );
         // These are many, and a repeat of a vote is refused by its round.
         let is_frequent = match &proposal.command {
-            Command::Vote { .. } => true,
+            Command::Vote { .. } | Command::Synthetic(_) => true,
             Command::People(change) => change.is_frequent(),
             Command::Keeper(change) => change.is_frequent(),
             Command::Campaign(change) => change.is_frequent(),

@@ -11,6 +11,7 @@ use super::{
 mod histories;
 mod record;
 mod recovery;
+mod synthetic;
 
 /// A state with a hand that proposes to it.
 struct Story {

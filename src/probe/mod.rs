@@ -181,6 +181,22 @@ impl Probes {
     }
 }
 
+/// Whether a mail server at this address greets, knows EHLO and says goodbye; it is sent nothing.
+///
+/// # Errors
+/// What it does instead, in words.
+pub async fn greets(to: SocketAddr, within: Duration) -> Result<(), String> {
+    let deadline = clock::monotonic() + within;
+    let looked = async {
+        let stream = look::connect(to, deadline).await?;
+        look::within(deadline, "waiting for the greeting", smtp::greet(stream)).await?
+    };
+    looked
+        .await
+        .map(drop)
+        .map_err(|it: fault::Fault| it.words().as_str().to_owned())
+}
+
 /// Waits for an entry, at most [`AT_LEAST_EVERY`].
 async fn news_or_a_tick(changes: &mut watch::Receiver<u64>) {
     let tick = clock::monotonic() + AT_LEAST_EVERY;

@@ -12,8 +12,8 @@ use super::{Node, Runtimes, chain};
 use crate::{
     backup::{BackupError, Source},
     clock, config,
-    desk::BackupMark,
     model::words::Timestamp,
+    proofs::BackupMark,
     tasks::{Outcome, Stop, Tasks},
     telemetry::Metrics,
 };

@@ -23,6 +23,7 @@ mod operators;
 mod part;
 mod place;
 pub mod preview;
+mod proofs;
 mod record;
 pub mod recovery;
 mod relay;
@@ -59,6 +60,7 @@ use crate::{
     mail::dkim::Signer,
     model::words::Timestamp,
     probe::Probes,
+    proofs::Proofs,
     seal::{KeyError, Keyring},
     tasks::{Outcome, Stop, Tasks},
     telemetry::Metrics,
@@ -206,10 +208,10 @@ pub fn run(config: &Config, metrics: Metrics, until: UntilStopped) -> Result<(),
     let since = (incarnation, &metrics);
     node.start_watching(&mut tasks, &runtimes, since, names.clone());
     node.start_errands(&mut tasks, &runtimes, &metrics)?;
-    let backups = node.start_backups(&mut tasks, &runtimes, &metrics);
     node.start_mail_in(&mut tasks, &runtimes, &open, &metrics)?;
     let (counters, front) = (open.counters.clone(), open.front.clone());
     let certificates = open.certificates.clone();
+    let proofs = node.start_proofs(&mut tasks, &runtimes, &open, names.clone(), &metrics)?;
     let late: LateVisitors = Arc::new(move || front.passing.late());
     tasks.start(runtimes.people.handle(), "public", move |stop| async move {
         web::serve(open.front, open.sockets, open.tls, open.bounds, stop).await;
@@ -221,7 +223,7 @@ pub fn run(config: &Config, metrics: Metrics, until: UntilStopped) -> Result<(),
         started,
         (counters, names),
         metrics,
-        (late, certificates, backups),
+        (late, certificates, proofs),
     );
 
     tracing::info!(node = %cluster.id(), name = %config.node.name, "started");
@@ -392,11 +394,7 @@ impl Node<'_> {
         started: Timestamp,
         (counters, names): (Arc<web::counters::Counters>, Option<Arc<Answers>>),
         metrics: Metrics,
-        (late, certificates, backups): (
-            LateVisitors,
-            Arc<CertificateSet>,
-            Option<desk::BackupMark>,
-        ),
+        (late, certificates, proofs): (LateVisitors, Arc<CertificateSet>, Proofs),
     ) {
         let desk = DeskParts {
             cluster: self.cluster.clone(),
@@ -411,7 +409,7 @@ impl Node<'_> {
             late,
             relay: self.relay_way(),
             mailing: self.mailing(),
-            backups,
+            proofs: proofs.clone(),
             console: desk::ConsoleParts {
                 company: Arc::new(self.config.company.clone()),
                 phone_tree: self.config.console.phone_tree.clone(),
@@ -429,6 +427,7 @@ impl Node<'_> {
             letterbox: self.letterbox.clone(),
             counters,
             names,
+            proofs: Some(proofs),
             metrics,
         };
         let address = self.config.telemetry.metrics_listen;

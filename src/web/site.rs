@@ -101,6 +101,11 @@ impl Site {
         })
     }
 
+    /// The ETag of the first page as it is sent in no encoding: what tells this version from others.
+    pub fn front_tag(&self) -> HeaderValue {
+        etag(&self.files[self.index].digest, Encoding::Identity)
+    }
+
     /// The answer of a name of Lifeboat's own, or nothing where the website has nothing at this address.
     pub fn answer<B>(&self, request: &Request<B>) -> Option<Response<Content>> {
         let address = self.address(request.uri().path())?;

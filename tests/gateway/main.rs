@@ -17,6 +17,7 @@
 //! | `chat`, `p2_...` | an event holds what is after the place asked for | everything is told again |
 //! | `chat`, `p10_...` | seats are counted by conversation | the seventh stream goes on |
 //! | `pages`, `p2_every_page...` | links that every node computes alike | 404 at another node |
+//! | `ready` | the bell of what nodes write as customers is rung | `customer` is red on every node: taken there, not out of a stream here |
 //!
 //! Not seen yet: `partitions`, `cold_start`, `members`, and in `attack` the crowd and the lack of descriptors.
 //! `rolling` stayed green without the look-ups of client ids: what is under way is finished before a node stops, so that
@@ -59,6 +60,7 @@ mod pages;
 mod paging;
 mod partitions;
 mod people;
+mod ready;
 mod recover;
 mod rolling;
 mod signed_mail;

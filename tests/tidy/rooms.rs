@@ -32,12 +32,20 @@ pub fn may_import(room: &str) -> Option<Vec<&'static str>> {
         "errands" => &["cluster", "tasks"],
         "https" => &[],
         "backup" => &["cluster", "blobs", "durable", "seal"],
-        "desk" => &[&door[..], &DOORS[..], &["backup"]].concat(),
+        "proofs" => &[
+            "cluster", "config", "dns", "mail", "probe", "relay", "seal", "tasks", "tls",
+        ],
+        "desk" => &[&door[..], &DOORS[..], &["backup", "proofs"]].concat(),
         "cli" => &[
             "backup", "cluster", "config", "durable", "seal", "tls", "demo", "run",
         ],
         "demo" => &["cluster", "config", "durable", "seal", "tls"],
-        "run" => &[&door[..], &DOORS[..], &["backup", "durable", "desk"]].concat(),
+        "run" => &[
+            &door[..],
+            &DOORS[..],
+            &["backup", "durable", "desk", "proofs"],
+        ]
+        .concat(),
         // The map and the two lines that start the command line.
         "" => &["cli"],
         other if DOORS.contains(&other) => &door,
@@ -54,8 +62,9 @@ pub fn may_import(room: &str) -> Option<Vec<&'static str>> {
 
 /// Names every room once, so that the lists above can be put together freely.
 fn static_name(name: &str) -> &'static &'static str {
-    const ROOMS: [&str; 25] = [
+    const ROOMS: [&str; 26] = [
         "backup",
+        "proofs",
         "model",
         "clock",
         "tasks",

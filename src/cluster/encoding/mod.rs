@@ -85,10 +85,12 @@ pub enum Kind {
     CopiesKept = 43,
     /// What a node sees, said to a peer that has no majority.
     Sighting = 44,
+    /// How a node's proofs stand, said to a peer.
+    ProofsTold = 45,
 }
 
 impl Kind {
-    const ALL: [Kind; 28] = [
+    const ALL: [Kind; 29] = [
         Kind::LogId,
         Kind::Vote,
         Kind::Entry,
@@ -117,6 +119,7 @@ impl Kind {
         Kind::Copies,
         Kind::CopiesKept,
         Kind::Sighting,
+        Kind::ProofsTold,
     ];
 
     fn from_byte(byte: u8) -> Option<Kind> {

@@ -151,3 +151,15 @@ pub struct Sighting {
 impl Record for Sighting {
     const KIND: Kind = Kind::Sighting;
 }
+
+/// How a node's proofs stand, said to a peer. In words that only the room of proofs reads, so that nodes of different
+/// versions understand each other as far as they can.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProofsTold {
+    /// JSON.
+    pub json: Vec<u8>,
+}
+
+impl Record for ProofsTold {
+    const KIND: Kind = Kind::ProofsTold;
+}

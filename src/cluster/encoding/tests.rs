@@ -213,6 +213,12 @@ fn bytes_of_what_a_node_sees_are_still_sent_and_read() {
 }
 
 #[test]
+fn bytes_of_how_proofs_stand_are_still_sent_and_read() {
+    let json = b"{}".to_vec();
+    golden(talk::ProofsTold { json }, "012d027b7d");
+}
+
+#[test]
 fn what_a_frame_is_not_is_said_and_nothing_panics() {
     let frame = encode(&VoteRecord {
         term: 1,
@@ -542,4 +548,5 @@ fn read_as_everything(frame: &[u8]) {
     let _ = decode::<talk::Copies>(frame);
     let _ = decode::<talk::CopiesKept>(frame);
     let _ = decode::<talk::Sighting>(frame);
+    let _ = decode::<talk::ProofsTold>(frame);
 }

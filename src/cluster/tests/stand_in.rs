@@ -20,6 +20,7 @@ use crate::cluster::{
     copies::{CopyError, KeepCopies},
     fetch::FetchError,
     health::{Health, PeerHealth, Quorum, RaftRole},
+    testimony::Untold,
 };
 use crate::{
     clock,
@@ -188,6 +189,7 @@ impl Majority {
             }
             // Nobody else watches anything.
             Request::Sight { answer, .. } => drop(answer.send(None)),
+            Request::Proofs { answer, .. } => drop(answer.send(Err(Untold::Unreached))),
             Request::Keep(keep) => drop(locked(&self.keepers).insert(from, keep)),
         }
     }

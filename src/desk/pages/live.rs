@@ -11,6 +11,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use futures_util::{Stream, StreamExt, stream::BoxStream};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -19,6 +20,7 @@ use crate::clock;
 use crate::desk::{Desk, asking::Asking, https::Leaving};
 use crate::letterbox::Listening;
 use crate::model::{limits, talk::Doing, words::ConversationId};
+use crate::tasks::Stop;
 
 /// The inbox takes changes together: in a busy minute it would be read anew all the time.
 const AT_MOST_EVERY: Duration = Duration::from_millis(1_000);
@@ -131,11 +133,28 @@ impl Drop for AtIt {
     }
 }
 
-fn events(open: Open) -> Response {
-    let events = futures_util::stream::unfold(open, |mut it| async move {
+/// The very stream that an agent's page of this conversation reads, for whoever looks whether words come out of it.
+pub(in crate::desk) fn agents(listening: Listening, leaving: Stop) -> BoxStream<'static, Bytes> {
+    stream(Open {
+        listening: Ears::Box(listening),
+        leaving: Leaving(leaving),
+        at_it: None,
+        pause: Duration::ZERO,
+        begun: false,
+        ended: false,
+    })
+    .boxed()
+}
+
+fn stream(open: Open) -> impl Stream<Item = Bytes> + Send {
+    futures_util::stream::unfold(open, |mut it| async move {
         let event = it.next().await?;
-        Some((Ok::<Bytes, Infallible>(event), it))
-    });
+        Some((event, it))
+    })
+}
+
+fn events(open: Open) -> Response {
+    let events = stream(open).map(Ok::<Bytes, Infallible>);
     let mut answer = Response::new(Body::from_stream(events));
     let kind = HeaderValue::from_static("text/event-stream");
     answer.headers_mut().insert(header::CONTENT_TYPE, kind);

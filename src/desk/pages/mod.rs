@@ -10,6 +10,7 @@ mod live;
 mod mailing;
 mod mails;
 mod outcomes;
+mod ready;
 mod rings;
 mod says;
 mod staff;
@@ -48,6 +49,7 @@ use crate::model::{
     words::{Lang, Timestamp},
 };
 use crate::web::public::{Look, texts::preferred};
+pub(super) use live::agents;
 use says::{Choice, hex};
 use table::table;
 use texts::Say;
@@ -201,7 +203,7 @@ struct Entry {
 }
 
 /// The menu; each name is the end of its text's key.
-const MENU: [(&str, &str); 12] = [
+const MENU: [(&str, &str); 13] = [
     ("overview", "/"),
     ("inbox", "/inbox"),
     ("incidents", "/incidents"),
@@ -210,6 +212,7 @@ const MENU: [(&str, &str); 12] = [
     ("switch", "/switch"),
     ("wake", "/wake"),
     ("shift", "/shift"),
+    ("ready", "/ready"),
     ("nodes", "/nodes"),
     ("people", "/people"),
     ("sessions", "/sessions"),

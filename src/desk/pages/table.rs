@@ -6,8 +6,8 @@ use axum::{
 };
 
 use super::{
-    Pages, alerts, inbox, live, mailing, mails, outcomes, says, staff, switching, talk, told,
-    views, waking,
+    Pages, alerts, inbox, live, mailing, mails, outcomes, ready, says, staff, switching, talk,
+    told, views, waking,
 };
 use crate::model::limits;
 
@@ -15,6 +15,7 @@ use crate::model::limits;
 pub(super) fn table() -> Vec<(&'static str, &'static str, MethodRouter<Pages>)> {
     let mut all = vec![
         ("get", "/", get(views::overview)),
+        ("get", "/ready", get(ready::show)),
         ("get", "/incidents", get(says::list)),
         ("post", "/incidents", post(says::open)),
         ("get", "/incidents/{incident}", get(says::show)),

@@ -104,6 +104,7 @@ mod tests {
 
     use crate::desk::incidents::scenarios::ALL;
     use crate::desk::pages::inbox::LISTS;
+    use crate::desk::pages::ready::KNOWN;
     use crate::desk::pages::says::SPANS;
     use crate::model::campaign::Fate;
     use crate::model::incident::{Impact, Severity, Stage};
@@ -126,6 +127,8 @@ mod tests {
         include_str!("templates/switching.html"),
         include_str!("templates/switch.html"),
         include_str!("switching.rs"),
+        include_str!("templates/ready.html"),
+        include_str!("ready.rs"),
         include_str!("templates/waking.html"),
         include_str!("waking.rs"),
         include_str!("templates/mails.html"),
@@ -220,7 +223,13 @@ mod tests {
         let lists = LISTS.iter().map(|it| format!("inbox-{}", it.0));
         let owners = ["all", "mine", "nobody"].map(|it| format!("inbox-whose-{it}"));
         let states = ["open", "closed", "quarantined"].map(|it| format!("talk-is-{it}"));
+        let proofs = KNOWN
+            .iter()
+            .flat_map(|it| [format!("proof-{it}"), format!("proof-{it}-do")]);
+        let outcomes = ["ok", "not-proven", "warning", "failed"].map(|it| format!("ready-{it}"));
         scenarios
+            .chain(proofs)
+            .chain(outcomes)
             .chain(lists)
             .chain(owners)
             .chain(states)

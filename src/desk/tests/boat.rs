@@ -33,6 +33,7 @@ use crate::{
             ClientId, ClusterId, ConversationId, KeyedHash, Label, Lang, NodeId, Note, TokenId,
         },
     },
+    proofs::{self, Proofs},
     seal::{Keyring, conversation_context},
     tasks::Stop,
     tls::pki::Authority,
@@ -94,18 +95,20 @@ impl Boat {
         };
         tokio::spawn(keeper.run(stop.clone()));
         let socket = folder.path().join("api.sock");
+        let machine = config::Node {
+            name: name("prague-1"),
+            provider: name("alpha"),
+            region: name("prg"),
+            data_dir: folder.path().to_owned(),
+            socket: socket.clone(),
+        };
         let parts = DeskParts {
+            proofs: unlooked(&cluster, &keyring, machine.clone()),
             cluster: cluster.clone(),
             letterbox: letterbox.clone(),
             blobs,
             keyring: keyring.clone(),
-            node: config::Node {
-                name: name("prague-1"),
-                provider: name("alpha"),
-                region: name("prg"),
-                data_dir: folder.path().to_owned(),
-                socket: socket.clone(),
-            },
+            node: machine,
             started: clock::now(),
             version: "0.1.0",
             names: None,
@@ -113,7 +116,6 @@ impl Boat {
             late: Arc::new(Vec::new),
             relay: None,
             mailing: Some(mailing()),
-            backups: None,
             console: desk::ConsoleParts {
                 company: Arc::new(config::Company::check(
                     Default::default(),
@@ -400,4 +402,23 @@ fn well() -> Health {
         applied: 5,
         ..Health::default()
     }
+}
+
+/// Proofs of a node that looks at nothing but itself.
+fn unlooked(cluster: &Cluster, keyring: &Arc<Keyring>, node: config::Node) -> Proofs {
+    Proofs::new(proofs::Parts {
+        cluster: cluster.clone(),
+        keyring: keyring.clone(),
+        node,
+        doors: proofs::Doors::default(),
+        periods: config::Proofs::check(Default::default(), &mut config::Problems::new()),
+        backups: None,
+        tls: None,
+        names: None,
+        transfers: None,
+        mail: None,
+        channels: None,
+        agents: proofs::no_stream(),
+        front_tag: Arc::new(|| None),
+    })
 }

@@ -11,6 +11,7 @@ mod incidents;
 mod mails;
 mod notices;
 mod people;
+mod ready;
 mod record;
 mod site;
 mod switching;

@@ -5,6 +5,7 @@
 //! is no zone, the last good content is answered, and the ledger says since when (P4).
 
 mod client;
+pub mod delegation;
 mod intake;
 mod ledger;
 mod notice;

@@ -132,7 +132,7 @@ impl Transfers {
     }
 
     /// What all servers that answer say alike. At least half of them must answer.
-    async fn said_by(
+    pub(super) async fn said_by(
         &self,
         zone: &DomainName,
         signing: &Signing,
@@ -174,7 +174,7 @@ impl Transfers {
     }
 
     /// The name servers of the zone above, as this machine's resolvers find them; ourselves where it is ours.
-    async fn parents_of(&self, zone: &DomainName) -> Vec<SocketAddr> {
+    pub(super) async fn parents_of(&self, zone: &DomainName) -> Vec<SocketAddr> {
         let resolvers = resolvers().await;
         let mut at = zone.parent();
         while let Some(candidate) = at {
@@ -216,7 +216,7 @@ impl Transfers {
 }
 
 /// The servers that a person named.
-fn named(state: &State, zone: &DomainName) -> Vec<SocketAddr> {
+pub(super) fn named(state: &State, zone: &DomainName) -> Vec<SocketAddr> {
     let parent = state.names.parents.get(zone);
     parent.map_or_else(Vec::new, |it| it.servers.iter().copied().collect())
 }

@@ -201,7 +201,7 @@ impl Transfers {
     }
 
     /// The names that a zone's own NS records point to, as it is answered here.
-    fn named(&self, zone: &DomainName) -> Vec<DomainName> {
+    pub(super) fn named(&self, zone: &DomainName) -> Vec<DomainName> {
         let tables = self.answers.tables.load();
         let Some(it) = tables.zone(zone) else {
             return Vec::new();
@@ -240,7 +240,7 @@ impl Transfers {
     }
 
     /// The addresses that our own zones have for a name; nothing where none of them has the name.
-    fn placed_by_us(&self, name: &DomainName) -> Option<Vec<IpAddr>> {
+    pub(super) fn placed_by_us(&self, name: &DomainName) -> Option<Vec<IpAddr>> {
         let tables = self.answers.tables.load();
         let mut at = Some(name.clone());
         let zone = loop {

@@ -179,6 +179,8 @@ pub enum Step {
     Dot,
     /// RSET.
     Reset,
+    /// NOOP.
+    Nothing,
     /// QUIT.
     Quit,
 }
@@ -196,6 +198,7 @@ impl fmt::Display for Step {
             Step::Message => "the message",
             Step::Dot => "the final dot",
             Step::Reset => "RSET",
+            Step::Nothing => "NOOP",
             Step::Quit => "QUIT",
         })
     }

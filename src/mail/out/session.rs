@@ -217,6 +217,23 @@ impl Session {
         }
     }
 
+    /// Asks for nothing (RFC 5321, 4.1.1.9), to see whether the server would take a command now.
+    ///
+    /// # Errors
+    /// When it does not answer, or answers anything but 2yz.
+    pub async fn idle(&mut self) -> Result<(), LineError> {
+        let reply = self.line.command(Step::Nothing, "NOOP\r\n").await;
+        let reply = reply.inspect_err(|_| self.usable = false)?;
+        if reply.is_done() {
+            return Ok(());
+        }
+        self.usable = false;
+        Err(LineError::Refused {
+            step: Step::Nothing,
+            status: reply.status(),
+        })
+    }
+
     /// Says goodbye; the answer does not matter.
     pub async fn quit(mut self) {
         if self.usable {

@@ -190,6 +190,27 @@ impl Way {
         })
     }
 
+    /// Opens a session with each relay as for a mail, signed in and encrypted as configured, says NOOP and leaves. What
+    /// came of it, by host and port.
+    pub async fn greet(&self) -> Vec<(String, Result<(), String>)> {
+        let mut seen = Vec::new();
+        for (number, station) in self.stations.iter().enumerate() {
+            let host = format!("{}:{}", station.config.host, station.config.port);
+            seen.push((host, self.greet_one(number, station).await));
+        }
+        seen
+    }
+
+    async fn greet_one(&self, number: usize, station: &Station) -> Result<(), String> {
+        let mut session = self.open(number).await.map_err(|it| whole(&it))?;
+        let idled = session.idle().await.map_err(|source| WayError::Session {
+            host: station.config.host.clone(),
+            source,
+        });
+        session.quit().await;
+        idled.map_err(|it| whole(&it))
+    }
+
     async fn carry_to(
         &self,
         number: usize,

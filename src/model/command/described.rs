@@ -56,6 +56,7 @@ impl Command {
             Self::Return(change) => change.kind(),
             Self::Trust(change) => change.kind(),
             Self::MailKey(change) => change.kind(),
+            Self::Synthetic(change) => change.kind(),
             Self::ArchiveAudit(_) => "archive-audit",
             Self::People(change) => change.kind(),
             Self::Alone(_) => "alone",
@@ -73,6 +74,7 @@ impl Command {
             | Self::ReleaseConversation { conversation } => Some(*conversation),
             Self::Talk(change) => change.conversation(),
             Self::Return(change) => change.conversation(),
+            Self::Synthetic(change) => Some(change.conversation()),
             Self::Found { .. }
             | Self::CreateToken { .. }
             | Self::RevokeToken { .. }
@@ -181,6 +183,7 @@ impl Command {
             Self::Return(change) => change.about(),
             Self::Trust(change) => change.about(),
             Self::MailKey(change) => change.about(),
+            Self::Synthetic(change) => change.about(),
             Self::ArchiveAudit(segment) => segment.blob.to_string(),
             Self::People(change) => change.about(),
             Self::Alone(report) => report.about(),

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::model::directory::{Counts, DirectoryChange, DirectoryVersion, Layer, Publication};
 use crate::model::people::{PeopleChange, Role as PersonRole, Roles};
+use crate::model::synthetic::SyntheticChange;
 use crate::model::talk::{Doing, TalkChange};
 
 /// The operator commands of which a hostile or unlucky history is made; customers' come from `opening`.
@@ -65,6 +66,7 @@ fn any_command() -> impl Strategy<Value = Command> {
         people().prop_map(Command::People),
         directory().prop_map(Command::Directory),
         talks().prop_map(Command::Talk),
+        synthetics().prop_map(Command::Synthetic),
         (any::<u8>(), 0..3_u64).prop_map(|(it, days)| Command::CreateToken {
             token: TokenId([it; 8]),
             secret_hash: KeyedHash([it; 32]),
@@ -73,6 +75,19 @@ fn any_command() -> impl Strategy<Value = Command> {
             ttl_ms: days * 16 * 3_600_000,
         }),
     ]
+}
+
+/// What nodes write as customers, also in conversations that are somebody's.
+fn synthetics() -> impl Strategy<Value = SyntheticChange> {
+    (1_u64..5, 0_u8..8, 0_usize..600).prop_map(|(by, it, bytes)| SyntheticChange::Wrote {
+        by: NodeId(by),
+        conversation: ConversationId([it; 16]),
+        body: Sealed {
+            key: 1,
+            bytes: vec![it; bytes],
+        },
+        taken: Timestamp(u64::from(it)),
+    })
 }
 
 /// Changes of the directory, few of each kind so that they meet.

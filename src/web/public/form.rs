@@ -23,6 +23,8 @@ pub struct Typed {
     pub id: String,
     /// The field that people do not see.
     pub trap: String,
+    /// The proof that a node of ours wrote it; no page of ours has the field.
+    pub proof: String,
     /// The language the form was shown in.
     pub lang: Option<Lang>,
     /// The form asked for the contact as well (the ticket's page does, the box at the foot does not).
@@ -43,6 +45,7 @@ impl Typed {
                 "token" => &mut typed.token,
                 "id" => &mut typed.id,
                 "website" => &mut typed.trap,
+                "proof" => &mut typed.proof,
                 "lang" => {
                     typed.lang = typed.lang.or_else(|| Lang::of_tag(&value));
                     continue;

@@ -15,6 +15,7 @@ mod pages;
 mod sent;
 mod status;
 mod streams;
+mod synthetic;
 mod talk;
 pub mod texts;
 mod ticket;

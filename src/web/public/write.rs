@@ -23,7 +23,7 @@ use super::pace::Pace;
 use super::sent::{NotTaken, Sent};
 use super::texts::Say;
 use super::token::{Nonce, Purpose};
-use super::{Asked, Public};
+use super::{Asked, Public, synthetic};
 
 pub(super) async fn post(State(public): State<Arc<Public>>, request: Request) -> Response<Body> {
     let sent = match Sent::read(&public, request, Purpose::Open).await {
@@ -37,6 +37,9 @@ pub(super) async fn post(State(public): State<Arc<Public>>, request: Request) ->
             return asked.front(StatusCode::UNPROCESSABLE_ENTITY, sent.blaming(wrongs));
         }
     };
+    if !sent.typed.proof.is_empty() {
+        return synthetic::take(&public, &sent, &letter).await;
+    }
     match open(&public, &sent, &letter).await {
         Ok(there) => asked.send_on(StatusCode::SEE_OTHER, &there),
         Err(why) => why.on(asked.front(why.status, sent.again(&why))),

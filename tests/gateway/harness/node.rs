@@ -171,17 +171,26 @@ metrics-listen = "{address}:{METRICS}"
     /// # Errors
     /// When they cannot be read, or it is not among them.
     pub async fn figure(&self, name: &str) -> Result<u64> {
-        let mut stream = TcpStream::connect((self.address, METRICS)).await?;
-        let request = b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
-        stream.write_all(request).await?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text).await?;
+        let text = self.figures().await?;
         let number = text.lines().find_map(|line| {
             let (found, number) = line.rsplit_once(' ')?;
             (found == name).then_some(number)
         });
         let number = number.with_context(|| format!("no {name} among the figures"))?;
         number.parse().context("no number")
+    }
+
+    /// All of its figures, as text.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn figures(&self) -> Result<String> {
+        let mut stream = TcpStream::connect((self.address, METRICS)).await?;
+        let request = b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+        stream.write_all(request).await?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await?;
+        Ok(text)
     }
 
     fn command(&self, words: &[&str]) -> Command {

@@ -645,3 +645,76 @@ act-switch = Switch to the fallback
 act-mail = Mail many
 waking-stuck = Nobody has answered since { $time }. No machine can reach { $who }: call them yourself.
 waking-nobody-yet = Nobody has answered since { $time }, and nobody is on call who could be tried.
+menu-ready = Ready?
+ready-title = Would everything work?
+ready-good = Yes: all { $proofs } proofs of { $nodes } { $nodes ->
+    [one] server
+   *[other] servers
+} are fresh and good.
+ready-bad = No: { $amiss } of { $proofs } proofs are not good.
+ready-amiss = What is not proven, and what to do
+ready-all = Everything, server by server
+ready-node = { $node }: { $proofs } proofs, { $amiss ->
+    [0] all good
+    [one] 1 not good
+   *[other] { $amiss } not good
+}
+ready-proof = Proof
+ready-state = State
+ready-age = Looked at
+ready-evidence = Stands on
+ready-seen = Seen from { $node }, { $age }
+ready-seconds-ago = { $count } s ago
+ready-ok = good
+ready-not-proven = not proven
+ready-warning = not for long, or not well
+ready-failed = does not work
+ready-hint = Each proof is looked at again and again by every server. What was not looked at within its time is not good, whatever it was before.
+proof-quorum = Agreement
+proof-quorum-do = Look at "lifeboat status". Without a majority nothing new is agreed on; what is held stays kept.
+proof-nodes = The other servers
+proof-nodes-do = Start the servers that do not answer, or replace them: "lifeboat nodes".
+proof-placement = Where the servers stand
+proof-placement-do = Add voters at other providers: "lifeboat token create".
+proof-clocks = Clocks
+proof-clocks-do = Look at the time service (NTP) of the servers.
+proof-disk = Disk
+proof-disk-do = Make room, or replace the disk.
+proof-website = Copy of the website
+proof-website-do = Publish one: "lifeboat site publish".
+proof-mail = Mail that waits
+proof-mail-do = Look at the relays; the log of the servers says what they answered.
+proof-held = Held after a recovery
+proof-held-do = Look at "lifeboat held" and release what is to go out.
+proof-directory = Age of the directory
+proof-directory-do = Import it anew: "lifeboat directory import".
+proof-backup = Backup, read back
+proof-backup-do = Set [backup] in the configuration and look at the log; "lifeboat backup take" makes one by hand.
+proof-people = People who may lead a shift
+proof-people-do = Have two people who may lead, each with two ways to be reached.
+proof-shift = Shift leader
+proof-shift-do = Take the shift over, under Shift.
+proof-envelopes = Sealed envelopes
+proof-envelopes-do = Print new ones: "lifeboat breakglass print".
+proof-ways = Ways to wake people
+proof-ways-do = Have each way tried: "lifeboat people prove NAME". They are tried each week.
+proof-told = The server says how it stands
+proof-told-do = Start it, replace it, or upgrade it. What it last said is below.
+proof-doors = Website as seen from outside
+proof-doors-do = Start the server, open its port 443, or look at its log. Visitors who come to it find nothing until then.
+proof-certificates = Certificates of the website
+proof-certificates-do = Renew them: "lifeboat certificate list", or put a new file into the folder of certificates.
+proof-answers = Names, as every server answers them
+proof-answers-do = Look at "lifeboat dns status" and at the log of that server. A wrong answer is worse than none: stop it if it stays.
+proof-signatures = Signatures of names
+proof-signatures-do = Look at "lifeboat dns key list", at the clocks, and why the leader does not sign anew.
+proof-delegation = Delegation of our zones
+proof-delegation-do = Put it right at the registrar; "lifeboat dns key parent" names the servers to ask.
+proof-relays = Mail relays
+proof-relays-do = Look at the relay, its password and the firewall on the way.
+proof-mail-in = Mail that comes in
+proof-mail-in-do = Start the server, or open its port for mail. Other mail servers try again for days.
+proof-channels = Channels
+proof-channels-do = "lifeboat channel check NAME" says more. Give the channel a new token.
+proof-customer = A message written there arrives here
+proof-customer-do = What customers write there may not reach agents. Look at the log of both servers and at the page "write to us".

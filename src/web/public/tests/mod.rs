@@ -3,6 +3,7 @@
 mod feeds;
 mod house;
 mod mine;
+mod synthetic;
 mod talks;
 
 use super::*;
