@@ -41,7 +41,7 @@ async fn stage(recorder: &Recorder) -> Result<Stage> {
         "[mail]\nfrom = \"notice@help.example.test\"\nsupport = \"staff@example.com\"\nreturn-domain = \"back.help.example.test\"\n\
          resolvers = [\"{}:{NAMES}\"]\n\
          [[mail.relays]]\nhost = \"127.0.0.1\"\nport = {}\ntls = \"none\"\nsign = \"both\"\nsends-from = [\"192.0.2.25\"]\n\
-         [mail.in]\nlisten = [\"{}:{SMTP}\"]\nhost-name = \"localhost.example.test\"\naddresses = [\"support@example.com\"]\n[telemetry]\n",
+         [mail.in]\nlisten = [\"{}:{SMTP}\"]\nhost-name = \"localhost.example.test\"\naddresses = [\"support@example.com\"]\n[proofs]\noutside-s = 10\n[telemetry]\n",
         node.address,
         recorder.at.port(),
         node.address,
@@ -207,6 +207,7 @@ async fn story(stage: &Stage, recorder: &Recorder) -> Result<()> {
         anyhow::ensure!(holds == [false, false], "{holds:?}");
     }
 
+    proves(node, "ok").await?;
     // Somebody publishes another key, and forgets a relay.
     let broken = format!(
         "{}{}",
@@ -223,7 +224,19 @@ async fn story(stage: &Stage, recorder: &Recorder) -> Result<()> {
     ] {
         anyhow::ensure!(ready.out.contains(wanted), "no {wanted:?}: {}", ready.out);
     }
-    Ok(())
+    proves(node, "failed").await
+}
+
+/// Waits until the node's proof of its keys stands so.
+async fn proves(node: &Node, wanted: &str) -> Result<()> {
+    until(&format!("the keys of mail are {wanted}"), async || {
+        let said = node.verb(&["ready", "--proofs", "--json"]).await?;
+        let all: Value = serde_json::from_str(&said.out).context("no JSON")?;
+        let proofs = all["proofs"].as_array().context("no proofs")?;
+        let keys = proofs.iter().find(|it| it["name"] == "mail-keys");
+        Ok(keys.filter(|it| it["state"] == wanted).map(drop))
+    })
+    .await
 }
 
 /// A letter from somebody at this domain.
