@@ -49,8 +49,15 @@ pub(super) async fn relays(inner: &Inner) -> Found {
 pub(super) async fn mail_keys(inner: &Inner) -> Found {
     let state = inner.parts.cluster.state();
     let signing = state.mail_keys.all.iter().filter(|it| it.1.signs.is_some());
-    let signing: Vec<_> = signing.map(|(name, key)| (name.clone(), key.clone())).collect();
-    let Some(receiver) = inner.parts.receiver.as_ref().filter(|_| !signing.is_empty()) else {
+    let signing: Vec<_> = signing
+        .map(|(name, key)| (name.clone(), key.clone()))
+        .collect();
+    let Some(receiver) = inner
+        .parts
+        .receiver
+        .as_ref()
+        .filter(|_| !signing.is_empty())
+    else {
         return vec![("mail-keys", None)];
     };
     let (mut amiss, mut unsaid) = (Vec::new(), Vec::new());
