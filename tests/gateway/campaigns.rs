@@ -241,7 +241,8 @@ async fn p6_p7_two_thousand_get_it_once_although_nodes_are_killed_in_the_middle(
                 "{to} got two different mails"
             );
         }
-        // The report says it of each, on every node.
+        // The report says it of each, on every node, once the one that was started again has caught up.
+        stage.all_agree().await?;
         for node in &stage.nodes {
             let report = node.done(&["mail", "report", &id]).await?;
             let got = with_outcome(&report, "delivered");
