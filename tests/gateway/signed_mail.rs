@@ -9,6 +9,8 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
+use lifeboat::mail::authentic::Authenticator;
+
 use crate::harness::node::{NAMES, Node};
 use crate::harness::recorder::Recorder;
 use crate::harness::stage::Stage;
@@ -53,11 +55,12 @@ async fn stage(recorder: &Recorder) -> Result<Stage> {
     Ok(stage)
 }
 
-/// Publishes the zone with these records more.
+/// Publishes the zone with these records more, and waits until the node answers them.
 async fn publish(stage: &Stage, more: &str) -> Result<()> {
     let node = &stage.nodes[0];
     let file = stage.folder().join("test.zone");
-    std::fs::write(&file, format!("{ZONE}{more}"))?;
+    let mark = lifeboat::clock::now().0.to_string();
+    std::fs::write(&file, format!("{ZONE}mark TXT {mark}\n{more}"))?;
     let file = file.to_str().context("a path")?;
     let plan = node.json(&["dns", "zone", "import", file]).await?;
     let count = plan["changes"].to_string();
@@ -70,8 +73,14 @@ async fn publish(stage: &Stage, more: &str) -> Result<()> {
         &count,
         "--force",
     ])
+    .await?;
+    let resolver = Authenticator::new(&[(node.address, NAMES).into()], false)?;
+    until("the zone is answered", async || {
+        let found = resolver.texts("mark.test").await;
+        let is_new = found.is_ok_and(|it| it == [mark.clone()]);
+        Ok(is_new.then_some(()))
+    })
     .await
-    .map(drop)
 }
 
 /// The records that the keys want, each as a zone file has it.
