@@ -416,7 +416,7 @@ fn hosts(given: &[String], by_dns: bool) -> Result<Vector<Note>, Problem> {
 fn in_our_zones(state: &State, hosts: &Vector<Note>) -> Result<(), Problem> {
     for host in hosts {
         let place = place_of(host.as_str());
-        if !place.is_some_and(|it| state.dns.zone_of(&it).is_some()) {
+        if place.is_none_or(|it| state.dns.zone_of(&it).is_none()) {
             let wanted = "a name in a zone that is answered here: 'lifeboat dns zone list'";
             return Err(Problem::invalid("hosts", host.as_str(), wanted));
         }

@@ -29,7 +29,7 @@ use crate::{
     cluster::Cluster,
     config,
     dns::{Answers, transfer::Transfers},
-    mail::out::way::Way,
+    mail::{out::way::Way, receiver::Receiver},
     model::{limits, words::NodeId},
     relay,
     seal::Keyring,
@@ -82,6 +82,8 @@ pub struct Parts {
     pub transfers: Option<Transfers>,
     /// The way to the relays, where this node mails.
     pub mail: Option<Way>,
+    /// Looks at our mail as receivers do, where this node mails.
+    pub receiver: Option<Receiver>,
     /// The way to channels outside, where this node has one.
     pub channels: Option<relay::Way>,
     /// An agent's stream of this node.
@@ -127,18 +129,20 @@ enum Look {
     Signatures,
     Delegation,
     Relays,
+    MailKeys,
     MailIn,
     Channels,
     Customer,
 }
 
 impl Look {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Website,
         Self::Answers,
         Self::Signatures,
         Self::Delegation,
         Self::Relays,
+        Self::MailKeys,
         Self::MailIn,
         Self::Channels,
         Self::Customer,
@@ -152,6 +156,7 @@ impl Look {
             Self::Signatures => &["signatures"],
             Self::Delegation => &["delegation"],
             Self::Relays => &["relays"],
+            Self::MailKeys => &["mail-keys"],
             Self::MailIn => &["mail-in"],
             Self::Channels => &["channels"],
             Self::Customer => &["customer"],
@@ -162,7 +167,7 @@ impl Look {
     fn period(self, periods: config::Proofs) -> Duration {
         match self {
             Self::Website | Self::Answers | Self::Signatures | Self::MailIn => periods.nodes,
-            Self::Delegation | Self::Relays => periods.outside,
+            Self::Delegation | Self::Relays | Self::MailKeys => periods.outside,
             Self::Channels => periods.channels,
             Self::Customer => periods.customer,
         }
@@ -175,6 +180,7 @@ impl Look {
             Self::Signatures => names::signatures(inner).await,
             Self::Delegation => names::delegation(inner).await,
             Self::Relays => others::relays(inner).await,
+            Self::MailKeys => others::mail_keys(inner).await,
             Self::MailIn => others::mail_in(inner).await,
             Self::Channels => others::channels(inner).await,
             Self::Customer => customer::look(inner).await,

@@ -11,6 +11,7 @@ use super::{
     visit::reach,
 };
 use crate::{
+    mail::receiver::Standing,
     model::{
         limits::{PROOF_LOOK_MS, PROOF_LOOKS_AT_ONCE},
         notice::Means,
@@ -23,6 +24,8 @@ const NO_RELAY: &str =
     "no mail can leave this node: look at the relays, their passwords and the firewall on the way";
 const MAIL_IN: &str =
     "start the node, or open its port for mail; other mail servers try again for days";
+const MAIL_KEYS: &str =
+    "'lifeboat mail ready' says which record is wanted; receivers take unsigned mail for spam";
 const CHANNELS: &str = "'lifeboat channel check NAME' says more; give the channel a new token";
 
 pub(super) async fn relays(inner: &Inner) -> Found {
@@ -40,6 +43,39 @@ pub(super) async fn relays(inner: &Inner) -> Found {
     let advice = if none { NO_RELAY } else { RELAYS };
     let good = format!("{count} would take a mail");
     vec![("relays", Some(Finding::of(good, &amiss, advice)))]
+}
+
+/// Whether the DNS has every key that signs our mail. Which other records are wanted `lifeboat mail ready` says.
+pub(super) async fn mail_keys(inner: &Inner) -> Found {
+    let state = inner.parts.cluster.state();
+    let signing = state.mail_keys.all.iter().filter(|it| it.1.signs.is_some());
+    let signing: Vec<_> = signing
+        .map(|(name, key)| (name.clone(), key.clone()))
+        .collect();
+    let Some(receiver) = inner
+        .parts
+        .receiver
+        .as_ref()
+        .filter(|_| !signing.is_empty())
+    else {
+        return vec![("mail-keys", None)];
+    };
+    let (mut amiss, mut unsaid) = (Vec::new(), Vec::new());
+    for (name, key) in &signing {
+        let sight = receiver.key(name, key).await;
+        let line = format!("{} {}", sight.of, sight.found);
+        match sight.standing {
+            Standing::Good => {}
+            Standing::Unproven => unsaid.push(line),
+            Standing::Doubtful | Standing::Bad => amiss.push(line),
+        }
+    }
+    if amiss.is_empty() && !unsaid.is_empty() {
+        let finding = Finding::new(Outcome::NotProven, unsaid.join("; "), MAIL_KEYS);
+        return vec![("mail-keys", Some(finding))];
+    }
+    let good = format!("the DNS has all {} that sign", signing.len());
+    vec![("mail-keys", Some(Finding::of(good, &amiss, MAIL_KEYS)))]
 }
 
 pub(super) async fn mail_in(inner: &Inner) -> Found {

@@ -60,6 +60,7 @@ impl Node<'_> {
             names,
             transfers,
             mail: out.map(Way::new).transpose()?,
+            receiver: out.and_then(|it| self.receiver(it)),
             channels: self.relay_way(),
             agents,
             front_tag: Arc::new(front_tag),

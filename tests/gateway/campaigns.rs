@@ -241,8 +241,13 @@ async fn p6_p7_two_thousand_get_it_once_although_nodes_are_killed_in_the_middle(
                 "{to} got two different mails"
             );
         }
-        // The report says it of each, on every node.
+        // The report says it of each, on every node, once the one that was started again has caught up.
         for node in &stage.nodes {
+            until("the node knows that it is over", async || {
+                let shown = node.json(&["mail", "show", &id]).await?;
+                Ok((shown["stage"] == "done").then_some(()))
+            })
+            .await?;
             let report = node.done(&["mail", "report", &id]).await?;
             let got = with_outcome(&report, "delivered");
             anyhow::ensure!(

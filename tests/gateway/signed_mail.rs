@@ -9,6 +9,8 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
+use lifeboat::mail::authentic::Authenticator;
+
 use crate::harness::node::{NAMES, Node};
 use crate::harness::recorder::Recorder;
 use crate::harness::stage::Stage;
@@ -41,7 +43,7 @@ async fn stage(recorder: &Recorder) -> Result<Stage> {
         "[mail]\nfrom = \"notice@help.example.test\"\nsupport = \"staff@example.com\"\nreturn-domain = \"back.help.example.test\"\n\
          resolvers = [\"{}:{NAMES}\"]\n\
          [[mail.relays]]\nhost = \"127.0.0.1\"\nport = {}\ntls = \"none\"\nsign = \"both\"\nsends-from = [\"192.0.2.25\"]\n\
-         [mail.in]\nlisten = [\"{}:{SMTP}\"]\nhost-name = \"localhost.example.test\"\naddresses = [\"support@example.com\"]\n[telemetry]\n",
+         [mail.in]\nlisten = [\"{}:{SMTP}\"]\nhost-name = \"localhost.example.test\"\naddresses = [\"support@example.com\"]\n[proofs]\noutside-s = 10\n[telemetry]\n",
         node.address,
         recorder.at.port(),
         node.address,
@@ -53,11 +55,12 @@ async fn stage(recorder: &Recorder) -> Result<Stage> {
     Ok(stage)
 }
 
-/// Publishes the zone with these records more.
+/// Publishes the zone with these records more, and waits until the node answers them.
 async fn publish(stage: &Stage, more: &str) -> Result<()> {
     let node = &stage.nodes[0];
     let file = stage.folder().join("test.zone");
-    std::fs::write(&file, format!("{ZONE}{more}"))?;
+    let mark = lifeboat::clock::now().0.to_string();
+    std::fs::write(&file, format!("{ZONE}mark TXT {mark}\n{more}"))?;
     let file = file.to_str().context("a path")?;
     let plan = node.json(&["dns", "zone", "import", file]).await?;
     let count = plan["changes"].to_string();
@@ -70,8 +73,14 @@ async fn publish(stage: &Stage, more: &str) -> Result<()> {
         &count,
         "--force",
     ])
+    .await?;
+    let resolver = Authenticator::new(&[(node.address, NAMES).into()], false)?;
+    until("the zone is answered", async || {
+        let found = resolver.texts("mark.test").await;
+        let is_new = found.is_ok_and(|it| it == [mark.clone()]);
+        Ok(is_new.then_some(()))
+    })
     .await
-    .map(drop)
 }
 
 /// The records that the keys want, each as a zone file has it.
@@ -207,6 +216,7 @@ async fn story(stage: &Stage, recorder: &Recorder) -> Result<()> {
         anyhow::ensure!(holds == [false, false], "{holds:?}");
     }
 
+    proves(node, "ok").await?;
     // Somebody publishes another key, and forgets a relay.
     let broken = format!(
         "{}{}",
@@ -223,7 +233,19 @@ async fn story(stage: &Stage, recorder: &Recorder) -> Result<()> {
     ] {
         anyhow::ensure!(ready.out.contains(wanted), "no {wanted:?}: {}", ready.out);
     }
-    Ok(())
+    proves(node, "failed").await
+}
+
+/// Waits until the node's proof of its keys stands so.
+async fn proves(node: &Node, wanted: &str) -> Result<()> {
+    until(&format!("the keys of mail are {wanted}"), async || {
+        let said = node.verb(&["ready", "--proofs", "--json"]).await?;
+        let all: Value = serde_json::from_str(&said.out).context("no JSON")?;
+        let proofs = all["proofs"].as_array().context("no proofs")?;
+        let keys = proofs.iter().find(|it| it["name"] == "mail-keys");
+        Ok(keys.filter(|it| it["state"] == wanted).map(drop))
+    })
+    .await
 }
 
 /// A letter from somebody at this domain.

@@ -34,6 +34,7 @@ pub(super) const KNOWN: [&str; 24] = [
     "signatures",
     "delegation",
     "relays",
+    "mail-keys",
     "mail-in",
     "channels",
     "customer",

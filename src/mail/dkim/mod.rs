@@ -60,14 +60,17 @@ const NO_MORE_OF: [&str; 10] = [
     "Content-Transfer-Encoding",
 ];
 
+/// A key as it was opened, where it could be, by the generation that it had then.
+type Opened = (u64, Option<Arc<PrivateKey>>);
+
 /// Signs what comes from one address.
 pub struct Signer {
     /// The domain of the address, then the ones above it, which its mail may be signed for as well.
     domains: Vec<DomainName>,
     agreed: Agreed,
     keyring: Arc<Keyring>,
-    /// What was opened, by the generation it had then.
-    opened: Mutex<BTreeMap<KeyName, (u64, Option<Arc<PrivateKey>>)>>,
+    /// What was opened.
+    opened: Mutex<BTreeMap<KeyName, Opened>>,
     signed: BTreeMap<Algorithm, Counter>,
     unsigned: Counter,
 }

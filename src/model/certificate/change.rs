@@ -227,46 +227,65 @@ pub(in crate::model) fn change(
             authority,
             against,
             account,
-        } => {
-            let known = state.certificates.authorities.get(authority).cloned();
-            let mut known = known.ok_or_else(|| Refusal::unknown("authority"))?;
-            fresh("authority", authority, known.generation, *against)?;
-            bounded("account", account)?;
-            known.account = Some(account.clone());
-            state
-                .certificates
-                .authorities
-                .insert(authority.clone(), known);
-            Ok(Reply::Done)
-        }
+        } => keep_account(state, authority, *against, account),
         CertificateChange::Show {
             certificate,
             epoch,
             challenges,
-        } => {
-            let mut known = under(state, certificate, *epoch)?;
-            if challenges.len() > limits::CERTIFICATE_HOSTS_MAX {
-                return Err(too_many("challenges", limits::CERTIFICATE_HOSTS_MAX));
-            }
-            known.challenges = challenges.clone();
-            keep(state, index, certificate, known)
-        }
+        } => show(state, index, (certificate, *epoch), challenges),
         CertificateChange::ShowTexts {
             certificate,
             epoch,
             texts,
-        } => {
-            let mut known = under(state, certificate, *epoch)?;
-            texts::can_be_shown(state, texts)?;
-            known.texts = texts.clone();
-            keep(state, index, certificate, known)
-        }
+        } => show_texts(state, index, (certificate, *epoch), texts),
         CertificateChange::Settle {
             certificate,
             epoch,
             ending,
         } => settle(state, index, certificate, *epoch, ending),
     }
+}
+
+fn keep_account(
+    state: &mut State,
+    authority: &Label,
+    against: u64,
+    account: &Sealed,
+) -> Result<Reply, Refusal> {
+    let known = state.certificates.authorities.get(authority).cloned();
+    let mut known = known.ok_or_else(|| Refusal::unknown("authority"))?;
+    fresh("authority", authority, known.generation, against)?;
+    bounded("account", account)?;
+    known.account = Some(account.clone());
+    let all = &mut state.certificates.authorities;
+    all.insert(authority.clone(), known);
+    Ok(Reply::Done)
+}
+
+fn show(
+    state: &mut State,
+    index: u64,
+    (certificate, epoch): (&Label, u64),
+    challenges: &OrdMap<Note, Note>,
+) -> Result<Reply, Refusal> {
+    let mut known = under(state, certificate, epoch)?;
+    if challenges.len() > limits::CERTIFICATE_HOSTS_MAX {
+        return Err(too_many("challenges", limits::CERTIFICATE_HOSTS_MAX));
+    }
+    known.challenges = challenges.clone();
+    keep(state, index, certificate, known)
+}
+
+fn show_texts(
+    state: &mut State,
+    index: u64,
+    (certificate, epoch): (&Label, u64),
+    texts: &Texts,
+) -> Result<Reply, Refusal> {
+    let mut known = under(state, certificate, epoch)?;
+    texts::can_be_shown(state, texts)?;
+    known.texts = texts.clone();
+    keep(state, index, certificate, known)
 }
 
 fn set_authority(
