@@ -12,7 +12,7 @@ use crate::model::words::Lang;
 use crate::proofs::Outcome;
 
 /// The proofs that this program has words for: what it is, and what to do.
-pub(super) const KNOWN: [&str; 24] = [
+pub(super) const KNOWN: [&str; 25] = [
     "quorum",
     "nodes",
     "placement",

@@ -417,6 +417,7 @@ fn unlooked(cluster: &Cluster, keyring: &Arc<Keyring>, node: config::Node) -> Pr
         names: None,
         transfers: None,
         mail: None,
+        receiver: None,
         channels: None,
         agents: proofs::no_stream(),
         front_tag: Arc::new(|| None),
