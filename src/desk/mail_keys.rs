@@ -266,34 +266,24 @@ async fn sign_with(
 async fn rest(
     Shared(desk): Shared<Desk>,
     asking: Asking,
-    Path((domain, selector)): Path<(String, String)>,
+    Path(at): Path<(String, String)>,
     body: Body<LookedAt>,
 ) -> Result<Json<Done>, Problem> {
-    let (name, key) = find(&desk.cluster.state(), &domain, &selector)?;
-    let change = MailKeyChange::Rest {
-        key: name.clone(),
-        against: body.value.against.unwrap_or(key.generation),
-    };
-    desk.mail_key(&asking, &body.bytes, "letting the key rest", change)
-        .await?;
+    let change = |key, against| MailKeyChange::Rest { key, against };
+    let name = desk.changed(&asking, at, &body, ("letting the key rest", change));
     let says = "signs no more; leave its record for a week, as mail under way is still looked at";
-    Ok(done(&desk, &name, says))
+    Ok(done(&desk, &name.await?, says))
 }
 
 async fn remove(
     Shared(desk): Shared<Desk>,
     asking: Asking,
-    Path((domain, selector)): Path<(String, String)>,
+    Path(at): Path<(String, String)>,
     body: Body<LookedAt>,
 ) -> Result<Json<Done>, Problem> {
-    let (name, key) = find(&desk.cluster.state(), &domain, &selector)?;
-    let change = MailKeyChange::Remove {
-        key: name.clone(),
-        against: body.value.against.unwrap_or(key.generation),
-    };
-    desk.mail_key(&asking, &body.bytes, "forgetting the key", change)
-        .await?;
-    Ok(done(&desk, &name, "is forgotten"))
+    let change = |key, against| MailKeyChange::Remove { key, against };
+    let name = desk.changed(&asking, at, &body, ("forgetting the key", change));
+    Ok(done(&desk, &name.await?, "is forgotten"))
 }
 
 async fn readiness(Shared(desk): Shared<Desk>) -> Result<Json<Receiving>, Problem> {
@@ -340,6 +330,21 @@ fn done(desk: &Desk, name: &KeyName, what: &str) -> Json<Done> {
 impl Desk {
     fn receiver(&self) -> Option<&Receiver> {
         self.mailing.as_ref()?.receiver.as_ref()
+    }
+
+    /// Has a change of a key agreed on, made against what was looked at.
+    async fn changed(
+        &self,
+        asking: &Asking,
+        (domain, selector): (String, String),
+        body: &Body<LookedAt>,
+        (what, change): (&str, impl Fn(KeyName, u64) -> MailKeyChange),
+    ) -> Result<KeyName, Problem> {
+        let (name, key) = find(&self.cluster.state(), &domain, &selector)?;
+        let against = body.value.against.unwrap_or(key.generation);
+        let change = change(name.clone(), against);
+        self.mail_key(asking, &body.bytes, what, change).await?;
+        Ok(name)
     }
 
     async fn mail_key(

@@ -5,7 +5,7 @@
 //   node tests/browser/run.cjs --demo D/demo.json   drives a demo that runs already; nodes of it are killed and restarted
 //   node tests/browser/run.cjs --urls URL,URL       only what needs no killing
 //   ... --pictures FOLDER                           also keeps pictures of every page, to be looked at
-//   ... --only chat                                 one part: looks, journey, incidents, console, night, chat or survival
+//   ... --only chat                                 parts, with commas between: looks, journey, incidents, console, night, chat or survival
 //
 // Needs playwright-core and axe-core in NODE_PATH (tests/run puts them into target/browser) and Chromium at $CHROMIUM.
 'use strict';
@@ -53,7 +53,7 @@ async function main() {
   const checks = new Checks();
   try {
     const pictures = option('--pictures');
-    const plays = (part) => [undefined, part].includes(option('--only'));
+    const plays = (part) => (option('--only') ?? part).split(',').includes(part);
     if (plays('looks')) await looks(checks, browser, gateway, pictures);
     if (plays('journey')) for (const javaScriptEnabled of [false, true]) await journey(checks, browser, gateway, javaScriptEnabled);
     const kills = gateway.canKill();
