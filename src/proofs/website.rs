@@ -16,7 +16,7 @@ use crate::model::limits::{PROOF_CERTIFICATE_DAYS, PROOF_LOOKS_AT_ONCE};
 const AGAIN: Duration = Duration::from_secs(2);
 const DOORS: &str = "start the node, open its port 443, or look at its log; until then visitors who come to it find nothing";
 const CERTIFICATES: &str =
-    "renew it: 'lifeboat certificate list', or a new file in the folder of certificates";
+    "renew it ('lifeboat certificate list' says how it stands), or put a new file into the folder of certificates";
 
 pub(super) async fn look(inner: &Inner) -> Found {
     let (known, unknown) = inner.nodes();
