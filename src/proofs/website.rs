@@ -15,8 +15,7 @@ use crate::model::limits::{PROOF_CERTIFICATE_DAYS, PROOF_LOOKS_AT_ONCE};
 /// How long a version that was just published may take to be everywhere before it is looked at again.
 const AGAIN: Duration = Duration::from_secs(2);
 const DOORS: &str = "start the node, open its port 443, or look at its log; until then visitors who come to it find nothing";
-const CERTIFICATES: &str =
-    "renew it ('lifeboat certificate list' says how it stands), or put a new file into the folder of certificates";
+const CERTIFICATES: &str = "renew it ('lifeboat certificate list' says how it stands), or put a new file into the folder of certificates";
 
 pub(super) async fn look(inner: &Inner) -> Found {
     let (known, unknown) = inner.nodes();
