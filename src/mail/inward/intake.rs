@@ -89,7 +89,8 @@ impl Intake {
             room,
         } = arrived;
         let (keyring, null) = (self.keyring.clone(), from.is_none());
-        let bytes: Arc<[u8]> = bytes.into();
+        // Shared and not copied: its room was counted once.
+        let bytes = Arc::new(bytes);
         let proof = self.proof(bytes.clone(), from.clone(), (network, hello));
         let read = tokio::task::spawn_blocking(move || read(&keyring, &bytes, null));
         let (read, proof) = tokio::join!(read, proof);
@@ -116,7 +117,7 @@ impl Intake {
     /// What the domain that a mail says it is from says of it. Returns have no sender, and are known by our marks.
     async fn proof(
         &self,
-        mail: Arc<[u8]>,
+        mail: Arc<Vec<u8>>,
         from: Option<String>,
         (address, hello): (IpAddr, String),
     ) -> Dmarc {
