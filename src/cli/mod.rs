@@ -16,6 +16,7 @@ mod components;
 mod conversations;
 mod directory;
 mod dns;
+mod drills;
 mod failure;
 mod held;
 mod incidents;
@@ -173,6 +174,11 @@ enum Verb {
     Wake {
         #[command(subcommand)]
         what: waking::Wake,
+    },
+    /// Rehearsing: by plan or by surprise, in a space of its own that no customer sees
+    Drill {
+        #[command(subcommand)]
+        what: drills::DrillVerb,
     },
     /// What machines tell, and making it an incident or not
     Alert {
@@ -343,6 +349,7 @@ fn done(line: Line) -> Result<Said, Failure> {
         | Verb::Maintenance { .. }
         | Verb::Certificate { .. }
         | Verb::Wake { .. }
+        | Verb::Drill { .. }
         | Verb::Alert { .. }
         | Verb::Channel { .. }
         | Verb::Notice { .. }
@@ -395,6 +402,7 @@ async fn asked(
         Verb::Certificate { what } => certificates::run(node, what, paper).await,
         Verb::Alert { what } => alerts::alert(node, what, paper).await,
         Verb::Wake { what } => waking::wake(node, what, paper).await,
+        Verb::Drill { what } => drills::drill(node, what, paper).await,
         Verb::Channel { what } => channels::channel(node, what).await,
         Verb::Notice { what } => channels::notice(node, what, paper).await,
         Verb::Component { what } => components::component(node, what).await,

@@ -15,6 +15,10 @@ const OUTSIDE_S: u64 = 3_600;
 const CHANNELS_S: u64 = 2 * 86_400;
 /// Of words that came from another node to an agent here.
 const CUSTOMER_S: u64 = 120;
+/// Of the last drill, in days: one each quarter.
+const DRILL_DAYS: u64 = 92;
+/// The longest for drills: once a year is the least that anybody asks for.
+const DRILL_DAYS_MOST: u64 = 366;
 /// The shortest: a look may take seconds.
 const LEAST_S: u64 = 10;
 /// The longest: what nobody has looked at for longer is not known.
@@ -28,6 +32,7 @@ pub struct ProofsSpec {
     outside_s: Option<u64>,
     channels_s: Option<u64>,
     customer_s: Option<u64>,
+    drill_days: Option<u64>,
 }
 
 /// How old proofs may be.
@@ -41,6 +46,8 @@ pub struct Proofs {
     pub channels: Duration,
     /// Words from one other node to an agent here; with two other nodes this one writes twice as often.
     pub customer: Duration,
+    /// Since the last drill; nothing where nobody asks for drills.
+    pub drill: Option<Duration>,
 }
 
 impl Proofs {
@@ -54,12 +61,21 @@ impl Proofs {
             }
             Duration::from_secs(given.clamp(LEAST_S, MOST_S))
         };
-        Proofs {
+        let proofs = Proofs {
+            drill: None,
             nodes: seconds("nodes-s", spec.nodes_s, NODES_S),
             outside: seconds("outside-s", spec.outside_s, OUTSIDE_S),
             channels: seconds("channels-s", spec.channels_s, CHANNELS_S),
             customer: seconds("customer-s", spec.customer_s, CUSTOMER_S),
+        };
+        let days = spec.drill_days.unwrap_or(DRILL_DAYS);
+        if days > DRILL_DAYS_MOST {
+            let wanted = format!("0 for none, or up to {DRILL_DAYS_MOST} days");
+            problems.add("proofs.drill-days", days, &wanted);
         }
+        let days = days.min(DRILL_DAYS_MOST);
+        let drill = (days > 0).then(|| Duration::from_secs(days * 86_400));
+        Proofs { drill, ..proofs }
     }
 }
 
@@ -73,6 +89,7 @@ mod tests {
         let spec = ProofsSpec {
             nodes_s: Some(3),
             channels_s: Some(u64::MAX),
+            drill_days: Some(400),
             ..ProofsSpec::default()
         };
         let checked = Proofs::check(spec, &mut problems);
@@ -81,6 +98,8 @@ mod tests {
             "proofs.nodes-s",
             "10 to 2678400 seconds",
             "proofs.channels-s",
+            "proofs.drill-days",
+            "up to 366 days",
         ] {
             assert!(said.contains(part), "{said}");
         }

@@ -118,6 +118,7 @@ impl Seen {
             .chain(self.names())
             .chain(self.keepers())
             .chain(self.directory())
+            .chain(self.drills())
         {
             self.metrics.gauge(name, help).set(signed(value));
         }
@@ -248,6 +249,30 @@ impl Seen {
                 "lifeboat_directory_erased",
                 "Customers that are kept out of imports.",
                 directory.erased.len() as u64,
+            ),
+        ]
+    }
+
+    /// When it was last rehearsed.
+    fn drills(&self) -> Vec<Figure> {
+        let state = self.cluster.state();
+        let last = state.drills.last().and_then(|it| it.1.over.as_ref());
+        let all = state.drills.all.values();
+        vec![
+            (
+                "lifeboat_drill_running",
+                "1 while a drill goes on.",
+                u64::from(state.drills.running.is_some()),
+            ),
+            (
+                "lifeboat_drill_last_seconds",
+                "When the last drill ended, in seconds since 1970; 0 where there was none.",
+                last.map_or(0, |it| it.at.0 / 1_000),
+            ),
+            (
+                "lifeboat_drill_actions_open",
+                "What drills left to be mended.",
+                all.map(|it| it.open_actions() as u64).sum(),
             ),
         ]
     }

@@ -15,6 +15,7 @@ mod certificates;
 mod conversations;
 mod directory;
 mod dns;
+mod drills;
 mod entry;
 pub mod figures;
 mod held;

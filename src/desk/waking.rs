@@ -48,7 +48,7 @@ pub(super) struct Listed {
 #[derive(Serialize, ToSchema)]
 pub(super) struct Shown {
     pub(super) waking: String,
-    /// asked, alarm, promise, alert or test.
+    /// asked, alarm, promise, alert, test or drill.
     pub(super) why: &'static str,
     /// In words.
     pub(super) what: String,
@@ -372,6 +372,7 @@ fn shown(state: &State, id: WakingId, it: &Waking) -> Shown {
             Why::Promise { .. } => "promise",
             Why::Alert => "alert",
             Why::Test => "test",
+            Why::Drill(_) => "drill",
         },
         what: telling::what(state, it, Lang::En),
         by: it.by.clone(),
@@ -454,7 +455,8 @@ pub(super) fn of_call(state: &State, now: Timestamp) -> Vec<OnCall> {
 pub(super) fn alarms(state: &State, now: Timestamp) -> Vec<String> {
     let mut alarms = Vec::new();
     for (id, it) in &state.wakings.all {
-        if !it.is_open() || it.why == Why::Test {
+        // A drill's is on the drill's own page: nothing of it stands among what is real.
+        if !it.is_open() || matches!(it.why, Why::Test | Why::Drill(_)) {
             continue;
         }
         let what = telling::what(state, it, Lang::En);

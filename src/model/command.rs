@@ -16,6 +16,7 @@ use super::{
     directory::DirectoryChange,
     dns::{TsigAlgorithm, ZoneSettings, publish::ZonePart, signing::SigningChange},
     domain::DomainName,
+    drill::DrillChange,
     failover::{Policy, Target},
     health::Ballot,
     incident::IncidentChange,
@@ -379,6 +380,8 @@ pub enum Command {
     MailKey(MailKeyChange),
     /// Takes what a node wrote as a customer.
     Synthetic(SyntheticChange),
+    /// Plans, runs and ends a drill.
+    Drill(Box<DrillChange>),
 }
 
 impl Command {

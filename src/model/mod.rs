@@ -18,6 +18,7 @@ pub mod conversation;
 pub mod directory;
 pub mod dns;
 pub mod domain;
+pub mod drill;
 pub mod failover;
 pub mod health;
 pub mod incident;
@@ -58,6 +59,7 @@ use conversation::Conversation;
 use directory::Directories;
 use dns::Dns;
 use dns::publish::Giver;
+use drill::Drills;
 use failover::{Failover, change, change::Deed};
 use health::Health;
 use incident::Incidents;
@@ -155,6 +157,8 @@ pub struct State {
     pub mail_keys: MailKeys,
     /// What nodes wrote as customers, to see that it arrives.
     pub synthetics: Synthetics,
+    /// Rehearsals, apart from everything real.
+    pub drills: Drills,
 }
 
 impl State {
@@ -177,6 +181,7 @@ impl State {
         let result = self.allowed(proposal).and_then(|()| self.change(entry));
         if result.is_ok() {
             talk::keep_in_line(&before, self, entry);
+            drill::watch(self, entry.index);
         } else {
             // Whatever a command did before it was refused: the same state as if it had not been asked for.
             *self = before;
@@ -402,6 +407,7 @@ impl State {
             Command::Trust(it) => trust::change(self, index, &proposal.actor, it),
             Command::MailKey(it) => mail_key::change(self, index, &proposal.actor, it),
             Command::Synthetic(it) => synthetic::change(self, entry, it),
+            Command::Drill(it) => drill::change::change(self, index, &proposal.actor, it),
         }
     }
 

@@ -8,7 +8,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Refusal, Reply, State, limits,
+    Refusal, Reply, State,
+    drill::{self, DrillId, Letter},
+    limits,
     notice::{NoticeId, change as notice},
     trust,
     waking::{self, Leaving, WakingId},
@@ -118,6 +120,15 @@ pub enum ItemKind {
         /// The waking.
         waking: WakingId,
     },
+    /// Tells somebody of the company of a drill. There is no way to write a customer here.
+    Drill {
+        /// The drill.
+        drill: DrillId,
+        /// What it says.
+        letter: Letter,
+        /// Whom it is for.
+        to: Staff,
+    },
 }
 
 /// Whom an item is for. A drill makes items only from [`Staff`], so it cannot name a customer (P7).
@@ -139,7 +150,7 @@ pub enum Real {
 }
 
 /// Somebody of the company.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Staff {
     /// The support mailbox, or its off-net stand-in.
     Support,
@@ -166,6 +177,7 @@ impl ItemKind {
                 Recipient::Real(Real::Readers(*notice))
             }
             Self::Wake { .. } => Recipient::Staff(Staff::OnCall),
+            Self::Drill { to, .. } => Recipient::Staff(to.clone()),
         }
     }
 
@@ -178,7 +190,8 @@ impl ItemKind {
             Self::TellStaff { .. }
             | Self::NoticeByMail { .. }
             | Self::NoticeByRelay { .. }
-            | Self::Wake { .. } => None,
+            | Self::Wake { .. }
+            | Self::Drill { .. } => None,
         }
     }
 
@@ -201,6 +214,7 @@ impl ItemKind {
             Self::ForwardToSupport { .. } | Self::AnswerCustomer { .. } => limits::SUPPORT_MAIL_MS,
             Self::TellStaff { .. } => limits::ALARM_MAIL_MS,
             Self::NoticeByMail { .. } | Self::NoticeByRelay { .. } => limits::NOTICE_KEPT_MS,
+            Self::Drill { .. } => limits::DRILL_MAIL_MS,
             // It ends by an answer, never by time.
             Self::Wake { .. } => u64::MAX,
         }
@@ -554,6 +568,7 @@ fn pass_on(state: &mut State, id: ItemId, place: Option<Note>) {
         ItemKind::NoticeByMail { .. } | ItemKind::NoticeByRelay { .. } => {
             return notice::sent(state, &item.kind, place);
         }
+        ItemKind::Drill { drill, to, .. } => return drill::mailed(state, *drill, to),
     };
     let conversation = item.kind.conversation();
     let Some(conversation) = conversation.and_then(|it| state.conversations.get_mut(&it)) else {

@@ -57,7 +57,9 @@ impl HeldKind {
             ItemKind::Acknowledge { .. } => Self::Acknowledgement,
             ItemKind::ForwardToSupport { .. } => Self::Support,
             ItemKind::AnswerCustomer { .. } => Self::Answer,
-            ItemKind::TellStaff { .. } | ItemKind::Wake { .. } => Self::Alarm,
+            ItemKind::TellStaff { .. } | ItemKind::Wake { .. } | ItemKind::Drill { .. } => {
+                Self::Alarm
+            }
             ItemKind::NoticeByMail { .. } => Self::NewsMail,
             ItemKind::NoticeByRelay { .. } => Self::NewsChannel,
         }

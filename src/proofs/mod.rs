@@ -11,6 +11,7 @@ mod doors;
 mod names;
 mod others;
 mod own;
+mod rehearsed;
 mod told;
 mod visit;
 mod website;

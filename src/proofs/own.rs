@@ -13,6 +13,7 @@ use std::{
 use super::{
     Parts,
     board::{Outcome, Proof},
+    rehearsed,
 };
 use crate::{
     clock,
@@ -57,6 +58,7 @@ pub(super) async fn proofs(parts: &Parts) -> Vec<Proof> {
     proofs.push(backups(parts.backups.as_ref(), now));
     proofs.extend(people(&state, now));
     proofs.extend(ways(&state, now));
+    proofs.extend(rehearsed::drill(&state, now, parts.periods.drill));
     proofs
 }
 
@@ -98,7 +100,12 @@ impl BackupMark {
     }
 }
 
-fn proof(name: &'static str, state: Outcome, evidence: String, advice: &'static str) -> Proof {
+pub(super) fn proof(
+    name: &'static str,
+    state: Outcome,
+    evidence: String,
+    advice: &'static str,
+) -> Proof {
     Proof {
         name: name.to_owned(),
         state,

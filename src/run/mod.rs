@@ -12,6 +12,7 @@ mod certificates;
 mod descriptors;
 mod directory;
 mod dns;
+mod drills;
 mod founding;
 mod inward;
 mod keepers;
@@ -208,6 +209,7 @@ pub fn run(config: &Config, metrics: Metrics, until: UntilStopped) -> Result<(),
     let since = (incarnation, &metrics);
     node.start_watching(&mut tasks, &runtimes, since, names.clone());
     node.start_errands(&mut tasks, &runtimes, &metrics)?;
+    node.start_drills(&mut tasks, &runtimes);
     node.start_mail_in(&mut tasks, &runtimes, &open, &metrics)?;
     let (counters, front) = (open.counters.clone(), open.front.clone());
     let certificates = open.certificates.clone();

@@ -44,6 +44,7 @@ mod damage;
 mod demo;
 mod directory;
 mod disk;
+mod drills;
 mod full_disk;
 mod harness;
 mod incidents;

@@ -197,6 +197,7 @@ async fn set_up(stage: &mut Stage, relay: SocketAddr) -> Result<()> {
         let mut node = stage.prepare()?;
         let more = format!(
             r#"[proofs]
+drill-days = 0
 nodes-s = 20
 outside-s = 20
 customer-s = 20

@@ -5,6 +5,7 @@
 
 mod alerts;
 mod door;
+mod drills;
 mod inbox;
 mod live;
 mod mailing;
@@ -49,6 +50,7 @@ use crate::model::{
     words::{Lang, Timestamp},
 };
 use crate::web::public::{Look, texts::preferred};
+use drills::Exercise;
 pub(super) use live::agents;
 use says::{Choice, hex};
 use table::table;
@@ -178,6 +180,7 @@ struct Frame<'a> {
     turns: Vec<Turn>,
     path: &'a str,
     alone: bool,
+    exercise: Option<Exercise>,
     alarms: Vec<rings::Ring>,
     waiting: Option<told::Waiting>,
     menu: Vec<Entry>,
@@ -203,7 +206,7 @@ struct Entry {
 }
 
 /// The menu; each name is the end of its text's key.
-const MENU: [(&str, &str); 13] = [
+const MENU: [(&str, &str); 14] = [
     ("overview", "/"),
     ("inbox", "/inbox"),
     ("incidents", "/incidents"),
@@ -213,6 +216,7 @@ const MENU: [(&str, &str); 13] = [
     ("wake", "/wake"),
     ("shift", "/shift"),
     ("ready", "/ready"),
+    ("exercise", "/exercise"),
     ("nodes", "/nodes"),
     ("people", "/people"),
     ("sessions", "/sessions"),
@@ -303,6 +307,7 @@ impl Visit {
             turns: self.turns(),
             path: &self.path,
             alone,
+            exercise: self.exercise().filter(|_| inside),
             alarms: if inside { self.rings() } else { Vec::new() },
             waiting: self.waiting().filter(|_| self.may(Role::Agent)),
             menu: if inside { self.menu() } else { Vec::new() },

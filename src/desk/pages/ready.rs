@@ -12,7 +12,7 @@ use crate::model::words::Lang;
 use crate::proofs::Outcome;
 
 /// The proofs that this program has words for: what it is, and what to do.
-pub(super) const KNOWN: [&str; 25] = [
+pub(super) const KNOWN: [&str; 26] = [
     "quorum",
     "nodes",
     "placement",
@@ -38,6 +38,7 @@ pub(super) const KNOWN: [&str; 25] = [
     "mail-in",
     "channels",
     "customer",
+    "drill",
 ];
 
 #[derive(Template)]

@@ -6,8 +6,8 @@ use axum::{
 };
 
 use super::{
-    Pages, alerts, inbox, live, mailing, mails, outcomes, ready, says, staff, switching, talk,
-    told, views, waking,
+    Pages, alerts, drills, inbox, live, mailing, mails, outcomes, ready, says, staff, switching,
+    talk, told, views, waking,
 };
 use crate::model::limits;
 
@@ -63,6 +63,7 @@ pub(super) fn table() -> Vec<(&'static str, &'static str, MethodRouter<Pages>)> 
     ];
     all.extend(of_mass_mail());
     all.extend(of_machines_and_names());
+    all.extend(of_drills());
     all
 }
 
@@ -83,6 +84,26 @@ fn of_mass_mail() -> Vec<(&'static str, &'static str, MethodRouter<Pages>)> {
         ("post", "/mail/{campaign}/cancel", post(mails::cancel)),
         ("post", "/mail/{campaign}/pause", post(mails::pause)),
         ("get", "/mail/{campaign}/report.csv", get(mails::export)),
+    ]
+}
+
+fn of_drills() -> Vec<(&'static str, &'static str, MethodRouter<Pages>)> {
+    vec![
+        ("get", "/exercise", get(drills::list)),
+        ("post", "/exercise", post(drills::plan)),
+        ("get", "/exercise/{drill}", get(drills::show)),
+        ("post", "/exercise/{drill}/end", post(drills::end)),
+        (
+            "post",
+            "/exercise/{drill}/acknowledge",
+            post(drills::acknowledge),
+        ),
+        ("post", "/exercise/{drill}/say", post(drills::say)),
+        ("post", "/exercise/{drill}/answer", post(drills::answer)),
+        ("post", "/exercise/{drill}/switch", post(drills::switch)),
+        ("post", "/exercise/{drill}/remark", post(drills::remark)),
+        ("post", "/exercise/{drill}/open", post(drills::open)),
+        ("post", "/exercise/{drill}/close", post(drills::close)),
     ]
 }
 

@@ -129,6 +129,9 @@ mod tests {
         include_str!("switching.rs"),
         include_str!("templates/ready.html"),
         include_str!("ready.rs"),
+        include_str!("templates/drills.html"),
+        include_str!("templates/drill.html"),
+        include_str!("drills.rs"),
         include_str!("templates/waking.html"),
         include_str!("waking.rs"),
         include_str!("templates/mails.html"),
@@ -249,6 +252,7 @@ mod tests {
             .chain(super::super::waking::kinds())
             .chain(super::super::switching::kinds())
             .chain(super::super::alerts::kinds())
+            .chain(super::super::drills::kinds())
             .chain(super::super::mailing::kinds())
             .chain(std::iter::once("mail-fate-none".to_owned()))
             .collect()

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::mail::marks::{self, Mark, Purpose};
 use crate::model::State;
 use crate::model::conversation::{Conversation, Message};
+use crate::model::drill::{DrillId, Letter};
 use crate::model::notice::{Means, NoticeId, telling::plain};
 use crate::model::outbox::{Item, ItemKind, Real, Recipient, RouteChoice, Staff};
 use crate::model::words::{
@@ -15,8 +16,8 @@ use crate::model::words::{
 use crate::model::{Command, Proposal};
 use crate::seal::{Keyring, conversation_context};
 
-use super::alarm;
 use super::compose::{self, ComposeError, Composed, Forward, House, Standing, Thread};
+use super::{alarm, drill};
 
 /// The addresses under which the customer of a conversation reaches it, one for each of our own names.
 pub type Links = Arc<dyn Fn(&ConversationId) -> Vec<String> + Send + Sync>;
@@ -68,6 +69,9 @@ impl Letters {
             }
             (ItemKind::NoticeByMail { notice }, _) => {
                 return self.of_notice(state, item, *notice);
+            }
+            (ItemKind::Drill { drill, letter, to }, _) => {
+                return self.of_drill(state, item, (*drill, *letter, to));
             }
             (_, Some(id)) => id,
             (_, None) => return Err(Unwritten::Gone),
@@ -127,7 +131,8 @@ impl Letters {
             ItemKind::TellStaff { .. }
             | ItemKind::NoticeByMail { .. }
             | ItemKind::NoticeByRelay { .. }
-            | ItemKind::Wake { .. } => Err(Unwritten::Gone),
+            | ItemKind::Wake { .. }
+            | ItemKind::Drill { .. } => Err(Unwritten::Gone),
         }
     }
 
@@ -173,6 +178,39 @@ impl Letters {
         let words = alarm::words(house.staff_lang, &house.company, state, found);
         let id = alarm::id(index, person);
         Ok(compose::alarm(house, &id, words, &to, item.made)?)
+    }
+
+    /// A mail of a drill. Its reader is one of the company's: no other can be written down.
+    fn of_drill(
+        &self,
+        state: &State,
+        item: &Item,
+        (id, letter, to): (DrillId, Letter, &Staff),
+    ) -> Result<Composed, Unwritten> {
+        let known = state.drills.all.get(&id).ok_or(Unwritten::Gone)?;
+        if letter == Letter::Begun && known.over.is_some() {
+            return Err(Unwritten::Gone);
+        }
+        let Staff::Person(person) = to else {
+            return Err(Unwritten::NoAddress);
+        };
+        let address = alarm::mailbox(&self.keyring, state, person).ok_or(Unwritten::NoAddress)?;
+        let account = state.people.accounts.get(person);
+        let lang = account.and_then(|it| it.langs.first()).copied();
+        let words = drill::words(
+            lang.unwrap_or(self.house.staff_lang),
+            &self.house.company,
+            (id, known),
+            letter,
+        );
+        let mark = drill::mark(id, letter, person);
+        Ok(compose::alarm(
+            &self.house,
+            &mark,
+            words,
+            &address,
+            item.made,
+        )?)
     }
 
     fn support_by(&self, route: RouteChoice) -> &EmailAddress {

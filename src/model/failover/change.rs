@@ -169,6 +169,18 @@ pub(in crate::model) fn undo(
     Ok(Reply::Done)
 }
 
+/// Has a service answer what it answered before a drill, without a pin; nothing when it does so already or cannot.
+pub(in crate::model) fn put_back(state: &mut State, deed: &Deed, name: &Label, to: &Answering) {
+    let known = state.failover.services.get(name);
+    let Some(known) = known.filter(|it| it.can_answer(to)) else {
+        return;
+    };
+    if known.answering != *to || known.pin.is_some() {
+        let why = Note::cut("the drill is over");
+        change_by_hand(state, deed, name, to.clone(), None, &why);
+    }
+}
+
 fn change_by_hand(
     state: &mut State,
     deed: &Deed,

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::directory::{Counts, DirectoryChange, DirectoryVersion, Layer, Publication};
+use crate::model::drill::{DrillChange, DrillId, change::Asked};
 use crate::model::people::{PeopleChange, Role as PersonRole, Roles};
 use crate::model::synthetic::SyntheticChange;
 use crate::model::talk::{Doing, TalkChange};
@@ -67,6 +68,7 @@ fn any_command() -> impl Strategy<Value = Command> {
         directory().prop_map(Command::Directory),
         talks().prop_map(Command::Talk),
         synthetics().prop_map(Command::Synthetic),
+        drills().prop_map(|it| Command::Drill(Box::new(it))),
         (any::<u8>(), 0..3_u64).prop_map(|(it, days)| Command::CreateToken {
             token: TokenId([it; 8]),
             secret_hash: KeyedHash([it; 32]),
@@ -74,6 +76,26 @@ fn any_command() -> impl Strategy<Value = Command> {
             uses: 1,
             ttl_ms: days * 16 * 3_600_000,
         }),
+    ]
+}
+
+/// Drills that begin at once or later, and whatever is done in them.
+fn drills() -> impl Strategy<Value = DrillChange> {
+    let drill = || (1_u64..60).prop_map(DrillId);
+    prop_oneof![
+        (0_u64..200).prop_map(|begins| DrillChange::Plan(Asked {
+            title: incident::Title::cut("No power"),
+            task: Note::cut("Prague has no power"),
+            people: Vec::new(),
+            service: None,
+            window: None,
+            begins: Timestamp(begins),
+            lasts_ms: 60_000,
+        })),
+        drill().prop_map(|drill| DrillChange::Begin { drill }),
+        drill().prop_map(|drill| DrillChange::Expire { drill }),
+        drill().prop_map(|drill| DrillChange::End { drill }),
+        drill().prop_map(|drill| DrillChange::Acknowledge { drill }),
     ]
 }
 

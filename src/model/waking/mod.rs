@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     State,
+    drill::DrillId,
     incident::IncidentId,
     limits,
     outbox::ItemId,
@@ -152,6 +153,8 @@ pub enum Why {
     Alert,
     /// To see whether every way works.
     Test,
+    /// A drill has begun, and whoever takes part is called as if it were real.
+    Drill(DrillId),
 }
 
 /// Somebody is woken, until somebody answers.

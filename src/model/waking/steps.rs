@@ -85,6 +85,18 @@ fn chain(state: &State, first: Option<&Label>) -> Vec<Label> {
     each_once(first.into_iter().chain(&on_call))
 }
 
+/// The people of one round of a waking of this kind: a test is one person's, and a drill theirs who take part.
+fn chain_for(state: &State, why: &Why, first: Option<&Label>) -> Vec<Label> {
+    match why {
+        Why::Test => first.into_iter().cloned().collect(),
+        Why::Drill(id) => {
+            let drill = state.drills.all.get(id).and_then(|it| it.run.as_ref());
+            drill.map(|it| it.people.clone()).unwrap_or_default()
+        }
+        Why::Asked | Why::Alarm(_) | Why::Promise { .. } | Why::Alert => chain(state, first),
+    }
+}
+
 fn each_once<'a>(all: impl Iterator<Item = &'a Label>) -> Vec<Label> {
     let mut out: Vec<Label> = Vec::new();
     for name in all {
@@ -110,10 +122,7 @@ pub(in crate::model) fn start(
     if state.wakings.all.contains_key(&id) {
         return None;
     }
-    let chain = match why {
-        Why::Test => first.iter().cloned().collect(),
-        _ => chain(state, first.as_ref()),
-    };
+    let chain = chain_for(state, &why, first.as_ref());
     let item = outbox::put_waking(state, index, ItemKind::Wake { waking: id });
     let waking = Waking {
         why,
@@ -177,6 +186,7 @@ fn is_needed(state: &State, waking: &Waking) -> bool {
             incident.is_some_and(|it| it.ended.is_none() && it.next_by == Some(*by))
         }
         Why::Alert => state.alerts.waiting().next().is_some(),
+        Why::Drill(id) => state.drills.running == Some(*id),
         Why::Test => {
             let proven = !waking.tries.is_empty()
                 && waking.item.is_none()
@@ -231,7 +241,7 @@ pub(in crate::model) fn leaving(state: &mut State, id: WakingId) -> Leaving {
         return Leaving::Go;
     }
     let found = next(state, waking);
-    let anew = chain(state, waking.first.as_ref());
+    let anew = chain_for(state, &waking.why, waking.first.as_ref());
     let rest = state.now.plus_ms(state.wakings.rules.rest_ms);
     let Some(waking) = state.wakings.all.get_mut(&id) else {
         return Leaving::Never;

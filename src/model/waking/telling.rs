@@ -50,6 +50,28 @@ pub fn words(
                  Please say with one tap that this came:\n{all}\n\n{company}\n"
             ),
         },
+        (Lang::Cs, Why::Drill(_)) => Words {
+            subject: what.clone(),
+            short: format!("{company}: {what} Nic se neděje. Potvrďte: {first}"),
+            long: format!(
+                "CVIČENÍ. Nic se neděje, zákazníkům nic nepište.\n\n\
+                 Předpokládáme:\n{what}\n\n\
+                 Potvrďte jedním klepnutím, že jste u toho. Jinak budeme volat dál:\n{all}\n\n\
+                 {}CVIČENÍ. Co dělat, je v konzoli pod Cvičení.\n\n{company}\n",
+                before.map_or(String::new(), |it| format!("Neozvali se: {it}\n")),
+            ),
+        },
+        (Lang::En, Why::Drill(_)) => Words {
+            subject: what.clone(),
+            short: format!("{company}: {what} Nothing has happened. Answer: {first}"),
+            long: format!(
+                "EXERCISE. Nothing has happened; write nothing to customers.\n\n\
+                 We assume:\n{what}\n\n\
+                 Say with one tap that you are at it. Otherwise we go on to the next:\n{all}\n\n\
+                 {}EXERCISE. What to do is on the console, under Exercise.\n\n{company}\n",
+                before.map_or(String::new(), |it| format!("Did not answer: {it}\n")),
+            ),
+        },
         (Lang::Cs, _) => Words {
             subject: format!("Vstávejte: {what}"),
             short: format!("{company}: {what} Potvrďte: {first}"),
@@ -91,6 +113,8 @@ pub fn what(state: &State, waking: &Waking, lang: Lang) -> String {
     let text = waking.text.as_str();
     match (&waking.why, lang) {
         (Why::Asked, _) => sentence(text),
+        (Why::Drill(_), Lang::Cs) => format!("CVIČENÍ: {}", sentence(text)),
+        (Why::Drill(_), Lang::En) => format!("EXERCISE: {}", sentence(text)),
         (Why::Alarm(index), lang) => {
             let alarm = state.people.alarms.iter().find(|it| it.index == *index);
             match (alarm.map(|it| &it.what), lang) {

@@ -120,6 +120,7 @@ impl Asked<'_> {
             token: token.to_owned(),
             what: telling::what(&state, waking, self.say.lang),
             test: waking.why == Why::Test,
+            drill: matches!(waking.why, Why::Drill(_)),
             says,
         };
         answer(StatusCode::OK, &page, &self.public.look.policy)

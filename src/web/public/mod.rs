@@ -5,6 +5,7 @@
 //! may come, and compresses. Paths under `/c/` are secrets: whoever logs a request must not log its path.
 
 mod awake;
+mod exercise;
 pub mod feeds;
 pub mod form;
 mod live;
@@ -89,6 +90,8 @@ pub struct Visitor {
 struct Public {
     parts: PublicParts,
     look: Look,
+    /// The same with stripes, for what is only an exercise.
+    striped: Look,
     says: Vec<Say>,
     paces: Paces,
     streams: Arc<Streams>,
@@ -120,6 +123,7 @@ pub fn is_kept(path: &str) -> bool {
             | "u"
             | "w"
             | "incident"
+            | "exercise"
             | "is-it-me"
             | "status"
             | "status.json"
@@ -173,6 +177,7 @@ fn for_programs(routes: Router<Arc<Public>>) -> Router<Arc<Public>> {
 /// When the company's logo cannot be used.
 pub fn routes(parts: PublicParts) -> Result<Router, LookError> {
     let look = Look::of(&parts.company)?;
+    let striped = Look::with(&parts.company, exercise::STYLE)?;
     let says = Lang::ALL.into_iter().map(Say::in_lang).collect();
     let paces = Paces::new(parts.company.unhurried.clone());
     let streams = Streams::new(parts.connections);
@@ -186,6 +191,8 @@ pub fn routes(parts: PublicParts) -> Result<Router, LookError> {
         .route("/u/{token}", get(unsubscribe::show).post(unsubscribe::take))
         .route("/w/{token}", get(awake::show).post(awake::take))
         .route("/status", get(status::page))
+        .route("/exercise", get(exercise::page))
+        .route("/exercise/cap.xml", get(feeds::cap_exercise))
         .route("/incident/{id}", get(status::incident))
         .route("/incident/{id}/cap.xml", get(feeds::cap_message));
     routes = for_programs(routes);
@@ -197,6 +204,7 @@ pub fn routes(parts: PublicParts) -> Result<Router, LookError> {
     let public = Arc::new(Public {
         parts,
         look,
+        striped,
         says,
         paces,
         streams,

@@ -185,6 +185,8 @@ pub struct Awake<'a> {
     pub what: String,
     /// It is only a test.
     pub test: bool,
+    /// It is only an exercise.
+    pub drill: bool,
     /// Why nothing is to be done any more.
     pub says: Option<String>,
 }

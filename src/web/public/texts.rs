@@ -105,7 +105,9 @@ mod tests {
         ("en", include_str!("locales/en.ftl")),
     ];
 
-    const USERS: [&str; 33] = [
+    const USERS: [&str; 35] = [
+        include_str!("exercise.rs"),
+        include_str!("templates/exercise.html"),
         include_str!("awake.rs"),
         include_str!("templates/awake.html"),
         include_str!("unsubscribe.rs"),

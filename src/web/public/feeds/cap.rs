@@ -26,6 +26,7 @@ struct Alert {
     identifier: String,
     sender: String,
     sent: String,
+    status: &'static str,
     kind: &'static str,
     source: String,
     references: String,
@@ -86,6 +87,56 @@ pub(in crate::web::public) async fn message(
         return missing();
     };
     let alert = asked.alert(&state, id, incident);
+    let media = "application/cap+xml";
+    prepared(media, alert.render().unwrap_or_default(), &parts.headers)
+}
+
+/// The texts of a drill as one message, whose status no machine can take for a real one (section 3.2.1).
+pub(in crate::web::public) async fn exercise(
+    State(public): State<Arc<Public>>,
+    request: Request,
+) -> Response<Body> {
+    let parts = request.into_parts().0;
+    let asked = public.asked(&parts, None);
+    let state = public.parts.cluster.state();
+    let shown = state.drills.shown(asked.now);
+    let said = shown.and_then(|(id, it)| Some((id, it, it.run.as_ref()?.texts.last()?)));
+    let Some((id, drill, told)) = said else {
+        return missing();
+    };
+    let base = asked.base();
+    let company = &public.parts.company;
+    let infos = told.wordings.iter().map(|(lang, text)| Info {
+        lang: lang.tag(),
+        event: match lang {
+            Lang::Cs => "CVIČENÍ: výpadek služeb",
+            Lang::En => "EXERCISE: service disruption",
+        },
+        response: "None",
+        urgency: "Unknown",
+        severity: "Unknown",
+        certainty: "Unlikely",
+        onset: None,
+        expires: None,
+        sender_name: written(&company.name),
+        headline: written(&format!(
+            "{}: {}",
+            public.say(*lang).it("exercise-word"),
+            drill.plan.title.as_str()
+        )),
+        description: written(text.as_str()),
+        web: format!("{base}/exercise?lang={}", lang.tag()),
+    });
+    let alert = Alert {
+        identifier: format!("urn:lifeboat:{}:drill.{id}", cluster(&state)),
+        sender: base.trim_start_matches("https://").to_owned(),
+        sent: time(told.at),
+        status: "Exercise",
+        kind: "Alert",
+        source: written(&company.name),
+        references: String::new(),
+        infos: infos.collect(),
+    };
     let media = "application/cap+xml";
     prepared(media, alert.render().unwrap_or_default(), &parts.headers)
 }
@@ -183,6 +234,7 @@ impl Asked<'_> {
         Alert {
             identifier: identifier.to_owned(),
             sent: time(sent),
+            status: "Actual",
             kind,
             source: written(&company.name),
             references: earlier.join(" "),

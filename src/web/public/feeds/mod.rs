@@ -9,7 +9,7 @@ mod hosted;
 
 pub(super) use banner::{banner, script};
 pub(super) use calendar::calendar;
-pub(super) use cap::{index as cap_index, message as cap_message};
+pub(super) use cap::{exercise as cap_exercise, index as cap_index, message as cap_message};
 pub(super) use hosted::{components, incidents, maintenances, status, summary, unresolved};
 
 use std::sync::Arc;

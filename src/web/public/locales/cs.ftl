@@ -243,3 +243,12 @@ awake-over = Už je po všem. Nemusíte dělat nic.
 awake-later-heading = Teď se to nepovedlo
 awake-later-body = Tenhle server se právě nemůže domluvit s ostatními. Zkuste jinou adresu ze zprávy, nebo to za chvíli opakujte.
 awake-unknown-body = Adresa není úplná, nebo je velmi stará. Zkopírujte ji celou ze zprávy, kterou jste dostali.
+
+# Stránka cvičení
+exercise-word = CVIČENÍ
+exercise-body = Nic se nestalo. Naši lidé cvičí a nic z toho, co je tady, není pravda.
+exercise-over = Cvičení skončilo.
+exercise-nothing = V tomto cvičení zatím nikdo nic nezveřejnil.
+exercise-front = Jak to doopravdy je
+awake-ask-drill = Je to cvičení, nic se neděje. Klepnutím potvrdíte, že jste u toho. Dalším lidem už volat nebudeme.
+awake-do-drill = Jsem u toho (CVIČENÍ)

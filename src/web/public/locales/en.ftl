@@ -236,3 +236,12 @@ awake-over = It is over. You need do nothing.
 awake-later-heading = That did not work just now
 awake-later-body = This server cannot agree with the others at the moment. Try another address of the message, or this one again in a while.
 awake-unknown-body = This address is not complete, or very old. Copy it whole from the message that you got.
+
+# The page of an exercise
+exercise-word = EXERCISE
+exercise-body = Nothing has happened. Our people rehearse; nothing here is true.
+exercise-over = The exercise is over.
+exercise-nothing = Nothing has been published in this exercise yet.
+exercise-front = To how things really are
+awake-ask-drill = It is an exercise: nothing has happened. With one tap you say that you are at it. Nobody else is called then.
+awake-do-drill = I am at it (EXERCISE)
