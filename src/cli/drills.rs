@@ -139,7 +139,7 @@ struct Drill {
     passed: bool,
     people: Vec<String>,
     steps: Vec<Step>,
-    service: Option<Service>,
+    service: Option<Names>,
     texts: Vec<Text>,
     chat: Vec<Line>,
     remarks: Vec<Line>,
@@ -154,7 +154,7 @@ struct Step {
 }
 
 #[derive(Debug, Deserialize)]
-struct Service {
+struct Names {
     service: String,
     targets: Vec<String>,
     answers: String,

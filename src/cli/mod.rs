@@ -24,6 +24,7 @@ mod mail;
 mod node;
 mod output;
 mod people;
+mod playbooks;
 mod ready;
 mod recover;
 mod site;
@@ -179,6 +180,11 @@ enum Verb {
     Drill {
         #[command(subcommand)]
         what: drills::DrillVerb,
+    },
+    /// What is to be done on the worst day: brought from a file, played step by step, printed
+    Playbook {
+        #[command(subcommand)]
+        what: playbooks::PlaybookVerb,
     },
     /// What machines tell, and making it an incident or not
     Alert {
@@ -350,6 +356,7 @@ fn done(line: Line) -> Result<Said, Failure> {
         | Verb::Certificate { .. }
         | Verb::Wake { .. }
         | Verb::Drill { .. }
+        | Verb::Playbook { .. }
         | Verb::Alert { .. }
         | Verb::Channel { .. }
         | Verb::Notice { .. }
@@ -403,6 +410,7 @@ async fn asked(
         Verb::Alert { what } => alerts::alert(node, what, paper).await,
         Verb::Wake { what } => waking::wake(node, what, paper).await,
         Verb::Drill { what } => drills::drill(node, what, paper).await,
+        Verb::Playbook { what } => playbooks::playbook(node, what, paper).await,
         Verb::Channel { what } => channels::channel(node, what).await,
         Verb::Notice { what } => channels::notice(node, what, paper).await,
         Verb::Component { what } => components::component(node, what).await,

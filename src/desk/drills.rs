@@ -6,7 +6,7 @@ use axum::{
     extract::{Path, State as Shared},
     routing::{get, post},
 };
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::{
@@ -21,8 +21,7 @@ use crate::{
     clock,
     model::{
         Command, State,
-        drill::{Drill, DrillChange, DrillId, Ending, Mark, Run, change::Asked},
-        failover::{Answering, Switchable},
+        drill::{DrillChange, DrillId, change::Asked},
         incident::{Title, Window},
         limits,
         when::{of_rfc3339, rfc3339, span_ms},
@@ -30,102 +29,10 @@ use crate::{
     },
 };
 
-/// Every drill.
-#[derive(Serialize, ToSchema)]
-pub(super) struct Drills {
-    /// The one that goes on.
-    pub(super) running: Option<String>,
-    /// The newest first.
-    pub(super) drills: Vec<Sheet>,
-}
+mod views;
 
-/// A drill with its score sheet.
-#[derive(Serialize, ToSchema)]
-#[schema(as = Drill)]
-pub(super) struct Sheet {
-    pub(super) drill: String,
-    pub(super) title: String,
-    /// What is assumed to have happened.
-    pub(super) task: String,
-    /// planned, running or over.
-    pub(super) stage: &'static str,
-    pub(super) by: String,
-    pub(super) made: String,
-    /// When it begins; nothing for one that is to be a surprise.
-    pub(super) begins: Option<String>,
-    /// The time in which it begins by surprise.
-    pub(super) window: Option<[String; 2]>,
-    pub(super) begun: Option<String>,
-    /// When it ends by itself.
-    pub(super) ends: Option<String>,
-    pub(super) ended: Option<String>,
-    /// ended, time, real-incident or called-off.
-    pub(super) why: Option<&'static str>,
-    /// The real incident that ended it.
-    pub(super) incident: Option<String>,
-    /// Every step was done, and nothing real came between.
-    pub(super) passed: bool,
-    pub(super) people: Vec<String>,
-    pub(super) steps: Vec<Timed>,
-    pub(super) service: Option<Switch>,
-    pub(super) texts: Vec<Told>,
-    pub(super) chat: Vec<Line>,
-    pub(super) remarks: Vec<Line>,
-    pub(super) actions: Vec<Action>,
-}
-
-/// A step of a drill.
-#[derive(Serialize, ToSchema)]
-#[schema(as = DrillStep)]
-pub(super) struct Timed {
-    /// acknowledged, public-text, chat-answered, names-switched or staff-mailed.
-    pub(super) step: &'static str,
-    /// Milliseconds from the beginning; nothing while nobody did it.
-    pub(super) after_ms: Option<u64>,
-    pub(super) at: Option<String>,
-    pub(super) by: Option<String>,
-}
-
-/// The service that is switched in a drill.
-#[derive(Serialize, ToSchema)]
-#[schema(as = DrillSwitch)]
-pub(super) struct Switch {
-    pub(super) service: String,
-    pub(super) targets: Vec<String>,
-    pub(super) answers: String,
-}
-
-/// A text on the drill's page.
-#[derive(Serialize, ToSchema)]
-#[schema(as = DrillText)]
-pub(super) struct Told {
-    pub(super) at: String,
-    pub(super) by: String,
-    pub(super) texts: Texts,
-}
-
-/// Something that was said.
-#[derive(Serialize, ToSchema)]
-#[schema(as = DrillLine)]
-pub(super) struct Line {
-    pub(super) at: String,
-    /// Nobody for the customer who is played.
-    pub(super) by: Option<String>,
-    /// Nothing for the question of the customer who is played.
-    pub(super) text: Option<String>,
-}
-
-/// Something to be mended.
-#[derive(Serialize, ToSchema)]
-#[schema(as = DrillAction)]
-pub(super) struct Action {
-    pub(super) number: usize,
-    pub(super) text: String,
-    pub(super) by: String,
-    pub(super) at: String,
-    pub(super) done: Option<String>,
-    pub(super) done_by: Option<String>,
-}
+use views::sheet;
+pub(super) use views::{Action, Drills, Line, Sheet, Timed, Told};
 
 /// What is to be rehearsed.
 #[derive(Default, Deserialize, ToSchema)]
@@ -516,107 +423,6 @@ fn drawn(window: Window, now: Timestamp) -> Timestamp {
     let span = window.until.ms_since(from).saturating_add(1);
     let dice = u64::from_be_bytes(clock::random_bytes());
     from.plus_ms(dice % span)
-}
-
-fn sheet(state: &State, id: DrillId, it: &Drill) -> Sheet {
-    let run = it.run.as_ref();
-    let secret = it.plan.window.is_some() && run.is_none();
-    let over = it.over.as_ref();
-    Sheet {
-        drill: id.to_string(),
-        title: it.plan.title.as_str().to_owned(),
-        task: it.plan.task.as_str().to_owned(),
-        stage: it.stage(),
-        by: it.by.clone(),
-        made: rfc3339(it.made),
-        begins: (!secret).then(|| rfc3339(it.plan.begins)),
-        window: it
-            .plan
-            .window
-            .map(|it| [rfc3339(it.from), rfc3339(it.until)]),
-        begun: run.map(|it| rfc3339(it.begun)),
-        ends: it.ends_by().filter(|_| over.is_none()).map(rfc3339),
-        ended: over.map(|it| rfc3339(it.at)),
-        why: over.map(|it| it.why.name()),
-        incident: over.and_then(|it| match &it.why {
-            Ending::Real { incident } => Some(incident.to_string()),
-            Ending::Ended { .. } | Ending::Time | Ending::CalledOff { .. } => None,
-        }),
-        passed: it.is_passed(),
-        people: run
-            .map_or(&it.plan.people, |it| &it.people)
-            .iter()
-            .map(Label::to_string)
-            .collect(),
-        steps: run.map(timed).unwrap_or_default(),
-        service: it.plan.service.as_ref().and_then(|it| {
-            let known = state.failover.services.get(it.name())?;
-            Some(switched(known))
-        }),
-        texts: run.iter().flat_map(|it| &it.texts).map(told).collect(),
-        chat: run.iter().flat_map(|it| &it.chat).map(line).collect(),
-        remarks: it.remarks.iter().map(remarked).collect(),
-        actions: it.actions.iter().zip(1..).map(action).collect(),
-    }
-}
-
-fn timed(run: &Run) -> Vec<Timed> {
-    let one = |(step, mark): (&crate::model::drill::Step, &Option<Mark>)| Timed {
-        step: step.name(),
-        after_ms: mark.as_ref().map(|it| it.at.ms_since(run.begun)),
-        at: mark.as_ref().map(|it| rfc3339(it.at)),
-        by: mark.as_ref().map(|it| it.by.clone()),
-    };
-    run.steps.iter().map(one).collect()
-}
-
-fn switched(it: &Switchable) -> Switch {
-    Switch {
-        service: it.name.to_string(),
-        targets: it.ranked().into_iter().map(|it| it.0.to_string()).collect(),
-        answers: match &it.answering {
-            Answering::One(target) => target.to_string(),
-            Answering::All => Answering::All.to_string(),
-        },
-    }
-}
-
-fn told(it: &crate::model::drill::Told) -> Told {
-    let texts = it.wordings.iter();
-    Told {
-        at: rfc3339(it.at),
-        by: it.by.clone(),
-        texts: texts
-            .map(|(lang, it)| (lang.tag().to_owned(), it.as_str().to_owned()))
-            .collect(),
-    }
-}
-
-fn line(it: &crate::model::drill::Line) -> Line {
-    Line {
-        at: rfc3339(it.at),
-        by: it.by.clone(),
-        text: it.text.as_ref().map(|it| it.as_str().to_owned()),
-    }
-}
-
-fn remarked(it: &crate::model::drill::Remark) -> Line {
-    Line {
-        at: rfc3339(it.at),
-        by: Some(it.by.clone()),
-        text: Some(it.text.as_str().to_owned()),
-    }
-}
-
-fn action((it, number): (&crate::model::drill::Action, usize)) -> Action {
-    Action {
-        number,
-        text: it.text.as_str().to_owned(),
-        by: it.made.by.clone(),
-        at: rfc3339(it.made.at),
-        done: it.done.as_ref().map(|it| rfc3339(it.at)),
-        done_by: it.done.as_ref().map(|it| it.by.clone()),
-    }
 }
 
 #[cfg(test)]

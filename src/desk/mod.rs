@@ -26,6 +26,7 @@ mod members;
 mod notices;
 mod pages;
 mod people;
+mod playbooks;
 mod problem;
 mod readiness;
 mod reading;

@@ -42,6 +42,7 @@ impl State {
         self.check_alerts(&mut wrong);
         self.check_synthetics(&mut wrong);
         self.check_drills(&mut wrong);
+        self.check_playbooks(&mut wrong);
         for voter in self
             .voters
             .iter()

@@ -27,6 +27,7 @@ use super::{
     notice::NoticeChange,
     outbox::{ItemId, Outcome},
     people::PeopleChange,
+    playbook::PlaybookChange,
     returns::ReturnChange,
     site::SiteVersion,
     synthetic::SyntheticChange,
@@ -382,6 +383,8 @@ pub enum Command {
     Synthetic(SyntheticChange),
     /// Plans, runs and ends a drill.
     Drill(Box<DrillChange>),
+    /// Brings playbooks, and plays them.
+    Playbook(Box<PlaybookChange>),
 }
 
 impl Command {

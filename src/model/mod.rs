@@ -30,6 +30,7 @@ pub mod nodes;
 pub mod notice;
 pub mod outbox;
 pub mod people;
+pub mod playbook;
 pub mod proposal;
 pub mod refusal;
 pub mod reply;
@@ -70,6 +71,7 @@ use nodes::{ClusterFacts, JoinToken, Node};
 use notice::Notices;
 use outbox::{Item, ItemId};
 use people::People;
+use playbook::Playbooks;
 use returns::Returns;
 use site::{Blob, SiteVersion, Sites};
 use synthetic::Synthetics;
@@ -159,6 +161,8 @@ pub struct State {
     pub synthetics: Synthetics,
     /// Rehearsals, apart from everything real.
     pub drills: Drills,
+    /// What is to be done on the worst day, and what was played of it.
+    pub playbooks: Playbooks,
 }
 
 impl State {
@@ -408,6 +412,7 @@ impl State {
             Command::MailKey(it) => mail_key::change(self, index, &proposal.actor, it),
             Command::Synthetic(it) => synthetic::change(self, entry, it),
             Command::Drill(it) => drill::change::change(self, index, &proposal.actor, it),
+            Command::Playbook(it) => playbook::change::change(self, index, &proposal.actor, it),
         }
     }
 

@@ -5,13 +5,14 @@
 //   node tests/browser/run.cjs --demo D/demo.json   drives a demo that runs already; nodes of it are killed and restarted
 //   node tests/browser/run.cjs --urls URL,URL       only what needs no killing
 //   ... --pictures FOLDER                           also keeps pictures of every page, to be looked at
-//   ... --only chat                                 parts, with commas between: looks, journey, incidents, console, night, chat or survival
+//   ... --only chat                                 parts, with commas between: looks, journey, incidents, console, night, drills, chat or survival
 //
 // Needs playwright-core and axe-core in NODE_PATH (tests/run puts them into target/browser) and Chromium at $CHROMIUM.
 'use strict';
 const { chromium } = require('playwright-core');
 const { chat } = require('./chat.cjs');
 const { operators } = require('./console.cjs');
+const { drills } = require('./drills.cjs');
 const { Gateway } = require('./gateway.cjs');
 const { incidents } = require('./incidents.cjs');
 const { journey } = require('./journey.cjs');
@@ -64,6 +65,7 @@ async function main() {
     if (plays('mine') && kills) await mine(checks, browser, gateway, pictures);
     if (plays('console') && signsIn) await operators(checks, browser, gateway, pictures);
     if (plays('night') && kills && signsIn) await night(checks, browser, gateway, pictures);
+    if (plays('drills') && kills && signsIn) await drills(checks, browser, gateway, pictures);
     if (plays('chat') && kills && signsIn) await chat(checks, browser, gateway, pictures);
     if (plays('survival') && kills) await survival(checks, browser, gateway);
   } finally {

@@ -22,7 +22,7 @@ use crate::desk::{
     problem::Problem,
 };
 use crate::model::{
-    drill::{DrillChange, DrillId, DrillService},
+    drill::{DrillChange, DrillId, DrillNames},
     people::Role,
     when::{of_rfc3339, rfc3339},
     words::Label,
@@ -153,7 +153,7 @@ fn all(visit: &Visit, status: StatusCode, typed: &Posted, mistakes: Vec<String>)
     let chosen = typed.all("people");
     let accounts = visit.state.people.accounts.keys();
     let services = visit.state.failover.services.values();
-    let services = services.filter_map(|it| DrillService::of(it).ok());
+    let services = services.filter_map(|it| DrillNames::of(it).ok());
     let or = |name: &str, usual: &str| {
         let given = Some(typed.text(name)).filter(|it| !it.is_empty());
         given.unwrap_or(usual).to_owned()

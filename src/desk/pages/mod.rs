@@ -11,6 +11,7 @@ mod live;
 mod mailing;
 mod mails;
 mod outcomes;
+mod playbooks;
 mod ready;
 mod rings;
 mod says;
@@ -206,7 +207,7 @@ struct Entry {
 }
 
 /// The menu; each name is the end of its text's key.
-const MENU: [(&str, &str); 14] = [
+const MENU: [(&str, &str); 15] = [
     ("overview", "/"),
     ("inbox", "/inbox"),
     ("incidents", "/incidents"),
@@ -215,6 +216,7 @@ const MENU: [(&str, &str); 14] = [
     ("switch", "/switch"),
     ("wake", "/wake"),
     ("shift", "/shift"),
+    ("playbooks", "/playbooks"),
     ("ready", "/ready"),
     ("exercise", "/exercise"),
     ("nodes", "/nodes"),

@@ -6,8 +6,8 @@ use axum::{
 };
 
 use super::{
-    Pages, alerts, drills, inbox, live, mailing, mails, outcomes, ready, says, staff, switching,
-    talk, told, views, waking,
+    Pages, alerts, drills, inbox, live, mailing, mails, outcomes, playbooks, ready, says, staff,
+    switching, talk, told, views, waking,
 };
 use crate::model::limits;
 
@@ -63,7 +63,7 @@ pub(super) fn table() -> Vec<(&'static str, &'static str, MethodRouter<Pages>)> 
     ];
     all.extend(of_mass_mail());
     all.extend(of_machines_and_names());
-    all.extend(of_drills());
+    all.extend(of_drills_and_playbooks());
     all
 }
 
@@ -87,8 +87,16 @@ fn of_mass_mail() -> Vec<(&'static str, &'static str, MethodRouter<Pages>)> {
     ]
 }
 
-fn of_drills() -> Vec<(&'static str, &'static str, MethodRouter<Pages>)> {
+fn of_drills_and_playbooks() -> Vec<(&'static str, &'static str, MethodRouter<Pages>)> {
     vec![
+        ("get", "/playbooks", get(playbooks::list)),
+        ("post", "/playbooks/{playbook}", post(playbooks::start)),
+        ("get", "/playbooks/{playbook}/print", get(playbooks::print)),
+        ("get", "/plays/{play}", get(playbooks::show)),
+        ("post", "/plays/{play}/tick", post(playbooks::tick)),
+        ("post", "/plays/{play}/do", post(playbooks::act)),
+        ("post", "/plays/{play}/skip", post(playbooks::skip)),
+        ("post", "/plays/{play}/end", post(playbooks::end)),
         ("get", "/exercise", get(drills::list)),
         ("post", "/exercise", post(drills::plan)),
         ("get", "/exercise/{drill}", get(drills::show)),

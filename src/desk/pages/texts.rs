@@ -132,6 +132,9 @@ mod tests {
         include_str!("templates/drills.html"),
         include_str!("templates/drill.html"),
         include_str!("drills.rs"),
+        include_str!("templates/playbooks.html"),
+        include_str!("templates/play.html"),
+        include_str!("playbooks.rs"),
         include_str!("templates/waking.html"),
         include_str!("waking.rs"),
         include_str!("templates/mails.html"),
@@ -253,6 +256,7 @@ mod tests {
             .chain(super::super::switching::kinds())
             .chain(super::super::alerts::kinds())
             .chain(super::super::drills::kinds())
+            .chain(super::super::playbooks::kinds())
             .chain(super::super::mailing::kinds())
             .chain(std::iter::once("mail-fate-none".to_owned()))
             .collect()

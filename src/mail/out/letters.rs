@@ -67,9 +67,7 @@ impl Letters {
             (ItemKind::TellStaff { alarm, person }, _) => {
                 return self.of_alarm(state, item, *alarm, person.as_ref());
             }
-            (ItemKind::NoticeByMail { notice }, _) => {
-                return self.of_notice(state, item, *notice);
-            }
+            (ItemKind::NoticeByMail { notice }, _) => return self.of_notice(state, item, *notice),
             (ItemKind::Drill { drill, letter, to }, _) => {
                 return self.of_drill(state, item, (*drill, *letter, to));
             }

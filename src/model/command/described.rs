@@ -58,6 +58,7 @@ impl Command {
             Self::MailKey(change) => change.kind(),
             Self::Synthetic(change) => change.kind(),
             Self::Drill(change) => change.kind(),
+            Self::Playbook(change) => change.kind(),
             Self::ArchiveAudit(_) => "archive-audit",
             Self::People(change) => change.kind(),
             Self::Alone(_) => "alone",
@@ -124,7 +125,8 @@ impl Command {
             | Self::Alert(_)
             | Self::Trust(_)
             | Self::MailKey(_)
-            | Self::Drill(_) => None,
+            | Self::Drill(_)
+            | Self::Playbook(_) => None,
         }
     }
 
@@ -187,6 +189,7 @@ impl Command {
             Self::MailKey(change) => change.about(),
             Self::Synthetic(change) => change.about(),
             Self::Drill(change) => change.about(),
+            Self::Playbook(change) => change.about(),
             Self::ArchiveAudit(segment) => segment.blob.to_string(),
             Self::People(change) => change.about(),
             Self::Alone(report) => report.about(),

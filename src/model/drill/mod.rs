@@ -2,12 +2,13 @@
 //!
 //! What a drill writes to is [`Staff`], which has no word for a customer or for readers outside. Its public text, its chat
 //! and its switch live in the drill: nothing that lists incidents, answers conversations, tells channels or makes the first
-//! page can come across them. The service that it switches is a [`DrillService`], all of whose names say that they are a
+//! page can come across them. The service that it switches is a [`DrillNames`], all of whose names say that they are a
 //! drill's.
 //!
 //! Steps are timed by the entries that bring them; [`watch`] looks after every entry what has come true.
 
 pub mod change;
+mod course;
 
 use std::fmt;
 
@@ -73,7 +74,7 @@ pub struct Plan {
     /// Who takes part; nobody for whoever is on call when it begins.
     pub people: Vec<Label>,
     /// The service that is to be switched; nothing where that is not rehearsed.
-    pub service: Option<DrillService>,
+    pub service: Option<DrillNames>,
     /// The time in which it begins by surprise; nothing where its beginning is known.
     pub window: Option<Window>,
     /// When it begins. Inside a window it was drawn by whoever planned it, and is told to nobody before.
@@ -266,9 +267,9 @@ pub enum Letter {
 
 /// The name of a service that is a drill's: neither its name nor any of its names in the DNS can be taken for a real one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct DrillService(Label);
+pub struct DrillNames(Label);
 
-impl DrillService {
+impl DrillNames {
     /// The drill's service of this name.
     ///
     /// # Errors
