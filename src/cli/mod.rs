@@ -8,6 +8,7 @@ mod alerts;
 mod audit;
 mod backup;
 mod breakglass;
+mod calendar;
 mod certificates;
 mod channels;
 mod check;
@@ -180,6 +181,11 @@ enum Verb {
     Drill {
         #[command(subcommand)]
         what: drills::DrillVerb,
+    },
+    /// Emergency tests of any kind that are due again and again: results, what is overdue, what is to be mended
+    Calendar {
+        #[command(subcommand)]
+        what: calendar::CalendarVerb,
     },
     /// What is to be done on the worst day: brought from a file, played step by step, printed
     Playbook {
@@ -356,6 +362,7 @@ fn done(line: Line) -> Result<Said, Failure> {
         | Verb::Certificate { .. }
         | Verb::Wake { .. }
         | Verb::Drill { .. }
+        | Verb::Calendar { .. }
         | Verb::Playbook { .. }
         | Verb::Alert { .. }
         | Verb::Channel { .. }
@@ -409,6 +416,7 @@ async fn asked(
         Verb::Certificate { what } => certificates::run(node, what, paper).await,
         Verb::Alert { what } => alerts::alert(node, what, paper).await,
         Verb::Wake { what } => waking::wake(node, what, paper).await,
+        Verb::Calendar { what } => calendar::calendar(node, what, paper).await,
         Verb::Drill { what } => drills::drill(node, what, paper).await,
         Verb::Playbook { what } => playbooks::playbook(node, what, paper).await,
         Verb::Channel { what } => channels::channel(node, what).await,

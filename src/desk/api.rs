@@ -15,8 +15,8 @@ use utoipa::{
 };
 
 use super::{
-    Desk, alerts, answers, audit, backup, campaigns, certificates, conversations, directory, dns,
-    drills, held, incidents, mail_keys, members, notices, people, playbooks,
+    Desk, alerts, answers, audit, backup, calendar, campaigns, certificates, conversations,
+    directory, dns, drills, held, incidents, mail_keys, members, notices, people, playbooks,
     problem::{Problem, Words},
     readiness, roles, site, status, talks, tokens, waking,
 };
@@ -140,6 +140,7 @@ fn table() -> Vec<Route> {
         waking::routes(),
         alerts::routes(),
         drills::routes(),
+        calendar::routes(),
         playbooks::routes(),
     ]
     .into_iter()

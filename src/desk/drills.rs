@@ -24,7 +24,7 @@ use crate::{
         drill::{DrillChange, DrillId, change::Asked},
         incident::{Title, Window},
         limits,
-        when::{of_rfc3339, rfc3339, span_ms},
+        when::{of_rfc3339, span_ms},
         words::{Label, Lang, Text, Timestamp},
     },
 };

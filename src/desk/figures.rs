@@ -258,6 +258,7 @@ impl Seen {
         let state = self.cluster.state();
         let last = state.drills.last().and_then(|it| it.1.over.as_ref());
         let all = state.drills.all.values();
+        let tests = state.drills.calendar.values();
         vec![
             (
                 "lifeboat_drill_running",
@@ -273,6 +274,11 @@ impl Seen {
                 "lifeboat_drill_actions_open",
                 "What drills left to be mended.",
                 all.map(|it| it.open_actions() as u64).sum(),
+            ),
+            (
+                "lifeboat_calendar_overdue",
+                "Emergency tests of the calendar that are overdue.",
+                tests.filter(|it| it.is_overdue(state.now)).count() as u64,
             ),
         ]
     }

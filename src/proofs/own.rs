@@ -59,6 +59,7 @@ pub(super) async fn proofs(parts: &Parts) -> Vec<Proof> {
     proofs.extend(people(&state, now));
     proofs.extend(ways(&state, now));
     proofs.extend(rehearsed::drill(&state, now, parts.periods.drill));
+    proofs.extend(rehearsed::calendar(&state, now));
     proofs
 }
 

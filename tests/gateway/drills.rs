@@ -334,6 +334,7 @@ wake = "No power in Prague"
 "#;
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "one story, told in order")]
 async fn a_playbook_is_played_on_over_the_death_of_the_leader_and_is_on_paper_with_every_node()
 -> Result<()> {
     play(3, async |stage| {

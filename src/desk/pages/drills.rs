@@ -52,6 +52,8 @@ struct Drills<'a> {
     frame: Frame<'a>,
     mistakes: Vec<String>,
     rows: Vec<Row>,
+    /// What of the calendar is overdue.
+    overdue: Option<String>,
     may: bool,
     once: String,
     title: String,
@@ -161,6 +163,7 @@ fn all(visit: &Visit, status: StatusCode, typed: &Posted, mistakes: Vec<String>)
     let page = Drills {
         mistakes,
         rows: drills.iter().map(row).collect(),
+        overdue: visit.overdue(),
         may: visit.may(Role::Ops) || visit.may(Role::Leader),
         once: hex(&clock::random_bytes::<16>()),
         title: typed.text("title").to_owned(),
@@ -323,6 +326,14 @@ impl Visit {
 
     fn drill_time(&self, text: &str) -> String {
         of_rfc3339(text).map(|at| self.time(at)).unwrap_or_default()
+    }
+
+    /// What of the calendar is overdue.
+    fn overdue(&self) -> Option<String> {
+        let all = self.state.drills.calendar.values();
+        let overdue = all.filter(|it| it.is_overdue(self.now)).count();
+        let parts = [("count", overdue.into())];
+        (overdue > 0).then(|| self.say.with("calendar-some-overdue", parts))
     }
 
     /// Where a drill stands, in a sentence.

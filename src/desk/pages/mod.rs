@@ -4,6 +4,7 @@
 //! A page without a line in `roles` is nobody's. A form without this session's token is refused.
 
 mod alerts;
+mod calendar;
 mod door;
 mod drills;
 mod inbox;

@@ -12,7 +12,7 @@ use crate::model::words::Lang;
 use crate::proofs::Outcome;
 
 /// The proofs that this program has words for: what it is, and what to do.
-pub(super) const KNOWN: [&str; 26] = [
+pub(super) const KNOWN: [&str; 27] = [
     "quorum",
     "nodes",
     "placement",
@@ -39,6 +39,7 @@ pub(super) const KNOWN: [&str; 26] = [
     "channels",
     "customer",
     "drill",
+    "calendar",
 ];
 
 #[derive(Template)]

@@ -6,8 +6,8 @@ use axum::{
 };
 
 use super::{
-    Pages, alerts, drills, inbox, live, mailing, mails, outcomes, playbooks, ready, says, staff,
-    switching, talk, told, views, waking,
+    Pages, alerts, calendar, drills, inbox, live, mailing, mails, outcomes, playbooks, ready, says,
+    staff, switching, talk, told, views, waking,
 };
 use crate::model::limits;
 
@@ -97,6 +97,11 @@ fn of_drills_and_playbooks() -> Vec<(&'static str, &'static str, MethodRouter<Pa
         ("post", "/plays/{play}/do", post(playbooks::act)),
         ("post", "/plays/{play}/skip", post(playbooks::skip)),
         ("post", "/plays/{play}/end", post(playbooks::end)),
+        ("get", "/calendar", get(calendar::list)),
+        ("post", "/calendar", post(calendar::set)),
+        ("post", "/calendar/{test}/tried", post(calendar::tried)),
+        ("post", "/calendar/{test}/open", post(calendar::open)),
+        ("post", "/calendar/{test}/close", post(calendar::close)),
         ("get", "/exercise", get(drills::list)),
         ("post", "/exercise", post(drills::plan)),
         ("get", "/exercise/{drill}", get(drills::show)),

@@ -132,6 +132,8 @@ mod tests {
         include_str!("templates/drills.html"),
         include_str!("templates/drill.html"),
         include_str!("drills.rs"),
+        include_str!("templates/calendar.html"),
+        include_str!("calendar.rs"),
         include_str!("templates/playbooks.html"),
         include_str!("templates/play.html"),
         include_str!("playbooks.rs"),

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Action, Drill, DrillId, DrillNames, Ending, Line, Mark, Remark, Run, Step, Told,
+    calendar::{self, CalendarChange},
     course::{begin, expire, finish, plan, real},
 };
 use crate::model::{
@@ -83,6 +84,13 @@ pub enum DrillChange {
         /// Which, counted from 1.
         action: u32,
     },
+    /// Changes the calendar of what is tried again and again.
+    Calendar {
+        /// What.
+        trial: Label,
+        /// How.
+        change: CalendarChange,
+    },
 }
 
 /// What is to be rehearsed, as somebody asks for it.
@@ -119,6 +127,7 @@ impl DrillChange {
             Self::Remark { .. } => "remark-on-drill",
             Self::Open { .. } => "open-drill-action",
             Self::Close { .. } => "close-drill-action",
+            Self::Calendar { change, .. } => change.kind(),
         }
     }
 
@@ -136,6 +145,7 @@ impl DrillChange {
             | Self::Open { drill, .. } => drill.to_string(),
             Self::Switch { drill, target } => format!("{drill} to {target}"),
             Self::Close { drill, action } => format!("{drill} action {action}"),
+            Self::Calendar { trial, .. } => trial.to_string(),
         }
     }
 }
@@ -189,6 +199,9 @@ pub(in crate::model) fn change(
         DrillChange::Switch { drill, target } => switch(state, index, (*drill, target), mark)?,
         DrillChange::Remark { .. } | DrillChange::Open { .. } | DrillChange::Close { .. } => {
             written(state, mark, change)?;
+        }
+        DrillChange::Calendar { trial, change } => {
+            calendar::change(state, mark, (trial, change))?;
         }
     }
     if let Some(drill) = of(change, index)
@@ -248,6 +261,7 @@ fn of(change: &DrillChange, index: u64) -> Option<DrillId> {
         | DrillChange::Remark { drill, .. }
         | DrillChange::Open { drill, .. }
         | DrillChange::Close { drill, .. } => *drill,
+        DrillChange::Calendar { .. } => return None,
     })
 }
 

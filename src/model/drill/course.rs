@@ -3,7 +3,7 @@
 use imbl::Vector;
 
 use super::{
-    Drill, DrillId, DrillNames, Ending, Letter, Line, Mark, Over, Plan, Run, Step,
+    Drill, DrillId, DrillNames, Ending, Letter, Line, Mark, Over, Plan, Run, Step, calendar,
     change::{Asked, edit, find, is_marked, over, run_of, said, too_many},
     mailboxes,
 };
@@ -215,10 +215,14 @@ pub(super) fn finish(state: &mut State, index: u64, id: DrillId, why: Ending) {
     if state.drills.running == Some(id) {
         state.drills.running = None;
     }
+    let drill = drill.clone();
     let service = drill.plan.service.clone();
     let Some(run) = drill.run.clone() else {
         return;
     };
+    if drill.is_rehearsed() {
+        calendar::rehearsed(state, &drill);
+    }
     if let (Some(service), Some(answered)) = (service, &run.answered)
         && is_marked(state, &service)
     {

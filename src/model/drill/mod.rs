@@ -7,6 +7,7 @@
 //!
 //! Steps are timed by the entries that bring them; [`watch`] looks after every entry what has come true.
 
+pub mod calendar;
 pub mod change;
 mod course;
 
@@ -39,6 +40,8 @@ pub struct Drills {
     pub all: OrdMap<DrillId, Drill>,
     /// The one that goes on. There is never a second one.
     pub running: Option<DrillId>,
+    /// What is tried again and again.
+    pub calendar: OrdMap<Label, calendar::Trial>,
 }
 
 /// The log index of the entry that planned a drill.
@@ -325,11 +328,13 @@ impl Drill {
 
     /// Whether it was rehearsed to its end: begun, not broken off by something real, and every step done.
     pub fn is_passed(&self) -> bool {
-        let rehearsed = match &self.over {
-            Some(over) => matches!(over.why, Ending::Ended { .. } | Ending::Time),
-            None => false,
-        };
-        rehearsed && self.run.is_some() && self.missed().is_empty()
+        self.is_rehearsed() && self.missed().is_empty()
+    }
+
+    /// Whether it was rehearsed to its end, whatever came of it.
+    pub fn is_rehearsed(&self) -> bool {
+        let why = self.over.as_ref().map(|it| &it.why);
+        self.run.is_some() && matches!(why, Some(Ending::Ended { .. } | Ending::Time))
     }
 
     /// What is still to be mended.
@@ -347,10 +352,7 @@ impl Drills {
 
     /// The last one that was rehearsed to an end, whatever came of it.
     pub fn last(&self) -> Option<(DrillId, &Drill)> {
-        let over = self.all.iter().filter(|(_, it)| {
-            let why = it.over.as_ref().map(|it| &it.why);
-            it.run.is_some() && matches!(why, Some(Ending::Ended { .. } | Ending::Time))
-        });
+        let over = self.all.iter().filter(|(_, it)| it.is_rehearsed());
         over.max_by_key(|(_, it)| it.over.as_ref().map(|it| it.at))
             .map(|(id, it)| (*id, it))
     }
@@ -413,6 +415,9 @@ impl State {
         }
         if self.drills.all.len() > limits::DRILLS_MAX {
             wrong.push(format!("drills: {} are kept", self.drills.all.len()));
+        }
+        if self.drills.calendar.len() > limits::TRIALS_MAX {
+            wrong.push("drills: the calendar has too many tests".to_owned());
         }
         for (id, it) in &self.drills.all {
             if it.generation > self.index {

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{change::Asked, *};
+use super::{calendar::CalendarChange, change::Asked, *};
 use crate::model::{
     Actor, Command, Refusal, Reply,
     domain::RrType,
@@ -473,4 +473,63 @@ proptest! {
             town.pass(pause);
         }
     }
+}
+
+#[test]
+fn what_is_tried_again_and_again_is_due_after_its_last_result_and_drills_are_results() {
+    let mut town = town();
+    let day = 86_400_000;
+    let set = |name: &str, every_days, by_drills| DrillChange::Calendar {
+        trial: label(name),
+        change: CalendarChange::Set {
+            title: Title::new("Generator under load").unwrap(),
+            every_days,
+            by_drills,
+        },
+    };
+    assert_eq!(does(&mut town, set("generator", 30, false)), Reply::Done);
+    assert_eq!(does(&mut town, set("drill", 90, true)), Reply::Done);
+    let no = does(&mut town, set("never", 0, false));
+    assert!(
+        matches!(no, Reply::Refused(Refusal::Unsound { .. })),
+        "{no:?}"
+    );
+    let trial = |town: &Town, name: &str| town.state.drills.calendar[&label(name)].clone();
+    assert!(!trial(&town, "generator").is_overdue(town.state.now));
+    town.pass(30 * day);
+    assert!(trial(&town, "generator").is_overdue(town.state.now));
+    assert!(!trial(&town, "drill").is_overdue(town.state.now));
+    let tried = |good| DrillChange::Calendar {
+        trial: label("generator"),
+        change: CalendarChange::Tried {
+            good,
+            what: Note::cut("the filter was full"),
+        },
+    };
+    assert_eq!(does(&mut town, tried(false)), Reply::Done);
+    let it = trial(&town, "generator");
+    assert!(!it.is_overdue(town.state.now) && it.last_good() == Some(false));
+    // It is said anew what it is: what came of it stays.
+    assert_eq!(does(&mut town, set("generator", 10, false)), Reply::Done);
+    assert_eq!(trial(&town, "generator").results.len(), 1);
+    for _ in 0..limits::TRIAL_RESULTS_MAX {
+        assert_eq!(does(&mut town, tried(true)), Reply::Done);
+    }
+    let it = trial(&town, "generator");
+    assert_eq!(it.results.len(), limits::TRIAL_RESULTS_MAX);
+    assert!(it.results.iter().all(|it| it.good && it.mark.by == "jana"));
+    // A drill that something real broke off is no result, one that missed steps a bad one.
+    begun(&mut town);
+    assert_eq!(town.by_hand(incident(9)), Reply::Done);
+    assert_eq!(trial(&town, "drill").results.len(), 0);
+    town.state.incidents.all.clear();
+    let id = begun(&mut town);
+    assert_eq!(does(&mut town, DrillChange::End { drill: id }), Reply::Done);
+    assert_eq!(trial(&town, "drill").last_good(), Some(false));
+    let remove = DrillChange::Calendar {
+        trial: label("drill"),
+        change: CalendarChange::Remove,
+    };
+    assert_eq!(does(&mut town, remove), Reply::Done);
+    assert_eq!(town.state.drills.calendar.len(), 1);
 }

@@ -20,3 +20,9 @@ pub const DRILL_PAGE_MS: u64 = 24 * 3_600_000;
 pub const DRILL_MAIL_MS: u64 = 3_600_000;
 /// One that could not begin in time is called off after so long: people were told another time.
 pub const DRILL_LATE_MS: u64 = 30 * 60_000;
+/// Tests in the calendar.
+pub const TRIALS_MAX: usize = 50;
+/// Results that are kept of one: five years of one each month.
+pub const TRIAL_RESULTS_MAX: usize = 60;
+/// In how many days one is due again, least and most: what is tried less often than every two years is not known to work.
+pub const TRIAL_DAYS: (u16, u16) = (1, 731);

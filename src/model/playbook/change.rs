@@ -175,13 +175,7 @@ pub(in crate::model) fn change(
                 Standing::Skipped { mark, why },
             )?;
         }
-        PlaybookChange::End { play } => {
-            playing(state, *play)?;
-            if let Some(known) = state.playbooks.plays.get_mut(play) {
-                known.ended = Some(mark);
-                known.generation = index;
-            }
-        }
+        PlaybookChange::End { play } => end(state, index, *play, mark)?,
     }
     Ok(Reply::Done)
 }
@@ -367,6 +361,15 @@ fn opening(it: &Publish) -> Opening {
         next_ms: it.next_ms,
         tell: it.tell.clone(),
     }
+}
+
+fn end(state: &mut State, index: u64, id: PlayId, mark: Mark) -> Result<(), Refusal> {
+    playing(state, id)?;
+    let known = state.playbooks.plays.get_mut(&id);
+    let known = known.ok_or(Refusal::Internal)?;
+    known.ended = Some(mark);
+    known.generation = index;
+    Ok(())
 }
 
 fn playing(state: &State, id: PlayId) -> Result<&Play, Refusal> {
