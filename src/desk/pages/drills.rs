@@ -88,6 +88,8 @@ struct One<'a> {
     says: String,
     running: bool,
     page: Option<String>,
+    /// Nobody has said that they are at it.
+    asks: bool,
     may_speak: bool,
     may_answer: bool,
     may_switch: bool,
@@ -328,6 +330,14 @@ impl Visit {
         of_rfc3339(text).map(|at| self.time(at)).unwrap_or_default()
     }
 
+    /// A time that is still to come.
+    fn ahead(&self, text: &str) -> String {
+        let zone = &self.desk().console.company.zone;
+        let at = of_rfc3339(text);
+        at.map(|at| self.say.clock(zone, at, self.now))
+            .unwrap_or_default()
+    }
+
     /// What of the calendar is overdue.
     fn overdue(&self) -> Option<String> {
         let all = self.state.drills.calendar.values();
@@ -347,19 +357,28 @@ impl Visit {
             ("planned", _) => match (&it.begins, &it.window) {
                 (None, Some([from, until])) => {
                     let parts = [
-                        ("from", self.drill_time(from).into()),
-                        ("until", self.drill_time(until).into()),
+                        ("from", self.ahead(from).into()),
+                        ("until", self.ahead(until).into()),
                     ];
                     self.say.with("exercise-surprise", parts)
                 }
-                (begins, _) => self
-                    .say
-                    .with("exercise-planned", [("time", time(begins).into())]),
+                (begins, _) => {
+                    let begins = begins.as_deref().map(|it| self.ahead(it));
+                    let parts = [("time", begins.unwrap_or_default().into())];
+                    self.say.with("exercise-planned", parts)
+                }
             },
             ("running", _) => {
                 let parts = [
                     ("time", time(&it.begun).into()),
-                    ("until", time(&it.ends).into()),
+                    (
+                        "until",
+                        it.ends
+                            .as_deref()
+                            .map(|it| self.ahead(it))
+                            .unwrap_or_default()
+                            .into(),
+                    ),
                 ];
                 self.say.with("exercise-running", parts)
             }
@@ -403,6 +422,10 @@ impl Visit {
             once: hex(&clock::random_bytes::<16>()),
             says: self.drill_says(&it),
             running,
+            asks: it
+                .steps
+                .iter()
+                .any(|it| it.step == "acknowledged" && it.at.is_none()),
             page: names.map(|it| format!("https://{it}/exercise")),
             may_speak: self.may(Role::Leader),
             may_answer: self.may(Role::Agent),

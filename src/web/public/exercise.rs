@@ -17,7 +17,7 @@ use super::times::Moment;
 use super::{Asked, Public};
 
 /// Stripes around everything.
-pub(super) const STYLE: &str = ".ex{background:#ffd60a;color:#14171a;border-bottom:12px solid #14171a;border-image:repeating-linear-gradient(45deg,#14171a 0 16px,#ffd60a 16px 32px) 12}.ex p{margin:0;padding:12px 0;font-weight:650}.ex b{font-size:30px;line-height:1.2;display:block;letter-spacing:2px}main{border:16px solid #ffd60a;border-image:repeating-linear-gradient(45deg,#14171a 0 16px,#ffd60a 16px 32px) 16}";
+pub(super) const STYLE: &str = ".ex{background:#ffd60a;color:#14171a}.ex p{margin:0;padding:12px 0;font-weight:650}.ex b{font-size:30px;line-height:1.2;display:block;letter-spacing:2px}main{border:16px solid #ffd60a;border-image:repeating-linear-gradient(45deg,#14171a 0 16px,#ffd60a 16px 32px) 16}";
 /// Stripes in the place of the site's picture.
 const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 8 8'%3E%3Cpath fill='%23fd0' d='M0 0h8v8H0z'/%3E%3Cpath d='M0 8 8 0v4L4 8zM0 0h4L0 4z'/%3E%3C/svg%3E";
 
