@@ -194,23 +194,21 @@ async fn p7_a_drill_by_surprise_is_timed_over_a_dead_leader_and_reaches_nobody_r
             running(&stage.nodes[2]).await
         })
         .await?;
-        let mails = until("both are mailed, and Jana woken", async || {
-            let last = recorder.last();
-            let jana = last
-                .get("jana@example.com")
-                .is_some_and(|it| it.contains("/w/"));
-            Ok((jana && last.contains_key("petr@example.com")).then_some(last))
+        let woken = until("both are mailed, and Jana woken", async || {
+            let petr = recorder.saying("petr@example.com", "We assume");
+            let jana = recorder.saying("jana@example.com", "/w/");
+            Ok(petr.and(jana))
         })
         .await?;
-        for mail in mails.values() {
-            anyhow::ensure!(mail.contains("EXERCISE"), "{mail}");
+        for (to, mail) in recorder.last() {
+            anyhow::ensure!(mail.contains("EXERCISE"), "{to}: {mail}");
         }
 
         let leader = stage.leader().await?;
         stage.nodes[leader].kill().await?;
         let left = stage.others(&[leader]);
         let (one, other) = (&stage.nodes[left[0]], &stage.nodes[left[1]]);
-        let path = address(&mails["jana@example.com"])?;
+        let path = address(&woken)?;
         let mut browser = stage.browser()?;
         let page = browser
             .read(one.https(), &format!("{path}?lang=en"))
@@ -293,10 +291,11 @@ async fn p7_a_drill_by_surprise_is_timed_over_a_dead_leader_and_reaches_nobody_r
         anyhow::ensure!(all["running"].is_null(), "{all}");
         anyhow::ensure!(all["drills"][0]["why"] == "real-incident", "{all}");
         until("those who take part are told", async || {
-            let last = recorder.last();
             let told = ["jana", "petr"].iter().all(|it| {
-                last.get(&format!("{it}@example.com"))
-                    .is_some_and(|it| it.contains("Something real has happened"))
+                let to = format!("{it}@example.com");
+                recorder
+                    .saying(&to, "Something real has happened")
+                    .is_some()
             });
             Ok(told.then_some(()))
         })

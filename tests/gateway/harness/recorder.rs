@@ -24,6 +24,7 @@ struct Book {
     taken: BTreeMap<String, Vec<Taken>>,
     senders: BTreeMap<String, String>,
     last: BTreeMap<String, String>,
+    whole: Vec<(String, String)>,
     tries: BTreeMap<String, u32>,
     dots: usize,
 }
@@ -78,6 +79,15 @@ impl Recorder {
     /// What each recipient was sent last.
     pub fn last(&self) -> BTreeMap<String, String> {
         self.book(|it| it.last.clone())
+    }
+
+    /// The newest mail to a recipient that says something.
+    pub fn saying(&self, to: &str, word: &str) -> Option<String> {
+        self.book(|it| {
+            let mut all = it.whole.iter().rev();
+            let found = all.find(|(whose, mail)| whose == to && mail.contains(word));
+            found.map(|it| it.1.clone())
+        })
     }
 
     async fn serve(&self, tcp: TcpStream, pause: Duration) -> Option<()> {
@@ -153,6 +163,7 @@ impl Recorder {
         self.book(|it| {
             it.dots += 1;
             it.last.insert(to.to_owned(), mail.to_owned());
+            it.whole.push((to.to_owned(), mail.to_owned()));
             it.taken.entry(to.to_owned()).or_default().push(taken);
         });
     }
