@@ -17,6 +17,7 @@ mod directory;
 mod dns;
 mod entry;
 pub mod figures;
+mod files;
 mod held;
 mod https;
 mod incidents;
@@ -53,6 +54,7 @@ use crate::{
     config,
     directory::Live,
     dns::{Answers, own::Own},
+    files::Locker,
     letterbox::Letterbox,
     model::{
         Command, Proposal, Reply,
@@ -96,6 +98,8 @@ pub struct DeskParts {
     pub names: Option<Arc<Answers>>,
     /// The open directory.
     pub directory: Live,
+    /// Files of messages.
+    pub locker: Locker,
     /// The operators' door.
     pub console: ConsoleParts,
     /// Requests of the last ten minutes that were passed on to a primary, by host name.

@@ -41,6 +41,7 @@ impl State {
         self.check_wakings(&mut wrong);
         self.check_alerts(&mut wrong);
         self.check_synthetics(&mut wrong);
+        self.check_files(&mut wrong);
         for voter in self
             .voters
             .iter()

@@ -19,6 +19,7 @@ pub mod directory;
 pub mod dns;
 pub mod domain;
 pub mod failover;
+pub mod files;
 pub mod health;
 pub mod incident;
 pub mod keeper;
@@ -59,6 +60,7 @@ use directory::Directories;
 use dns::Dns;
 use dns::publish::Giver;
 use failover::{Failover, change, change::Deed};
+use files::Files;
 use health::Health;
 use incident::Incidents;
 use keeper::Keepers;
@@ -155,6 +157,8 @@ pub struct State {
     pub mail_keys: MailKeys,
     /// What nodes wrote as customers, to see that it arrives.
     pub synthetics: Synthetics,
+    /// Files that messages carry.
+    pub files: Files,
 }
 
 impl State {
@@ -226,10 +230,7 @@ impl State {
         if needs > agreed {
             return Err(Refusal::FormatNotReady { needs, agreed });
         }
-        let by_customer = matches!(
-            proposal.command,
-            Command::OpenConversation { .. } | Command::AddMessage { .. }
-        );
+        let by_customer = proposal.command.written().is_some();
         if proposal.actor == Actor::Customer && !by_customer {
             return Err(Refusal::NotAllowed {
                 actor: proposal.actor.spoken(),
@@ -320,12 +321,10 @@ impl State {
                 Ok(reply)
             }
             Command::BlobDropped { hash, node } => site::dropped(self, *hash, *node),
-            Command::OpenConversation { .. } => conversation::open(self, entry),
-            Command::AddMessage {
-                conversation,
-                body,
-                taken,
-            } => conversation::add(self, entry, *conversation, body, *taken),
+            Command::OpenConversation { .. } | Command::AddMessage { .. } => {
+                let written = proposal.command.written().ok_or(Refusal::Internal)?;
+                conversation::take(self, entry, &written)
+            }
             Command::CloseConversation { conversation } => conversation::close(self, *conversation),
             Command::ReleaseConversation { conversation } => {
                 conversation::release(self, index, *conversation)
@@ -402,6 +401,7 @@ impl State {
             Command::Trust(it) => trust::change(self, index, &proposal.actor, it),
             Command::MailKey(it) => mail_key::change(self, index, &proposal.actor, it),
             Command::Synthetic(it) => synthetic::change(self, entry, it),
+            Command::File(it) => files::change(self, entry, it),
         }
     }
 
@@ -489,10 +489,7 @@ impl State {
 
     /// Remembers the first answer. A conversation's ids stay as long as it does; others for a week.
     fn remember(&mut self, proposal: &Proposal, reply: &Reply) {
-        let lasting = matches!(
-            proposal.command,
-            Command::OpenConversation { .. } | Command::AddMessage { .. }
-        );
+        let lasting = proposal.command.written().is_some();
         // These are many, and a repeat of a vote is refused by its round.
         let is_frequent = match &proposal.command {
             Command::Vote { .. } | Command::Synthetic(_) => true,

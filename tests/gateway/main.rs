@@ -44,6 +44,7 @@ mod damage;
 mod demo;
 mod directory;
 mod disk;
+mod files;
 mod full_disk;
 mod harness;
 mod incidents;

@@ -23,6 +23,7 @@ use crate::{
     config,
     desk::{self, DeskParts},
     directory::{self, Live},
+    files::{self, Locker},
     letterbox::Letterbox,
     model::{
         Actor, Command, Proposal, Source, State,
@@ -85,7 +86,17 @@ impl Boat {
         let (letterbox, work) = Letterbox::open(&box_file, cluster.clone()).unwrap();
         tokio::spawn(work(stop.clone()));
         let blobs = Blobs::open(&folder.path().join("blobs")).unwrap();
-        tokio::spawn(blobs.clone().keep_in_step(cluster.clone(), 1, stop.clone()));
+        let held = letterbox.clone();
+        let held = Arc::new(move || files::held_blobs(&held));
+        let keeping = blobs.clone();
+        tokio::spawn(keeping.keep_in_step(cluster.clone(), 1, held, stop.clone()));
+        let locker = Locker::new(
+            cluster.clone(),
+            letterbox.clone(),
+            blobs.clone(),
+            keyring.clone(),
+            files::Counted::default(),
+        );
         let directory = Live::default();
         let keeper = directory::Keeper {
             cluster: cluster.clone(),
@@ -113,6 +124,7 @@ impl Boat {
             version: "0.1.0",
             names: None,
             directory: directory.clone(),
+            locker,
             late: Arc::new(Vec::new),
             relay: None,
             mailing: Some(mailing()),

@@ -20,6 +20,7 @@ use super::places::Pace;
 use super::session::Arrived;
 use crate::clock;
 use crate::cluster::Cluster;
+use crate::files::{Kept as KeptFile, Locker, NotStored, Ready};
 use crate::letterbox::{Letterbox, Posted};
 use crate::mail::authentic::{Authenticator, Dmarc, Origin};
 use crate::mail::marks::{self, Mark, Purpose};
@@ -55,6 +56,8 @@ pub struct Intake {
     pub authenticator: Option<Authenticator>,
     /// What is counted.
     pub counted: Counted,
+    /// What keeps attachments.
+    pub locker: Locker,
 }
 
 /// A message, judged and read.
@@ -67,6 +70,10 @@ struct Read {
     name: [u8; 32],
     ours: bool,
     circles: bool,
+    /// Attachments that can be kept.
+    files: Vec<Ready>,
+    /// Those that are on this node's disk.
+    kept: Vec<KeptFile>,
     /// What the domain that it says it is from says of it.
     proof: Dmarc,
 }
@@ -88,14 +95,14 @@ impl Intake {
             bytes,
             room,
         } = arrived;
-        let (keyring, null) = (self.keyring.clone(), from.is_none());
+        let (keyring, locker, null) = (self.keyring.clone(), self.locker.clone(), from.is_none());
         // Shared and not copied: its room was counted once.
         let bytes = Arc::new(bytes);
         let proof = self.proof(bytes.clone(), from.clone(), (network, hello));
-        let read = tokio::task::spawn_blocking(move || read(&keyring, &bytes, null));
+        let read = tokio::task::spawn_blocking(move || read(&keyring, &locker, &bytes, null));
         let (read, proof) = tokio::join!(read, proof);
         drop(room);
-        let read = match read {
+        let mut read = match read {
             Ok(Some(read)) => Read { proof, ..read },
             Ok(None) => return "554 5.6.0 This is no message that can be read".to_owned(),
             Err(_) => {
@@ -107,6 +114,12 @@ impl Intake {
         if read.circles {
             return "554 5.4.6 This message goes round in circles".to_owned();
         }
+        let files = std::mem::take(&mut read.files);
+        let Ok(kept) = self.keep_files(&read, files).await else {
+            self.counted.later.add(1);
+            return LATER.to_owned();
+        };
+        read.kept = kept;
         let answer = self.store(&read, from.as_deref(), &to, network).await;
         if answer.starts_with('4') {
             self.counted.later.add(1);
@@ -420,6 +433,10 @@ impl Intake {
                     taken,
                 },
             };
+            let command = match number {
+                0 => command.with_files(self.locker.named(&id, &read.kept)),
+                _ => command,
+            };
             let proposal = Proposal {
                 format: command.format(),
                 id: self.id("mail message", read, number),
@@ -440,6 +457,16 @@ impl Intake {
             }
         }
         Ok(worst)
+    }
+
+    /// Puts attachments on the disk, but those of a mail that is there already.
+    async fn keep_files(&self, read: &Read, files: Vec<Ready>) -> Result<Vec<KeptFile>, NotStored> {
+        let id = self.id("mail message", read, 0);
+        let by_person = matches!(read.kind, Kind::Person | Kind::Automatic | Kind::AutoReply);
+        if !by_person || self.cluster.state().answers.contains_key(&id) {
+            return Ok(Vec::new());
+        }
+        self.locker.keep(files).await
     }
 
     /// The name of the campaign that a letter answers.
@@ -508,10 +535,10 @@ fn signatures(mail: &[u8]) -> usize {
 const SIGNATURE: &[u8] = b"DKIM-Signature";
 
 /// Judges and reads a message. Costs time, and runs apart from the sessions.
-fn read(keyring: &Keyring, bytes: &[u8], null: bool) -> Option<Read> {
+fn read(keyring: &Keyring, locker: &Locker, bytes: &[u8], null: bool) -> Option<Read> {
     let message = judge::parse(bytes)?;
     let kind = judge::judge(&message, null);
-    let letter = letter::read(&message);
+    let mut letter = letter::read(&message);
     let is_report = matches!(kind, Kind::Returned(_) | Kind::Complaint);
     let about = match is_report {
         true => marks_in(keyring, &judge::included(&message)),
@@ -535,6 +562,16 @@ fn read(keyring: &Keyring, bytes: &[u8], null: bool) -> Option<Read> {
             .chain_update(&letter.id),
     };
     let hops = message.header_values("Received").count();
+    let mut files = Vec::new();
+    if !is_report && !ours && hops <= MAIL_IN_HOPS_MAX {
+        let mut room = locker.room_for_any();
+        for (name, content) in letter::attached(&message) {
+            match locker.take_whole(&name, content, &mut room) {
+                Ok(ready) => files.push(ready),
+                Err(refused) => letter.leave_out(&refused),
+            }
+        }
+    }
     Some(Read {
         kind,
         letter,
@@ -542,6 +579,8 @@ fn read(keyring: &Keyring, bytes: &[u8], null: bool) -> Option<Read> {
         name: name.finalize().into(),
         ours,
         circles: hops > MAIL_IN_HOPS_MAX,
+        files,
+        kept: Vec::new(),
         proof: Dmarc::Unknown,
     })
 }

@@ -5,6 +5,7 @@
 pub mod alarm;
 pub mod compose;
 pub mod courier;
+mod enclose;
 pub mod held;
 pub mod letters;
 pub mod line;

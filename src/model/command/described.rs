@@ -57,6 +57,7 @@ impl Command {
             Self::Trust(change) => change.kind(),
             Self::MailKey(change) => change.kind(),
             Self::Synthetic(change) => change.kind(),
+            Self::File(change) => change.kind(),
             Self::ArchiveAudit(_) => "archive-audit",
             Self::People(change) => change.kind(),
             Self::Alone(_) => "alone",
@@ -75,6 +76,7 @@ impl Command {
             Self::Talk(change) => change.conversation(),
             Self::Return(change) => change.conversation(),
             Self::Synthetic(change) => Some(change.conversation()),
+            Self::File(change) => Some(change.conversation()),
             Self::Found { .. }
             | Self::CreateToken { .. }
             | Self::RevokeToken { .. }
@@ -184,6 +186,7 @@ impl Command {
             Self::Trust(change) => change.about(),
             Self::MailKey(change) => change.about(),
             Self::Synthetic(change) => change.about(),
+            Self::File(change) => change.about(),
             Self::ArchiveAudit(segment) => segment.blob.to_string(),
             Self::People(change) => change.about(),
             Self::Alone(report) => report.about(),

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::directory::{Counts, DirectoryChange, DirectoryVersion, Layer, Publication};
+use crate::model::files::FileChange;
 use crate::model::people::{PeopleChange, Role as PersonRole, Roles};
 use crate::model::synthetic::SyntheticChange;
 use crate::model::talk::{Doing, TalkChange};
@@ -67,6 +68,14 @@ fn any_command() -> impl Strategy<Value = Command> {
         directory().prop_map(Command::Directory),
         talks().prop_map(Command::Talk),
         synthetics().prop_map(Command::Synthetic),
+        with_files(),
+        (0_u8..8, 100_u8..200, 0_u32..3).prop_map(|(it, message, number)| {
+            Command::File(FileChange::Erase {
+                conversation: ConversationId([it; 16]),
+                message: id(message),
+                number,
+            })
+        }),
         (any::<u8>(), 0..3_u64).prop_map(|(it, days)| Command::CreateToken {
             token: TokenId([it; 8]),
             secret_hash: KeyedHash([it; 32]),
@@ -75,6 +84,23 @@ fn any_command() -> impl Strategy<Value = Command> {
             ttl_ms: days * 16 * 3_600_000,
         }),
     ]
+}
+
+/// Messages with files, few of each so that they meet.
+fn with_files() -> impl Strategy<Value = Command> {
+    let file = (0_u8..20, 0_u64..20 << 20).prop_map(|(blob, size)| files::file(blob, size));
+    let files = proptest::collection::vec(file, 0..7);
+    (0_u8..8, any::<bool>(), files).prop_map(|(it, opens, files)| {
+        let message = match opens {
+            true => opening(it),
+            false => Command::AddMessage {
+                conversation: ConversationId([it; 16]),
+                body: sealed(it),
+                taken: Timestamp(u64::from(it)),
+            },
+        };
+        message.with_files(files)
+    })
 }
 
 /// What nodes write as customers, also in conversations that are somebody's.

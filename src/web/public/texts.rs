@@ -105,7 +105,10 @@ mod tests {
         ("en", include_str!("locales/en.ftl")),
     ];
 
-    const USERS: [&str; 33] = [
+    const USERS: [&str; 36] = [
+        include_str!("files.rs"),
+        include_str!("templates/file_field.html"),
+        include_str!("templates/file_list.html"),
         include_str!("awake.rs"),
         include_str!("templates/awake.html"),
         include_str!("unsubscribe.rs"),
@@ -141,10 +144,10 @@ mod tests {
         include_str!("live.rs"),
     ];
 
-    const PARTS: [&str; 21] = [
-        "code", "contact", "copies", "count", "day", "month", "most", "node", "of", "on",
-        "seconds", "servers", "time", "year", "zone", "from", "until", "reason", "asked", "title",
-        "who",
+    const PARTS: [&str; 26] = [
+        "name", "names", "found", "room", "kb", "code", "contact", "copies", "count", "day",
+        "month", "most", "node", "of", "on", "seconds", "servers", "time", "year", "zone", "from",
+        "until", "reason", "asked", "title", "who",
     ];
 
     #[test]
