@@ -516,6 +516,13 @@ mod tests {
         let folder = folder("unnamed");
         let blobs = Blobs::open(&folder).unwrap();
         let (left, named) = (blobs.put(b"left").unwrap(), blobs.put(b"named").unwrap());
+        // A message that is held and not agreed on refers to it.
+        let waiting = blobs.put(b"waiting").unwrap();
+        let held = [HeldBlob {
+            hash: waiting,
+            size: 7,
+            from: None,
+        }];
         let half = durable::temporary_name(&blobs.path(&BlobHash([7; 32])));
         fs::write(&half, b"half").unwrap();
         let majority = Majority::founded(1);
@@ -529,19 +536,19 @@ mod tests {
         let (cluster, knows) = majority.node(1);
         let mut unnamed = HashMap::new();
         let almost = Duration::from_millis(limits::BLOB_RELEASE_MS - 1_000);
-        blobs.let_go_of_unnamed(&cluster, &[], &mut unnamed).await;
+        blobs.let_go_of_unnamed(&cluster, &held, &mut unnamed).await;
         tokio::time::advance(almost).await;
         reaches_majority(&knows, false);
-        blobs.let_go_of_unnamed(&cluster, &[], &mut unnamed).await;
+        blobs.let_go_of_unnamed(&cluster, &held, &mut unnamed).await;
         reaches_majority(&knows, true);
-        blobs.let_go_of_unnamed(&cluster, &[], &mut unnamed).await;
+        blobs.let_go_of_unnamed(&cluster, &held, &mut unnamed).await;
         tokio::time::advance(almost).await;
-        blobs.let_go_of_unnamed(&cluster, &[], &mut unnamed).await;
+        blobs.let_go_of_unnamed(&cluster, &held, &mut unnamed).await;
         assert!(blobs.has(&left) && half.exists(), "the wait began anew");
         tokio::time::advance(Duration::from_secs(2)).await;
-        blobs.let_go_of_unnamed(&cluster, &[], &mut unnamed).await;
+        blobs.let_go_of_unnamed(&cluster, &held, &mut unnamed).await;
         assert!(!blobs.has(&left) && !half.exists());
-        assert!(blobs.has(&named));
+        assert!(blobs.has(&named) && blobs.has(&waiting));
         fs::remove_dir_all(&folder).unwrap();
     }
 

@@ -85,7 +85,6 @@ impl Locker {
             Some(_) => self.room(conversation.as_ref()),
             None => Err(Why::Busy),
         };
-        let (pieces, waiting) = mpsc::channel(PIECES_AHEAD);
         let writer = Writer {
             locker: self.clone(),
             room,
@@ -94,13 +93,19 @@ impl Locker {
             part: Part::Nothing,
             count: 0,
         };
+        let within = Duration::from_millis(limits::FILES_BODY_MS);
+        let Some(permit) = permit else {
+            // Nothing goes to the disk then, and no thread waits for whoever sends slowly.
+            let fields = tokio::time::timeout(within, fields_only(writer, reader, body)).await;
+            return fields.unwrap_or(Err(FormError::TooSlow));
+        };
+        let (pieces, waiting) = mpsc::channel(PIECES_AHEAD);
         self.counted.reading.add(1);
         let writing = tokio::task::spawn_blocking(move || {
             let written = writer.run(reader, waiting);
             drop(permit);
             written
         });
-        let within = Duration::from_millis(limits::FILES_BODY_MS);
         let came = tokio::time::timeout(within, pass_on(body, pieces)).await;
         let came = came.unwrap_or(Err(FormError::TooSlow));
         let within = Duration::from_millis(limits::FILE_STORE_MS);
@@ -112,6 +117,24 @@ impl Locker {
             (Ok(()), Ok(Err(_)) | Err(_)) => Err(FormError::Stalled),
         }
     }
+}
+
+/// Reads a form whose files are not taken.
+async fn fields_only<E>(
+    mut writer: Writer,
+    mut reader: Reader,
+    body: impl Stream<Item = Result<Bytes, E>>,
+) -> Result<Form, FormError> {
+    let (mut body, mut bytes) = (std::pin::pin!(body), 0);
+    while let Some(piece) = body.next().await {
+        let piece = piece.map_err(|_| FormError::Broken)?;
+        bytes += piece.len() as u64;
+        if bytes > limits::FILES_BODY_BYTES {
+            return Err(FormError::TooLarge);
+        }
+        writer.feed(&mut reader, &piece)?;
+    }
+    writer.finish(reader)
 }
 
 /// Passes a body on to whoever writes it, as fast as that goes.
@@ -162,17 +185,23 @@ impl Writer {
         mut reader: Reader,
         mut pieces: mpsc::Receiver<Bytes>,
     ) -> Result<Form, FormError> {
-        let mut trouble = None;
         while let Some(piece) = pieces.blocking_recv() {
-            reader.read(&piece, |event| {
-                if trouble.is_none() {
-                    trouble = self.take(event).err();
-                }
-            })?;
-            if let Some(trouble) = trouble {
-                return Err(trouble);
-            }
+            self.feed(&mut reader, &piece)?;
         }
+        self.finish(reader)
+    }
+
+    fn feed(&mut self, reader: &mut Reader, piece: &[u8]) -> Result<(), FormError> {
+        let mut trouble = None;
+        reader.read(piece, |event| {
+            if trouble.is_none() {
+                trouble = self.take(event).err();
+            }
+        })?;
+        trouble.map_or(Ok(()), Err)
+    }
+
+    fn finish(self, reader: Reader) -> Result<Form, FormError> {
         reader.end()?;
         for refused in &self.form.refused {
             self.locker.counted.refused(refused.why);

@@ -105,6 +105,17 @@ pub struct Kept {
     name: String,
 }
 
+impl Kept {
+    /// That it is not taken after all.
+    pub fn refused(&self, why: Why) -> Refused {
+        Refused {
+            name: self.name.clone(),
+            why,
+            bytes: self.bytes,
+        }
+    }
+}
+
 /// Where a file of a message is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
@@ -143,17 +154,17 @@ pub struct Locker {
 impl Locker {
     /// The files of a node.
     pub fn new(
-        cluster: Cluster,
-        letterbox: Letterbox,
-        blobs: Blobs,
-        keyring: Arc<Keyring>,
+        cluster: &Cluster,
+        letterbox: &Letterbox,
+        blobs: &Blobs,
+        keyring: &Arc<Keyring>,
         counted: Counted,
     ) -> Self {
         Self {
-            cluster,
-            letterbox,
-            blobs,
-            keyring,
+            cluster: cluster.clone(),
+            letterbox: letterbox.clone(),
+            blobs: blobs.clone(),
+            keyring: keyring.clone(),
             uploads: Arc::new(Semaphore::new(limits::UPLOADS_AT_ONCE)),
             counted,
         }
@@ -185,6 +196,22 @@ impl Locker {
         match limits::FILES_OF_CONVERSATION_BYTES.saturating_sub(had) {
             0 => Err(Why::ConversationFull),
             own => Ok(room.min(own)),
+        }
+    }
+
+    /// Whether a conversation has room for these.
+    ///
+    /// # Errors
+    /// With why it has not.
+    pub fn fits(&self, conversation: &ConversationId, kept: &[Kept]) -> Result<(), Why> {
+        if kept.is_empty() {
+            return Ok(());
+        }
+        let room = self.room(Some(conversation))?;
+        let wanted: u64 = kept.iter().map(|it| it.stored).sum();
+        match wanted <= room {
+            true => Ok(()),
+            false => Err(Why::ConversationFull),
         }
     }
 

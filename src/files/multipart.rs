@@ -3,14 +3,9 @@
 //!
 //! Of our own, because the readers there are take in as much as a socket gives, which is the whole body.
 
-/// Bytes of a part's header: a name and a file's name at their longest.
-const HEAD_MAX: usize = 4 * 1024;
-/// Parts of one form: our fields and files are a fifth of it.
-const PARTS_MAX: usize = 50;
-/// Bytes of a boundary (RFC 2046 section 5.1.1).
-const BOUNDARY_MAX: usize = 70;
-/// Bytes between a boundary and the end of its line.
-const PADDING_MAX: usize = 64;
+use crate::model::limits::{
+    FORM_BOUNDARY_BYTES_MAX, FORM_HEAD_BYTES_MAX, FORM_PADDING_BYTES_MAX, FORM_PARTS_MAX,
+};
 
 /// Why a body is not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -25,7 +20,7 @@ pub enum Malformed {
     #[error("a part of the form has no header that can be read")]
     Head,
     /// More parts than any form of ours has.
-    #[error("the form has more than {PARTS_MAX} parts")]
+    #[error("the form has more than {FORM_PARTS_MAX} parts")]
     TooMany,
 }
 
@@ -147,14 +142,14 @@ impl Reader {
                         Ok(Some(place + 2))
                     }
                     Some(_) => Err(Malformed::Head),
-                    None if rest.len() > PADDING_MAX => Err(Malformed::Head),
+                    None if rest.len() > FORM_PADDING_BYTES_MAX => Err(Malformed::Head),
                     None => Ok(None),
                 }
             }
             Stage::Head => match find(rest, b"\r\n\r\n") {
-                Some(place) if place <= HEAD_MAX => {
+                Some(place) if place <= FORM_HEAD_BYTES_MAX => {
                     self.parts += 1;
-                    if self.parts > PARTS_MAX {
+                    if self.parts > FORM_PARTS_MAX {
                         return Err(Malformed::TooMany);
                     }
                     tell(head(&rest[..place]).ok_or(Malformed::Head)?);
@@ -162,7 +157,7 @@ impl Reader {
                     Ok(Some(place + 4))
                 }
                 Some(_) => Err(Malformed::Head),
-                None if rest.len() > HEAD_MAX + 4 => Err(Malformed::Head),
+                None if rest.len() > FORM_HEAD_BYTES_MAX + 4 => Err(Malformed::Head),
                 None => Ok(None),
             },
             Stage::Done => Ok(None),
@@ -189,7 +184,7 @@ fn boundary(content_type: &str) -> Option<String> {
         return None;
     }
     let boundary = parameter(rest, "boundary")?;
-    let sound = (1..=BOUNDARY_MAX).contains(&boundary.len())
+    let sound = (1..=FORM_BOUNDARY_BYTES_MAX).contains(&boundary.len())
         && boundary
             .bytes()
             .all(|it| it.is_ascii_graphic() || it == b' ');
@@ -269,7 +264,7 @@ mod tests {
                 (Some(Event::Data(all)), Event::Data(more)) => all.extend(more),
                 (_, it) => events.push(it),
             })?;
-            assert!(reader.rest.len() <= HEAD_MAX + piece.len() + 200);
+            assert!(reader.rest.len() <= FORM_HEAD_BYTES_MAX + piece.len() + 200);
         }
         reader.end()?;
         Ok(events)
@@ -322,11 +317,15 @@ mod tests {
         assert_eq!(form(b""), Err(Malformed::EndedEarly));
         assert_eq!(form(b"--a\r\nX: y\r\n\r\nx\r\n--a--"), Err(Malformed::Head));
         assert_eq!(form(b"--a x\r\n"), Err(Malformed::Head));
-        let long = [b"--a\r\nX: ".as_slice(), &vec![b'x'; HEAD_MAX + 10]].concat();
+        let long = [
+            b"--a\r\nX: ".as_slice(),
+            &vec![b'x'; FORM_HEAD_BYTES_MAX + 10],
+        ]
+        .concat();
         assert_eq!(form(&long), Err(Malformed::Head));
         let one = "--a\r\nContent-Disposition: form-data; name=x\r\n\r\n\r\n";
         assert_eq!(
-            form(one.repeat(PARTS_MAX + 1).as_bytes()),
+            form(one.repeat(FORM_PARTS_MAX + 1).as_bytes()),
             Err(Malformed::TooMany)
         );
     }

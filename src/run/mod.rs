@@ -192,13 +192,8 @@ pub fn run(config: &Config, metrics: Metrics, until: UntilStopped) -> Result<(),
     tasks.keep(runtimes.people.handle(), "bells", move |stop| {
         bells.clone().ring_bells(stop)
     });
-    let locker = Locker::new(
-        cluster.clone(),
-        letterbox.clone(),
-        blobs.clone(),
-        keyring.clone(),
-        files::Counted::new(&metrics),
-    );
+    let counted = files::Counted::new(&metrics);
+    let locker = Locker::new(&cluster, &letterbox, &blobs, &keyring, counted);
     let node = Node {
         config,
         place: &place,

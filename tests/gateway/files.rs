@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use lifeboat::model::limits;
 
 use crate::harness::browser::{Browser, heading, ticket};
-use crate::harness::stage::{play, says_it_is_alone};
+use crate::harness::stage::{Stage, play, says_it_is_alone};
 use crate::harness::{meanwhile, tell, until};
 
 const SAFE: &str = "Your message is safely stored";
@@ -81,45 +81,7 @@ async fn p1_a_file_that_was_called_safely_stored_is_read_elsewhere_after_its_nod
                 sent.len()
             );
         }
-        // The same by the command line, and an answer with a file.
-        let (to, log) = (
-            stage.folder().join("got.png"),
-            stage.folder().join("own.log"),
-        );
-        let to_text = to.to_string_lossy().into_owned();
-        let fetch = ["conversations", "file", &code, "1", "--to", &to_text];
-        stage.nodes[2].done(&fetch).await?;
-        anyhow::ensure!(std::fs::read(&to)? == sent, "another file");
-        let again = stage.nodes[2].verb(&fetch).await?;
-        anyhow::ensure!(again.code != Some(0), "a file was written over");
-        std::fs::write(&log, b"one\ntwo\n")?;
-        let log_text = log.to_string_lossy().into_owned();
-        let answer = [
-            "conversations",
-            "answer",
-            &code,
-            "See this.",
-            "--attach",
-            &log_text,
-        ];
-        stage.nodes[2].done(&answer).await?;
-        let shown = stage.nodes[1]
-            .done(&["conversations", "show", &code])
-            .await?;
-        anyhow::ensure!(
-            shown.contains("file 1: ") && shown.contains("file 2: own.log"),
-            "{shown}"
-        );
-        let at = stage.nodes[1].https();
-        let page = until("the answer's file is on the customer's page", async || {
-            let page = browser.read(at, &path).await?;
-            Ok((hrefs(&page).len() == 2).then_some(page))
-        })
-        .await?;
-        let own = hrefs(&page).pop().context("no file")?;
-        let got = browser.get(at, &own).await?;
-        anyhow::ensure!(&got.bytes[..] == b"one\ntwo\n", "{:?}", got.text);
-        Ok(())
+        by_command_line(stage, &path, (&code, &sent)).await
     })
     .await
 }
@@ -162,4 +124,47 @@ async fn p3_a_file_that_a_lone_node_took_is_kept_over_its_death_and_copied_once_
         Ok(())
     })
     .await
+}
+
+/// The same by the command line of another node, and an answer with a file.
+async fn by_command_line(stage: &Stage, path: &str, (code, sent): (&str, &[u8])) -> Result<()> {
+    let mut browser = stage.browser()?;
+    let (to, log) = (
+        stage.folder().join("got.png"),
+        stage.folder().join("own.log"),
+    );
+    let to_text = to.to_string_lossy().into_owned();
+    let fetch = ["conversations", "file", code, "1", "--to", &to_text];
+    stage.nodes[2].done(&fetch).await?;
+    anyhow::ensure!(std::fs::read(&to)? == *sent, "another file");
+    let again = stage.nodes[2].verb(&fetch).await?;
+    anyhow::ensure!(again.code != Some(0), "a file was written over");
+    std::fs::write(&log, b"one\ntwo\n")?;
+    let log_text = log.to_string_lossy().into_owned();
+    let answer = [
+        "conversations",
+        "answer",
+        code,
+        "See this.",
+        "--attach",
+        &log_text,
+    ];
+    stage.nodes[2].done(&answer).await?;
+    let shown = stage.nodes[1]
+        .done(&["conversations", "show", code])
+        .await?;
+    anyhow::ensure!(
+        shown.contains("file 1: ") && shown.contains("file 2: own.log"),
+        "{shown}"
+    );
+    let at = stage.nodes[1].https();
+    let page = until("the answer's file is on the customer's page", async || {
+        let page = browser.read(at, path).await?;
+        Ok((hrefs(&page).len() == 2).then_some(page))
+    })
+    .await?;
+    let own = hrefs(&page).pop().context("no file")?;
+    let got = browser.get(at, &own).await?;
+    anyhow::ensure!(&got.bytes[..] == b"one\ntwo\n", "{:?}", got.text);
+    Ok(())
 }

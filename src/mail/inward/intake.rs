@@ -401,7 +401,15 @@ impl Intake {
         let whose = self.contact_hash(author);
         let stranger = known.is_some_and(|it| it.contact_hash != whose);
         let forged = read.proof == Dmarc::Fail;
-        let pieces = letter::said(&read.letter, lang, opens, (stranger, forged));
+        // What has no room in this conversation is named with that as its reason, and the words are kept.
+        let (mut letter, mut files) = (read.letter.clone(), &read.kept[..]);
+        if let Err(why) = self.locker.fits(&id, files) {
+            files
+                .iter()
+                .for_each(|it| letter.leave_out(&it.refused(why)));
+            files = &[];
+        }
+        let pieces = letter::said(&letter, lang, opens, (stranger, forged));
         let too_long = Refusal::TooLarge {
             field: "text".to_owned(),
             found: 0,
@@ -434,7 +442,7 @@ impl Intake {
                 },
             };
             let command = match number {
-                0 => command.with_files(self.locker.named(&id, &read.kept)),
+                0 => command.with_files(self.locker.named(&id, files)),
                 _ => command,
             };
             let proposal = Proposal {

@@ -26,6 +26,14 @@ pub const FILE_NAME_SEALED_MAX: usize = FILE_NAME_CHARS_MAX * 4 + 64;
 pub const FILES_BODY_BYTES: u64 = 64 << 20;
 /// How long such a form may take: the most that is taken, on a line of 350 kbit/s.
 pub const FILES_BODY_MS: u64 = 10 * 60_000;
+/// Bytes of a header of a form's part: a name and a file's name at their longest.
+pub const FORM_HEAD_BYTES_MAX: usize = 4 * 1024;
+/// Parts of one form: our fields and files are a fifth of it.
+pub const FORM_PARTS_MAX: usize = 50;
+/// Bytes of what a form's parts end with (RFC 2046 section 5.1.1).
+pub const FORM_BOUNDARY_BYTES_MAX: usize = 70;
+/// Bytes between that and the end of its line: nobody writes any.
+pub const FORM_PADDING_BYTES_MAX: usize = 64;
 /// Forms with files that one node reads at a time: each writes a disk, and 20 slow ones take 500 MB of it at most.
 pub const UPLOADS_AT_ONCE: usize = 20;
 /// How long a file may take to be on this node's disk before its sender is told that nobody knows.

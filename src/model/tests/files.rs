@@ -170,3 +170,44 @@ fn p10_what_is_beyond_the_bounds_is_refused_and_nothing_of_it_is_kept() {
         Reply::Kept { .. }
     ));
 }
+
+#[test]
+fn p11_a_message_with_files_keeps_its_bytes() {
+    let of = |bytes: &[u8]| Sealed {
+        key: 1,
+        bytes: bytes.to_vec(),
+    };
+    let said = files::Said {
+        conversation: ConversationId([7; 16]),
+        opening: None,
+        body: of(&[0xaa, 0xbb]),
+        taken: Timestamp(5),
+        files: vec![File {
+            blob: BlobHash([3; 32]),
+            stored: 10,
+            bytes: 9,
+            kind: FileKind::Text,
+            name: of(&[0xcc]),
+            erased: None,
+        }],
+    };
+    let said = FileChange::Said(Box::new(said));
+    let erase = FileChange::Erase {
+        conversation: ConversationId([7; 16]),
+        message: id(9),
+        number: 2,
+    };
+    let (seven, nine, three) = ("07".repeat(16), "09".repeat(16), "03".repeat(32));
+    for (change, wanted) in [
+        (
+            said,
+            format!("00{seven}000102aabb0501{three}0a09050101cc00"),
+        ),
+        (erase, format!("01{seven}{nine}02")),
+    ] {
+        let bytes = postcard::to_stdvec(&change).unwrap();
+        let hex: String = bytes.iter().map(|it| format!("{it:02x}")).collect();
+        assert_eq!(hex, wanted);
+        assert_eq!(stored::read::<FileChange>(&bytes).unwrap(), change);
+    }
+}

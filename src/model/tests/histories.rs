@@ -69,13 +69,6 @@ fn any_command() -> impl Strategy<Value = Command> {
         talks().prop_map(Command::Talk),
         synthetics().prop_map(Command::Synthetic),
         with_files(),
-        (0_u8..8, 100_u8..200, 0_u32..3).prop_map(|(it, message, number)| {
-            Command::File(FileChange::Erase {
-                conversation: ConversationId([it; 16]),
-                message: id(message),
-                number,
-            })
-        }),
         (any::<u8>(), 0..3_u64).prop_map(|(it, days)| Command::CreateToken {
             token: TokenId([it; 8]),
             secret_hash: KeyedHash([it; 32]),
@@ -90,7 +83,14 @@ fn any_command() -> impl Strategy<Value = Command> {
 fn with_files() -> impl Strategy<Value = Command> {
     let file = (0_u8..20, 0_u64..20 << 20).prop_map(|(blob, size)| files::file(blob, size));
     let files = proptest::collection::vec(file, 0..7);
-    (0_u8..8, any::<bool>(), files).prop_map(|(it, opens, files)| {
+    let erase = (0_u8..8, 100_u8..200, 0_u32..3).prop_map(|(it, message, number)| {
+        Command::File(FileChange::Erase {
+            conversation: ConversationId([it; 16]),
+            message: id(message),
+            number,
+        })
+    });
+    let said = (0_u8..8, any::<bool>(), files).prop_map(|(it, opens, files)| {
         let message = match opens {
             true => opening(it),
             false => Command::AddMessage {
@@ -100,7 +100,8 @@ fn with_files() -> impl Strategy<Value = Command> {
             },
         };
         message.with_files(files)
-    })
+    });
+    prop_oneof![said, erase]
 }
 
 /// What nodes write as customers, also in conversations that are somebody's.

@@ -191,7 +191,7 @@
         method: 'POST', headers: { accept: 'application/json' }, body,
         signal: AbortSignal.timeout(next.files ? 300_000 : ANSWER_MS), credentials: 'omit',
       });
-      const said = await answer.json();
+      const said = answer.status === 413 ? { why: await answer.text() } : await answer.json();
       if (answer.ok) {
         if (said.kept === 'agreed') mine = mine.filter((it) => it !== next);
         else next.held = host;
@@ -225,11 +225,13 @@
   }
 
   form.addEventListener('submit', async (event) => {
+    const files = [...form.file.files];
+    // More than any server reads is the form's to send: it would be repeated for ever here.
+    if (files.reduce((sum, it) => sum + it.size, 0) > 60e6) return;
     event.preventDefault();
     const text = box.value.trim();
     if (!text) return;
     const id = [...crypto.getRandomValues(new Uint8Array(16))].map((it) => it.toString(16).padStart(2, '0')).join('');
-    const files = [...form.file.files];
     box.value = '';
     form.file.value = '';
     const it = { id, text, time: Date.now(), key: await idOf(id), files: files.length ? files : undefined };

@@ -7,10 +7,12 @@ use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::request::Parts;
 use axum::http::{Response, StatusCode, header};
+use imbl::{OrdMap, Vector};
 
 use crate::clock;
 use crate::letterbox::HeldItem;
 use crate::model::conversation::{Author, Conversation, Door};
+use crate::model::files::File;
 use crate::model::talk::{Doing, Outlook};
 use crate::model::words::{
     ClientId, Contact, ConversationId, Lang, MessageText, Sealed, Timestamp,
@@ -39,6 +41,8 @@ pub(super) struct Known {
     outlook: Option<Outlook>,
     /// What agents do here at this moment.
     doing: Option<Doing>,
+    /// The files of its agreed messages.
+    files: OrdMap<ClientId, Vector<File>>,
 }
 
 /// The parts of a conversation that its first message brought.
@@ -197,6 +201,7 @@ impl Public {
             seen: (talk.seen, talk.seen_at),
             outlook,
             doing,
+            files: state.files.all.get(&id).cloned().unwrap_or_default(),
         }
     }
 
@@ -396,13 +401,22 @@ impl<'a> Asked<'a> {
         }
     }
 
-    /// The files of a message.
+    /// The files of an agreed message.
     fn files(&self, known: &Known, message: &ClientId) -> Vec<FileLine> {
-        let (id, link) = (&known.id, self.public.parts.keyring.link(&known.id));
-        let locker = &self.public.parts.locker;
-        let files = locker.of(id, message).into_iter();
+        let files = known.files.get(message).into_iter().flatten();
+        self.file_lines(known, message, files)
+    }
+
+    fn file_lines<'f>(
+        &self,
+        known: &Known,
+        message: &ClientId,
+        files: impl Iterator<Item = &'f File>,
+    ) -> Vec<FileLine> {
+        let (id, locker) = (&known.id, &self.public.parts.locker);
         let lines = files.zip(1..).map(|(file, number)| {
-            let it = locker.standing(id, &file);
+            let link = self.public.parts.keyring.link(id);
+            let it = locker.standing(id, file);
             FileLine {
                 name: it.name.unwrap_or_else(|| self.say.it("message-sealed")),
                 size: self.size(it.bytes),
@@ -476,6 +490,9 @@ impl<'a> Asked<'a> {
 
     /// A file of the customer's is not on a majority's disks.
     pub(super) fn copies(&self, known: &Known) -> bool {
+        if known.files.is_empty() {
+            return false;
+        }
         let own = known.agreed.iter().flat_map(|it| &it.messages);
         let mut own = own.filter(|it| it.author == Author::Customer);
         own.any(|it| self.files(known, &it.id).iter().any(|it| !it.is_safe))
@@ -539,7 +556,7 @@ impl<'a> Asked<'a> {
                 at: self.moment(written.taken),
                 state,
                 text: text(written.body),
-                files: self.files(known, &item.proposal.id),
+                files: self.file_lines(known, &item.proposal.id, written.files.iter()),
             })
         });
         agreed.chain(held).collect()

@@ -52,10 +52,10 @@ fn node() -> Node {
     let keyring = Arc::new(Keyring::generate());
     let blobs = Blobs::open(&folder.join("blobs")).unwrap();
     let locker = Locker::new(
-        cluster.clone(),
-        letterbox.clone(),
-        blobs,
-        keyring.clone(),
+        &cluster,
+        &letterbox,
+        &blobs,
+        &keyring,
         files::Counted::default(),
     );
     let intake = Arc::new(Intake {

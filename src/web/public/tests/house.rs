@@ -82,10 +82,10 @@ pub(super) async fn house_with(keyring: Arc<Keyring>, majority: Arc<Majority>, i
     let keeping = blobs.clone();
     tokio::spawn(keeping.keep_in_step(cluster.clone(), 1, held, stop.clone()));
     let locker = Locker::new(
-        cluster.clone(),
-        letterbox.clone(),
-        blobs,
-        keyring.clone(),
+        &cluster,
+        &letterbox,
+        &blobs,
+        &keyring,
         files::Counted::default(),
     );
     tokio::spawn(work(stop.clone()));
