@@ -137,7 +137,7 @@ impl Intake {
         let (Some(authenticator), Some(sender)) = (self.authenticator.clone(), from) else {
             return Dmarc::Unknown;
         };
-        if signatures(&mail) > MAIL_IN_SIGNATURES_MAX {
+        if judge::signatures(&mail) > MAIL_IN_SIGNATURES_MAX {
             // Each costs a question to somebody's name server.
             self.counted.proven(&Dmarc::Unknown);
             return Dmarc::Unknown;
@@ -401,14 +401,7 @@ impl Intake {
         let whose = self.contact_hash(author);
         let stranger = known.is_some_and(|it| it.contact_hash != whose);
         let forged = read.proof == Dmarc::Fail;
-        // What has no room in this conversation is named with that as its reason, and the words are kept.
-        let (mut letter, mut files) = (read.letter.clone(), &read.kept[..]);
-        if let Err(why) = self.locker.fits(&id, files) {
-            files
-                .iter()
-                .for_each(|it| letter.leave_out(&it.refused(why)));
-            files = &[];
-        }
+        let (letter, files) = self.fitted(read, &id);
         let pieces = letter::said(&letter, lang, opens, (stranger, forged));
         let too_long = Refusal::TooLarge {
             field: "text".to_owned(),
@@ -465,6 +458,19 @@ impl Intake {
             }
         }
         Ok(worst)
+    }
+
+    /// A letter with the attachments that its conversation has room for; the others are named in it, and its words are
+    /// kept all the same.
+    fn fitted<'a>(&self, read: &'a Read, id: &ConversationId) -> (Letter, &'a [KeptFile]) {
+        let mut letter = read.letter.clone();
+        let Err(why) = self.locker.fits(id, &read.kept) else {
+            return (letter, &read.kept);
+        };
+        for file in &read.kept {
+            letter.leave_out(&file.refused(why));
+        }
+        (letter, &[])
     }
 
     /// Puts attachments on the disk, but those of a mail that is there already.
@@ -527,20 +533,6 @@ fn half(KeyedHash(hash): KeyedHash) -> [u8; 16] {
     half.copy_from_slice(&hash[..16]);
     half
 }
-
-/// How many signatures a mail has.
-fn signatures(mail: &[u8]) -> usize {
-    let head = mail.windows(4).position(|it| it == b"\r\n\r\n");
-    let head = &mail[..head.unwrap_or(mail.len())];
-    let lines = head.split(|it| *it == b'\n');
-    let named = |it: &&[u8]| {
-        it.get(..SIGNATURE.len())
-            .is_some_and(|it| it.eq_ignore_ascii_case(SIGNATURE))
-    };
-    lines.filter(named).count()
-}
-
-const SIGNATURE: &[u8] = b"DKIM-Signature";
 
 /// Judges and reads a message. Costs time, and runs apart from the sessions.
 fn read(keyring: &Keyring, locker: &Locker, bytes: &[u8], null: bool) -> Option<Read> {

@@ -267,7 +267,7 @@ pub(super) fn digests(files: &[Ready]) -> Vec<u8> {
 
 /// What is wrong with a file, with what was found and what is wanted.
 pub(super) fn wrong_file(say: &Say, it: &Refused) -> Wrong {
-    let megabytes = |bytes: u64| format!("{}.{}", bytes >> 20, (bytes % (1 << 20)) * 10 >> 20);
+    let megabytes = |bytes: u64| format!("{}.{}", bytes >> 20, ((bytes % (1 << 20)) * 10) >> 20);
     let args = [
         ("name", it.name.clone().into()),
         ("found", megabytes(it.bytes).into()),

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use lifeboat::model::{
-    Command, Reply, State, limits,
+    Reply, State, limits,
     words::{ClientId, Timestamp},
 };
 
