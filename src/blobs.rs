@@ -7,11 +7,11 @@
 mod draft;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs,
     io::{self, Write},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -81,7 +81,23 @@ pub use draft::Draft;
 #[derive(Clone, Debug)]
 pub struct Blobs {
     folder: Arc<Path>,
+    /// Those that are being fetched: one file, one writer.
+    fetching: Arc<Mutex<HashSet<BlobHash>>>,
 }
+
+/// A blob that the state does not name yet, because what refers to it is held by nodes and not agreed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldBlob {
+    /// The blob.
+    pub hash: BlobHash,
+    /// Its bytes.
+    pub size: u64,
+    /// The node that has it, where this one only keeps a copy of what refers to it.
+    pub from: Option<NodeId>,
+}
+
+/// Looks which blobs are held so.
+pub type LookHeld = Arc<dyn Fn() -> Vec<HeldBlob> + Send + Sync>;
 
 impl Blobs {
     /// Opens the folder, making it if needed, and deletes what interrupted writes left (downloads are kept, to resume).
@@ -102,6 +118,7 @@ impl Blobs {
         }
         Ok(Self {
             folder: folder.into(),
+            fetching: Arc::default(),
         })
     }
 
@@ -204,18 +221,29 @@ impl Blobs {
     ///
     /// # Errors
     /// Never by itself; what goes wrong with one blob is logged and tried again.
-    pub async fn keep_in_step(self, cluster: Cluster, incarnation: u64, stop: Stop) -> Outcome {
+    pub async fn keep_in_step(
+        self,
+        cluster: Cluster,
+        incarnation: u64,
+        held: LookHeld,
+        stop: Stop,
+    ) -> Outcome {
         let mut changes = cluster.changes();
         let mut verified: HashMap<BlobHash, bool> = HashMap::new();
         let mut unnamed: HashMap<PathBuf, Instant> = HashMap::new();
         loop {
             changes.borrow_and_update();
-            let step = self.step(&cluster, incarnation, &mut verified);
+            let held_now = held();
+            let step = async {
+                self.step(&cluster, incarnation, &mut verified).await;
+                self.fetch_held(&cluster, &held_now).await;
+            };
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 () = step => {}
             }
-            self.let_go_of_unnamed(&cluster, &mut unnamed).await;
+            self.let_go_of_unnamed(&cluster, &held_now, &mut unnamed)
+                .await;
             let again = tokio::time::sleep(Duration::from_millis(limits::BLOB_LOOK_MS));
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
@@ -289,14 +317,21 @@ impl Blobs {
 
     /// Deletes files that the state did not name for as long as a released blob is kept. While the node is alone what
     /// it knows may be old, so that the wait begins anew.
-    async fn let_go_of_unnamed(&self, cluster: &Cluster, unnamed: &mut HashMap<PathBuf, Instant>) {
+    async fn let_go_of_unnamed(
+        &self,
+        cluster: &Cluster,
+        held: &[HeldBlob],
+        unnamed: &mut HashMap<PathBuf, Instant>,
+    ) {
         if cluster.health().alone() {
             unnamed.clear();
             return;
         }
         let (blobs, state) = (self.clone(), cluster.state());
-        let listed =
-            tokio::task::spawn_blocking(move || blobs.files(|hash| state.blobs.contains_key(hash)));
+        let held: HashSet<BlobHash> = held.iter().map(|it| it.hash).collect();
+        let listed = tokio::task::spawn_blocking(move || {
+            blobs.files(|hash| state.blobs.contains_key(hash) || held.contains(hash))
+        });
         let files = match listed.await {
             Ok(Ok(files)) => files,
             Ok(Err(error)) => return tracing::warn!(%error, "cannot list the blobs"),
@@ -364,14 +399,42 @@ impl Blobs {
         }
     }
 
-    /// Copies a blob from whoever holds it, going on where an interrupted copy stopped.
-    async fn fetch(
+    /// Copies what a message of another node refers to that is held here as a copy: when that node is gone for good, this
+    /// one has all of it.
+    async fn fetch_held(&self, cluster: &Cluster, held: &[HeldBlob]) {
+        let health = cluster.health();
+        for it in held {
+            let from = it.from.filter(|_| !self.has(&it.hash));
+            let from =
+                from.filter(|node| health.peers.iter().any(|it| it.id == *node && it.reachable));
+            if let Some(node) = from {
+                self.fetch(cluster, it.hash, it.size, vec![node]).await;
+            }
+        }
+    }
+
+    /// Copies a blob from whoever holds it, going on where an interrupted copy stopped. Says whether it is here in the end.
+    pub async fn fetch(
         &self,
         cluster: &Cluster,
         hash: BlobHash,
         size: u64,
         holders: Vec<NodeId>,
     ) -> bool {
+        let claimed = || {
+            // A set of hashes is whole whatever happened while it was locked.
+            let mut fetching = self.fetching.lock().unwrap_or_else(PoisonError::into_inner);
+            fetching.insert(hash).then(|| Claim(self.clone(), hash))
+        };
+        let _claim = loop {
+            match claimed() {
+                Some(claim) => break claim,
+                None => tokio::time::sleep(Duration::from_millis(limits::LOOK_AFTER_MS)).await,
+            }
+        };
+        if self.has(&hash) {
+            return true;
+        }
         for holder in holders.into_iter().filter(|it| *it != cluster.id()) {
             match cluster
                 .fetch_blob(holder, hash, size, self.path(&hash))
@@ -384,6 +447,20 @@ impl Blobs {
             }
         }
         false
+    }
+}
+
+/// That somebody fetches a blob. Nobody does any more when it is dropped.
+struct Claim(Blobs, BlobHash);
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let mut fetching = self
+            .0
+            .fetching
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        fetching.remove(&self.1);
     }
 }
 
@@ -439,6 +516,13 @@ mod tests {
         let folder = folder("unnamed");
         let blobs = Blobs::open(&folder).unwrap();
         let (left, named) = (blobs.put(b"left").unwrap(), blobs.put(b"named").unwrap());
+        // A message that is held and not agreed on refers to it.
+        let waiting = blobs.put(b"waiting").unwrap();
+        let held = [HeldBlob {
+            hash: waiting,
+            size: 7,
+            from: None,
+        }];
         let half = durable::temporary_name(&blobs.path(&BlobHash([7; 32])));
         fs::write(&half, b"half").unwrap();
         let majority = Majority::founded(1);
@@ -452,19 +536,19 @@ mod tests {
         let (cluster, knows) = majority.node(1);
         let mut unnamed = HashMap::new();
         let almost = Duration::from_millis(limits::BLOB_RELEASE_MS - 1_000);
-        blobs.let_go_of_unnamed(&cluster, &mut unnamed).await;
+        blobs.let_go_of_unnamed(&cluster, &held, &mut unnamed).await;
         tokio::time::advance(almost).await;
         reaches_majority(&knows, false);
-        blobs.let_go_of_unnamed(&cluster, &mut unnamed).await;
+        blobs.let_go_of_unnamed(&cluster, &held, &mut unnamed).await;
         reaches_majority(&knows, true);
-        blobs.let_go_of_unnamed(&cluster, &mut unnamed).await;
+        blobs.let_go_of_unnamed(&cluster, &held, &mut unnamed).await;
         tokio::time::advance(almost).await;
-        blobs.let_go_of_unnamed(&cluster, &mut unnamed).await;
+        blobs.let_go_of_unnamed(&cluster, &held, &mut unnamed).await;
         assert!(blobs.has(&left) && half.exists(), "the wait began anew");
         tokio::time::advance(Duration::from_secs(2)).await;
-        blobs.let_go_of_unnamed(&cluster, &mut unnamed).await;
+        blobs.let_go_of_unnamed(&cluster, &held, &mut unnamed).await;
         assert!(!blobs.has(&left) && !half.exists());
-        assert!(blobs.has(&named));
+        assert!(blobs.has(&named) && blobs.has(&waiting));
         fs::remove_dir_all(&folder).unwrap();
     }
 

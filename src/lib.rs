@@ -8,6 +8,7 @@ pub mod backup;
 pub mod blobs;
 pub mod directory;
 pub mod errands;
+pub mod files;
 pub mod letterbox;
 
 pub mod desk;

@@ -4,6 +4,10 @@
 //! It seals the fields of customers, names tickets, and signs links and form tokens, so that any node understands
 //! what another one handed out. What must not open unattended (DKIM, DNSSEC, the directory) will need the vault key.
 
+mod files;
+
+pub use files::{FileOpener, FileSealer};
+
 use std::{
     fmt,
     path::{Path, PathBuf},

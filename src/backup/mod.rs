@@ -156,7 +156,17 @@ impl Source {
         let state = &self.state;
         let cluster = state.cluster.as_ref().ok_or(BackupError::NotFounded)?;
         let wanted = state.blobs.iter().filter(|(_, it)| it.released.is_none());
-        let wanted: Vec<_> = wanted.collect();
+        // A file of a message that was not copied here must not keep everything else from being backed up.
+        let files: BTreeSet<BlobHash> = state.files.blobs().collect();
+        let lacks = |hash: &BlobHash| files.contains(hash) && !self.blobs.has(hash);
+        let lacking = files.iter().filter(|it| lacks(it)).count();
+        if lacking > 0 {
+            tracing::warn!(
+                lacking,
+                "files of messages that are not on this node's disk are not in this backup"
+            );
+        }
+        let wanted: Vec<_> = wanted.filter(|(hash, _)| !lacks(hash)).collect();
         let about = About {
             cluster: cluster.id.to_string(),
             name: cluster.name.to_string(),
@@ -243,6 +253,7 @@ pub fn read(
         .parse()
         .map_err(|_| not_whole("it names no cluster"))?;
     let (mut keys, mut wanted, mut blobs) = (0, None, 0);
+    let mut files = BTreeSet::new();
     loop {
         match next(&mut input)? {
             (SERVICE_KEY, content) => {
@@ -258,6 +269,7 @@ pub fn read(
                 }
                 let live = state.blobs.iter().filter(|(_, it)| it.released.is_none());
                 wanted = Some(live.map(|it| *it.0).collect::<BTreeSet<_>>());
+                files = state.files.blobs().collect();
                 take(Part::State(Box::new(state)))?;
             }
             (BLOB, content) => {
@@ -279,7 +291,9 @@ pub fn read(
             }
         }
     }
-    if keys != 1 || blobs != about.blobs || wanted.is_none_or(|it| !it.is_empty()) {
+    // What is missing may only be files of messages, which the node that wrote it did not have.
+    let missing = wanted.is_none_or(|it| !it.is_subset(&files));
+    if keys != 1 || blobs != about.blobs || missing {
         return Err(not_whole("a part is missing"));
     }
     let mut more = [0];

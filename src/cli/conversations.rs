@@ -1,6 +1,8 @@
 //! `lifeboat conversations`: reading what customers wrote and answering them, on a node that is alone as well.
 
-use std::{collections::BTreeMap, io::Read};
+mod files;
+
+use std::{collections::BTreeMap, io::Read, path::PathBuf};
 
 use clap::{Args, Subcommand};
 use serde::Deserialize;
@@ -30,6 +32,29 @@ pub enum Conversations {
         conversation: String,
         /// The answer
         text: Option<String>,
+        /// A file that goes along; may be given again
+        #[arg(long, value_name = "FILE")]
+        attach: Vec<PathBuf>,
+    },
+    /// Fetch a file of a message
+    File {
+        /// Ticket code or id
+        conversation: String,
+        /// Its number, as 'show' names it
+        number: usize,
+        /// Where to put it; a file that is there already is not written over
+        #[arg(long, value_name = "PATH")]
+        to: PathBuf,
+    },
+    /// Delete a file of a message for good, on every node
+    EraseFile {
+        /// Ticket code or id
+        conversation: String,
+        /// Its number, as 'show' names it
+        number: usize,
+        /// The file's name, so that it is the one that is meant
+        #[arg(long, value_name = "NAME")]
+        confirm: String,
     },
     /// Close one; the customer's next message opens it again
     Close {
@@ -169,6 +194,9 @@ struct Message {
     node: String,
     passed_on: Option<String>,
     refused: Option<String>,
+    /// An older node says nothing of files.
+    #[serde(default)]
+    files: Vec<files::Carried>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -221,13 +249,30 @@ pub async fn conversations(
             let text = opened(&answer.value, paper);
             Ok(Said::of(answer.json, text))
         }
-        Conversations::Answer { conversation, text } => {
+        Conversations::Answer {
+            conversation,
+            text,
+            attach,
+        } => {
             let text = match text {
                 Some(text) => text,
                 None => from_standard_input()?,
             };
-            write(node, &conversation, "messages", json!({ "text": text })).await
+            match attach.is_empty() {
+                true => write(node, &conversation, "messages", json!({ "text": text })).await,
+                false => files::answer(node, &conversation, &text, &attach).await,
+            }
         }
+        Conversations::File {
+            conversation,
+            number,
+            to,
+        } => files::fetch(node, &conversation, number, &to).await,
+        Conversations::EraseFile {
+            conversation,
+            number,
+            confirm,
+        } => files::erase(node, &conversation, number, &confirm).await,
         Conversations::Close { conversation } => {
             write(node, &conversation, "close", json!({})).await
         }
@@ -468,6 +513,9 @@ fn opened(conversation: &Opened, paper: Paper) -> String {
             printable(&kept),
             printable_lines(message.text.as_deref().unwrap_or(no_key), "  "),
         ));
+        for file in &message.files {
+            text.push_str(&file.line());
+        }
     }
     for note in &conversation.notes {
         let kept = if note.agreed {

@@ -141,6 +141,24 @@ impl Node {
         self.send(request, BodyExt::boxed(body), PUBLISH).await
     }
 
+    /// Sends a form with files: its content type and its bytes.
+    pub async fn send_form<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        (kind, body): &(String, Bytes),
+    ) -> Result<Answer<T>, Failure> {
+        let request = self
+            .request(Method::POST, path)
+            .header(header::CONTENT_TYPE, kind);
+        let body = BodyExt::boxed(Full::new(body.clone()));
+        self.send(request, body, PUBLISH).await
+    }
+
+    /// The key that writes go under.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
     async fn ask<T: DeserializeOwned>(
         &self,
         method: Method,

@@ -39,6 +39,8 @@ pub struct Page {
     pub location: Option<String>,
     /// What it says, as HTML.
     pub text: String,
+    /// The same as it came.
+    pub bytes: Bytes,
 }
 
 /// A form as a browser holds it: where it goes, and its hidden fields.
@@ -82,7 +84,8 @@ impl Browser {
     /// # Errors
     /// When there is no whole answer in time.
     pub async fn get(&mut self, at: SocketAddr, path: &str) -> Result<Page> {
-        self.ask(at, Method::GET, path, String::new()).await
+        let nothing = ("application/x-www-form-urlencoded", Bytes::new());
+        self.ask(at, Method::GET, path, nothing).await
     }
 
     /// Reads a page that must be there.
@@ -121,6 +124,43 @@ impl Browser {
         let body = form_urlencoded::Serializer::new(String::new())
             .extend_pairs(hidden.chain(typed.iter().copied()))
             .finish();
+        let kind = "application/x-www-form-urlencoded";
+        let body = (kind, body.into());
+        self.ask(at, Method::POST, &form.action, body).await
+    }
+
+    /// The same with files, each with its name.
+    ///
+    /// # Errors
+    /// As of [`Self::send`].
+    pub async fn send_files(
+        &mut self,
+        at: SocketAddr,
+        form: &Form,
+        typed: &[(&str, &str)],
+        files: &[(&str, &[u8])],
+    ) -> Result<Page> {
+        let hidden = form.hidden.iter();
+        let hidden = hidden.map(|(name, value)| (name.as_str(), value.as_str()));
+        let mut body = Vec::new();
+        let head = |name: &str, file: &str| {
+            format!(
+                "--lifeboat-form\r\nContent-Disposition: form-data; name=\"{name}\"{file}\r\n\r\n"
+            )
+        };
+        for (name, value) in hidden.chain(typed.iter().copied()) {
+            body.extend(head(name, "").into_bytes());
+            body.extend_from_slice(value.as_bytes());
+            body.extend_from_slice(b"\r\n");
+        }
+        for (name, bytes) in files {
+            let file = format!("; filename=\"{name}\"");
+            body.extend(head("file", &file).into_bytes());
+            body.extend_from_slice(bytes);
+            body.extend_from_slice(b"\r\n");
+        }
+        body.extend_from_slice(b"--lifeboat-form--\r\n");
+        let body = ("multipart/form-data; boundary=lifeboat-form", body.into());
         self.ask(at, Method::POST, &form.action, body).await
     }
 
@@ -129,7 +169,7 @@ impl Browser {
         at: SocketAddr,
         method: Method,
         path: &str,
-        body: String,
+        body: (&str, Bytes),
     ) -> Result<Page> {
         let answered = timeout(PATIENCE, self.try_asking(at, method, path, body)).await;
         let page = answered.unwrap_or_else(|_| Err(anyhow::anyhow!("no page in time")));
@@ -144,7 +184,7 @@ impl Browser {
         at: SocketAddr,
         method: Method,
         path: &str,
-        body: String,
+        (kind, body): (&str, Bytes),
     ) -> Result<Page> {
         let mut sender = self.connection(at).await?;
         let mut request = Request::builder().method(method).uri(path);
@@ -158,8 +198,8 @@ impl Browser {
         let request = request
             .header(HOST, format!("localhost:{}", at.port()))
             .header(ACCEPT_LANGUAGE, "en")
-            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(Full::new(Bytes::from(body)))?;
+            .header(CONTENT_TYPE, kind)
+            .body(Full::new(body))?;
         let answer = sender.send_request(request).await.context("no answer")?;
         let status = answer.status();
         // All nodes are "localhost" here, and cookies know no ports (RFC 6265 section 8.5).
@@ -177,10 +217,12 @@ impl Browser {
             .await
             .context("half an answer")?;
         self.open = Some((at, sender));
+        let bytes = body.to_bytes();
         Ok(Page {
             status,
             location,
-            text: String::from_utf8_lossy(&body.to_bytes()).into_owned(),
+            text: String::from_utf8_lossy(&bytes).into_owned(),
+            bytes,
         })
     }
 

@@ -16,7 +16,7 @@ use utoipa::{
 
 use super::{
     Desk, alerts, answers, audit, backup, calendar, campaigns, certificates, conversations,
-    directory, dns, drills, held, incidents, mail_keys, members, notices, people, playbooks,
+    directory, dns, drills, files, held, incidents, mail_keys, members, notices, people, playbooks,
     problem::{Problem, Words},
     readiness, roles, site, status, talks, tokens, waking,
 };
@@ -124,6 +124,7 @@ fn table() -> Vec<Route> {
         tokens::routes(),
         site::routes(),
         conversations::routes(),
+        files::routes(),
         talks::routes(),
         answers::routes(),
         dns::routes(),

@@ -16,6 +16,7 @@ use super::{
     Desk,
     api::Route,
     asking::{Asking, Body},
+    files,
     people::label,
     problem::Problem,
     reading::{Listed, Opened, cursor, gone},
@@ -37,7 +38,7 @@ const PAGE: usize = 100;
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Answer {
-    text: String,
+    pub(super) text: String,
 }
 
 /// Nothing more to say.
@@ -96,7 +97,7 @@ pub(super) fn routes() -> Vec<Route> {
             "post",
             "/conversations/{conversation}/messages",
             "Answer the customer",
-            post(answer),
+            post(files::answer),
         )
         .takes::<Answer>(),
         Route::new::<Kept>(
@@ -179,17 +180,6 @@ async fn one(
     let id = desk.find(&conversation)?;
     let seen = seen(&desk.letterbox, &desk.cluster.state(), id).ok_or_else(gone)?;
     Ok(Json(desk.opened(id, &seen)))
-}
-
-async fn answer(
-    Shared(desk): Shared<Desk>,
-    asking: Asking,
-    Path(conversation): Path<String>,
-    body: Body<Answer>,
-) -> Result<(StatusCode, Json<Kept>), Problem> {
-    let conversation = desk.find(&conversation)?;
-    desk.answer(&asking, &body.bytes, conversation, &body.value.text)
-        .await
 }
 
 async fn close(

@@ -19,6 +19,7 @@ mod dns;
 mod drills;
 mod entry;
 pub mod figures;
+mod files;
 mod held;
 mod https;
 mod incidents;
@@ -56,6 +57,7 @@ use crate::{
     config,
     directory::Live,
     dns::{Answers, own::Own},
+    files::Locker,
     letterbox::Letterbox,
     model::{
         Command, Proposal, Reply,
@@ -99,6 +101,8 @@ pub struct DeskParts {
     pub names: Option<Arc<Answers>>,
     /// The open directory.
     pub directory: Live,
+    /// Files of messages.
+    pub locker: Locker,
     /// The operators' door.
     pub console: ConsoleParts,
     /// Requests of the last ten minutes that were passed on to a primary, by host name.

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use super::{
     Desk,
+    files::Carried,
     problem::Problem,
     seen::{Seen, Sought, Wanted, matches, opened_by, seen},
 };
@@ -115,6 +116,8 @@ pub(super) struct Said {
     passed_on: Option<String>,
     /// Why the cluster refused it after it was held: somebody must look.
     refused: Option<String>,
+    /// The files that it carries.
+    files: Vec<Carried>,
 }
 
 impl Desk {
@@ -239,13 +242,11 @@ impl Desk {
             servers: None,
             passed_on: it.passed_on.map(rfc3339),
             refused: None,
+            files: self.carried(id, seen, &it.id),
         });
         let held = seen.held.iter().filter_map(|item| {
-            let (body, taken) = match &item.proposal.command {
-                Command::OpenConversation { body, taken, .. }
-                | Command::AddMessage { body, taken, .. } => (body, taken),
-                _ => return None,
-            };
+            let written = item.proposal.command.written()?;
+            let (body, taken) = (written.body, written.taken);
             Some(Said {
                 author: match &item.proposal.actor {
                     Actor::Customer => "customer".to_owned(),
@@ -253,12 +254,13 @@ impl Desk {
                     Actor::Local { .. } | Actor::Node(_) | Actor::System => "local".to_owned(),
                 },
                 text: self.text(id, body),
-                taken: rfc3339(*taken),
+                taken: rfc3339(taken),
                 agreed: None,
                 node: item.proposal.origin.to_string(),
                 servers: Some(item.servers),
                 passed_on: None,
                 refused: item.refused.clone(),
+                files: self.carried(id, seen, &item.proposal.id),
             })
         });
         agreed.chain(held).collect()
@@ -304,10 +306,7 @@ impl Desk {
 
 /// When a node took the message that a command carries.
 pub(super) fn taken(command: &Command) -> Option<Timestamp> {
-    match command {
-        Command::OpenConversation { taken, .. } | Command::AddMessage { taken, .. } => Some(*taken),
-        _ => None,
-    }
+    command.written().map(|it| it.taken)
 }
 
 pub(super) fn cursor(text: &str) -> Option<(Timestamp, ConversationId)> {

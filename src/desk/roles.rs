@@ -69,6 +69,16 @@ const API: &[(&str, &str, Asks)] = &[
     ("get", "/conversations", ANSWER),
     ("get", "/conversations/{conversation}", ANSWER),
     ("post", "/conversations/{conversation}/messages", ANSWER),
+    (
+        "get",
+        "/conversations/{conversation}/files/{number}",
+        ANSWER,
+    ),
+    (
+        "post",
+        "/conversations/{conversation}/files/{number}/erase",
+        ANSWER,
+    ),
     ("post", "/conversations/{conversation}/close", ANSWER),
     ("post", "/conversations/{conversation}/release", ANSWER),
     ("post", "/conversations/{conversation}/notes", ANSWER),
@@ -291,6 +301,21 @@ const PAGES: &[(&str, &str, Asks)] = &[
     ("post", "/inbox/{conversation}/note", ANSWER),
     ("post", "/inbox/{conversation}/do", ANSWER),
     ("post", "/inbox/{conversation}/writing", ANSWER),
+    (
+        "get",
+        "/inbox/{conversation}/files/{message}/{number}",
+        ANSWER,
+    ),
+    (
+        "get",
+        "/inbox/{conversation}/files/{message}/{number}/show",
+        ANSWER,
+    ),
+    (
+        "post",
+        "/inbox/{conversation}/files/{message}/{number}/erase",
+        ANSWER,
+    ),
     ("get", "/prepared", ANSWER),
     ("post", "/prepared", SPEAK),
     ("get", "/nodes", LOOK),

@@ -89,12 +89,8 @@ impl Seen {
             .held
             .iter()
             .rev()
-            .find_map(|it| match &it.proposal.command {
-                Command::OpenConversation { .. } | Command::AddMessage { .. } => {
-                    Some(it.proposal.actor == Actor::Customer)
-                }
-                _ => None,
-            });
+            .find(|it| it.proposal.command.written().is_some())
+            .map(|it| it.proposal.actor == Actor::Customer);
         let agreed = self.messages.back().map(|it| it.author == Author::Customer);
         self.state() == "open" && held.or(agreed).unwrap_or(false)
     }
@@ -109,24 +105,13 @@ impl Seen {
         let held = self
             .held
             .iter()
-            .filter_map(|it| match &it.proposal.command {
-                Command::OpenConversation { taken, .. } | Command::AddMessage { taken, .. } => {
-                    Some(*taken)
-                }
-                _ => None,
-            });
+            .filter_map(|it| it.proposal.command.written().map(|it| it.taken));
         agreed.last().map(|it| it.agreed).or(held.min())
     }
 
     /// The last message that is shown, by which a page is known to be older than another.
     pub(super) fn last(&self) -> Option<ClientId> {
-        let said = |it: &&HeldItem| {
-            let command = &it.proposal.command;
-            matches!(
-                command,
-                Command::OpenConversation { .. } | Command::AddMessage { .. }
-            )
-        };
+        let said = |it: &&HeldItem| it.proposal.command.written().is_some();
         let held = self.held.iter().rev().find(said);
         let agreed = self.messages.last().map(|it| it.id);
         held.map(|it| it.proposal.id).or(agreed)
@@ -145,13 +130,14 @@ impl Seen {
 
     /// What is held changes how the conversation looks before the cluster agrees.
     fn lay(&mut self, item: &HeldItem) {
-        match &item.proposal.command {
-            Command::OpenConversation { taken, .. } | Command::AddMessage { taken, .. } => {
-                self.touched = self.touched.max(*taken);
-                if item.proposal.actor == Actor::Customer {
-                    self.closed = None;
-                }
+        if let Some(written) = item.proposal.command.written() {
+            self.touched = self.touched.max(written.taken);
+            if item.proposal.actor == Actor::Customer {
+                self.closed = None;
             }
+            return;
+        }
+        match &item.proposal.command {
             Command::CloseConversation { .. } => {
                 self.closed.get_or_insert(self.touched);
             }
@@ -214,29 +200,18 @@ pub(super) fn seen(letterbox: &Letterbox, state: &State, id: ConversationId) -> 
 
 /// The conversation that a held item opens.
 pub(super) fn opened_by(item: &HeldItem) -> Option<Seen> {
-    let Command::OpenConversation {
-        ticket,
-        contact,
-        by_mail,
-        reference,
-        lang,
-        taken,
-        quarantined,
-        ..
-    } = &item.proposal.command
-    else {
-        return None;
-    };
+    let written = item.proposal.command.written()?;
+    let it = written.opening?;
     Some(Seen {
-        ticket: ticket.clone(),
-        lang: *lang,
+        ticket: it.ticket.clone(),
+        lang: it.lang,
         door: item.proposal.source.door,
-        contact: contact.clone(),
-        by_mail: *by_mail,
-        reference: reference.clone(),
-        quarantined: *quarantined,
+        contact: it.contact.clone(),
+        by_mail: it.by_mail,
+        reference: it.reference.cloned(),
+        quarantined: it.quarantined,
         closed: None,
-        touched: *taken,
+        touched: written.taken,
         messages: Vector::new(),
         held: Vec::new(),
         talk: Talk::default(),

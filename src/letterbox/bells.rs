@@ -12,12 +12,17 @@ use std::{
     time::Duration,
 };
 
-use imbl::ordmap::DiffItem;
+use imbl::{OrdMap, OrdSet, Vector, ordmap::DiffItem};
 use tokio::sync::Notify;
 
 use super::{Held, Letterbox};
 use crate::{
-    model::{State, limits, words::ConversationId},
+    model::{
+        State,
+        files::File,
+        limits,
+        words::{BlobHash, ClientId, ConversationId},
+    },
     tasks::{Outcome, Stop},
 };
 
@@ -184,7 +189,37 @@ fn key<V>(item: DiffItem<'_, '_, ConversationId, V>) -> ConversationId {
 fn changed_in_state(before: &State, now: &State) -> Vec<ConversationId> {
     let conversations = before.conversations.diff(&now.conversations).map(key);
     let talks = before.talks.all.diff(&now.talks.all).map(key);
-    conversations.chain(talks).collect()
+    let files = before.files.all.diff(&now.files.all).map(key);
+    let copied = changed_copies(before, now);
+    conversations
+        .chain(talks)
+        .chain(files)
+        .chain(copied)
+        .collect()
+}
+
+/// The conversations of which a file was copied, or lost a copy. Files are few, and entries about blobs are rare.
+fn changed_copies(before: &State, now: &State) -> Vec<ConversationId> {
+    if before.blobs.ptr_eq(&now.blobs) {
+        return Vec::new();
+    }
+    let changed: OrdSet<BlobHash> = before
+        .blobs
+        .diff(&now.blobs)
+        .map(|item| match item {
+            DiffItem::Add(hash, _) | DiffItem::Remove(hash, _) => *hash,
+            DiffItem::Update { new: (hash, _), .. } => *hash,
+        })
+        .collect();
+    if changed.is_empty() {
+        return Vec::new();
+    }
+    let has = |messages: &OrdMap<ClientId, Vector<File>>| {
+        let mut files = messages.values().flatten();
+        files.any(|it| changed.contains(&it.blob))
+    };
+    let all = now.files.all.iter();
+    all.filter(|(_, it)| has(it)).map(|(id, _)| *id).collect()
 }
 
 fn changed_synthetics(before: &State, now: &State) -> Vec<ConversationId> {

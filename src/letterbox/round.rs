@@ -29,7 +29,7 @@ use crate::{
         copies::{CopyError, CopyKept},
     },
     model::{
-        BoxStamp, Command, Proposal, Refusal, Reply, limits,
+        BoxStamp, Proposal, Refusal, Reply, limits,
         words::{ClientId, ConversationId, NodeId},
     },
     tasks::{Outcome, Stop},
@@ -108,9 +108,10 @@ pub(super) struct Queue {
 impl Queue {
     /// Puts an item at the end; what opens the conversation at the beginning, or what was said in it cannot be taken.
     fn put(&mut self, item: Item) {
-        match item.proposal.command {
-            Command::OpenConversation { .. } => self.items.push_front(item),
-            _ => self.items.push_back(item),
+        let written = item.proposal.command.written();
+        match written.is_some_and(|it| it.opening.is_some()) {
+            true => self.items.push_front(item),
+            false => self.items.push_back(item),
         }
     }
 

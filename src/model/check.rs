@@ -43,6 +43,7 @@ impl State {
         self.check_synthetics(&mut wrong);
         self.check_drills(&mut wrong);
         self.check_playbooks(&mut wrong);
+        self.check_files(&mut wrong);
         for voter in self
             .voters
             .iter()

@@ -18,6 +18,7 @@ use super::{
     domain::DomainName,
     drill::DrillChange,
     failover::{Policy, Target},
+    files::FileChange,
     health::Ballot,
     incident::IncidentChange,
     keeper::KeeperChange,
@@ -385,6 +386,8 @@ pub enum Command {
     Drill(Box<DrillChange>),
     /// Brings playbooks, and plays them.
     Playbook(Box<PlaybookChange>),
+    /// Says something with files, or erases one.
+    File(FileChange),
 }
 
 impl Command {

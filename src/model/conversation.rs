@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Refusal, Reply, State,
     command::Command,
+    files::{File, FileChange},
     limits,
     outbox::{self, ItemKind},
     proposal::{Actor, Entry},
@@ -90,29 +91,113 @@ pub enum Author {
     Agent(Label),
 }
 
-pub(super) fn open(state: &mut State, entry: &Entry<'_>) -> Result<Reply, Refusal> {
-    let Command::OpenConversation {
-        conversation: id,
-        ticket,
-        contact_hash,
-        contact,
-        by_mail,
-        reference,
-        lang,
-        body,
-        taken,
-        quarantined,
-    } = &entry.stamped.proposal.command
-    else {
-        return Err(Refusal::Internal);
-    };
-    within("contact", contact)?;
-    within("text", body)?;
-    reference
-        .as_ref()
+/// A message on its way into a conversation, whatever command brings it.
+#[derive(Clone, Copy, Debug)]
+pub struct Written<'a> {
+    /// The conversation.
+    pub conversation: ConversationId,
+    /// What the first message brings beside its words.
+    pub opening: Option<Opening<'a>>,
+    /// The text, sealed.
+    pub body: &'a Sealed,
+    /// When the node took it, by that node's clock.
+    pub taken: Timestamp,
+    /// The files that it carries.
+    pub files: &'a [File],
+}
+
+/// What the first message of a conversation brings.
+#[derive(Clone, Copy, Debug)]
+pub struct Opening<'a> {
+    /// What the customer reads out.
+    pub ticket: &'a TicketCode,
+    /// Keyed hash of the contact.
+    pub contact_hash: &'a KeyedHash,
+    /// How to reach the customer, sealed.
+    pub contact: &'a Sealed,
+    /// The contact is an e-mail address.
+    pub by_mail: bool,
+    /// Domain, server or customer number, sealed.
+    pub reference: Option<&'a Sealed>,
+    /// The customer's language.
+    pub lang: Lang,
+    /// It looks like abuse.
+    pub quarantined: bool,
+}
+
+impl Command {
+    /// The message that the command brings, where it brings one.
+    pub fn written(&self) -> Option<Written<'_>> {
+        match self {
+            Command::OpenConversation {
+                conversation,
+                ticket,
+                contact_hash,
+                contact,
+                by_mail,
+                reference,
+                lang,
+                body,
+                taken,
+                quarantined,
+            } => Some(Written {
+                conversation: *conversation,
+                opening: Some(Opening {
+                    ticket,
+                    contact_hash,
+                    contact,
+                    by_mail: *by_mail,
+                    reference: reference.as_ref(),
+                    lang: *lang,
+                    quarantined: *quarantined,
+                }),
+                body,
+                taken: *taken,
+                files: &[],
+            }),
+            Command::AddMessage {
+                conversation,
+                body,
+                taken,
+            } => Some(Written {
+                conversation: *conversation,
+                opening: None,
+                body,
+                taken: *taken,
+                files: &[],
+            }),
+            Command::File(FileChange::Said(said)) => Some(said.written()),
+            _ => None,
+        }
+    }
+}
+
+/// Takes a message: into its conversation where there is one, or as the first of a new one.
+pub(super) fn take(
+    state: &mut State,
+    entry: &Entry<'_>,
+    it: &Written<'_>,
+) -> Result<Reply, Refusal> {
+    match &it.opening {
+        Some(opening) => open(state, entry, it, opening),
+        None => add(state, entry, it.conversation, it.body, it.taken),
+    }
+}
+
+fn open(
+    state: &mut State,
+    entry: &Entry<'_>,
+    it: &Written<'_>,
+    opening: &Opening<'_>,
+) -> Result<Reply, Refusal> {
+    let (id, by_mail, quarantined) = (it.conversation, opening.by_mail, opening.quarantined);
+    within("contact", opening.contact)?;
+    within("text", it.body)?;
+    opening
+        .reference
         .map_or(Ok(()), |it| within("reference", it))?;
-    if state.conversations.contains_key(id) {
-        return add(state, entry, *id, body, *taken);
+    if state.conversations.contains_key(&id) {
+        return add(state, entry, id, it.body, it.taken);
     }
     if state.conversations.len() >= limits::CONVERSATIONS_MAX {
         return Err(Refusal::TooMany {
@@ -120,36 +205,37 @@ pub(super) fn open(state: &mut State, entry: &Entry<'_>) -> Result<Reply, Refusa
             most: limits::CONVERSATIONS_MAX as u64,
         });
     }
+    let door = entry.stamped.proposal.source.door;
+    let ticket = opening.ticket;
     state.conversations.insert(
-        *id,
+        id,
         Conversation {
             ticket: ticket.clone(),
-            lang: *lang,
-            door: entry.stamped.proposal.source.door,
-            contact: contact.clone(),
-            contact_hash: *contact_hash,
-            by_mail: *by_mail,
-            reference: reference.clone(),
-            quarantined: *quarantined,
+            lang: opening.lang,
+            door,
+            contact: opening.contact.clone(),
+            contact_hash: *opening.contact_hash,
+            by_mail,
+            reference: opening.reference.cloned(),
+            quarantined,
             closed: None,
             touched: state.now,
             messages: Vector::new(),
         },
     );
-    state.tickets.entry(ticket.clone()).or_default().insert(*id);
-    let reply = add(state, entry, *id, body, *taken)?;
-    let door = entry.stamped.proposal.source.door;
-    if *by_mail && !quarantined && returns::may_thank(state, door, contact_hash) {
+    state.tickets.entry(ticket.clone()).or_default().insert(id);
+    let reply = add(state, entry, id, it.body, it.taken)?;
+    if by_mail && !quarantined && returns::may_thank(state, door, opening.contact_hash) {
         outbox::put(
             state,
             entry.index,
-            ItemKind::Acknowledge { conversation: *id },
+            ItemKind::Acknowledge { conversation: id },
         );
     }
     Ok(reply)
 }
 
-pub(super) fn add(
+fn add(
     state: &mut State,
     entry: &Entry<'_>,
     id: ConversationId,

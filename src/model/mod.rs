@@ -20,6 +20,7 @@ pub mod dns;
 pub mod domain;
 pub mod drill;
 pub mod failover;
+pub mod files;
 pub mod health;
 pub mod incident;
 pub mod keeper;
@@ -62,6 +63,7 @@ use dns::Dns;
 use dns::publish::Giver;
 use drill::Drills;
 use failover::{Failover, change, change::Deed};
+use files::Files;
 use health::Health;
 use incident::Incidents;
 use keeper::Keepers;
@@ -163,6 +165,8 @@ pub struct State {
     pub drills: Drills,
     /// What is to be done on the worst day, and what was played of it.
     pub playbooks: Playbooks,
+    /// Files that messages carry.
+    pub files: Files,
 }
 
 impl State {
@@ -235,10 +239,7 @@ impl State {
         if needs > agreed {
             return Err(Refusal::FormatNotReady { needs, agreed });
         }
-        let by_customer = matches!(
-            proposal.command,
-            Command::OpenConversation { .. } | Command::AddMessage { .. }
-        );
+        let by_customer = proposal.command.written().is_some();
         if proposal.actor == Actor::Customer && !by_customer {
             return Err(Refusal::NotAllowed {
                 actor: proposal.actor.spoken(),
@@ -329,12 +330,10 @@ impl State {
                 Ok(reply)
             }
             Command::BlobDropped { hash, node } => site::dropped(self, *hash, *node),
-            Command::OpenConversation { .. } => conversation::open(self, entry),
-            Command::AddMessage {
-                conversation,
-                body,
-                taken,
-            } => conversation::add(self, entry, *conversation, body, *taken),
+            Command::OpenConversation { .. } | Command::AddMessage { .. } => {
+                let written = proposal.command.written().ok_or(Refusal::Internal)?;
+                conversation::take(self, entry, &written)
+            }
             Command::CloseConversation { conversation } => conversation::close(self, *conversation),
             Command::ReleaseConversation { conversation } => {
                 conversation::release(self, index, *conversation)
@@ -413,6 +412,7 @@ impl State {
             Command::Synthetic(it) => synthetic::change(self, entry, it),
             Command::Drill(it) => drill::change::change(self, index, &proposal.actor, it),
             Command::Playbook(it) => playbook::change::change(self, index, &proposal.actor, it),
+            Command::File(it) => files::change(self, entry, it),
         }
     }
 
@@ -500,10 +500,7 @@ impl State {
 
     /// Remembers the first answer. A conversation's ids stay as long as it does; others for a week.
     fn remember(&mut self, proposal: &Proposal, reply: &Reply) {
-        let lasting = matches!(
-            proposal.command,
-            Command::OpenConversation { .. } | Command::AddMessage { .. }
-        );
+        let lasting = proposal.command.written().is_some();
         // These are many, and a repeat of a vote is refused by its round.
         let is_frequent = match &proposal.command {
             Command::Vote { .. } | Command::Synthetic(_) => true,

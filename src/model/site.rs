@@ -224,7 +224,8 @@ fn forget_old(state: &mut State) {
     release_unreferred(state);
 }
 
-/// Releases the blobs that nothing refers to any more: neither the website, a zone, the record, the directory nor a campaign.
+/// Releases the blobs that nothing refers to any more: neither the website, a zone, the record, the directory, a campaign
+/// nor a message.
 pub(super) fn release_unreferred(state: &mut State) {
     let bundles = state.sites.versions.values().map(|it| it.bundle);
     let referred: OrdSet<BlobHash> = bundles
@@ -232,6 +233,7 @@ pub(super) fn release_unreferred(state: &mut State) {
         .chain(state.audit.blobs())
         .chain(state.directory.blobs())
         .chain(state.campaigns.blobs())
+        .chain(state.files.blobs())
         .collect();
     let unreferred: Vec<BlobHash> = state
         .blobs

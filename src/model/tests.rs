@@ -8,6 +8,7 @@ use super::{
     *,
 };
 
+mod files;
 mod histories;
 mod record;
 mod recovery;

@@ -57,6 +57,7 @@ impl Node<'_> {
             pace: Pace::default(),
             authenticator: self.authenticator(true),
             counted: counted.clone(),
+            locker: self.locker.clone(),
         });
         let take: Take = Arc::new(move |arrived| intake.clone().take(arrived).boxed());
         let returns = self.config.mail.return_domain.as_deref();

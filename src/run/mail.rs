@@ -101,6 +101,7 @@ impl Node<'_> {
             cluster: self.cluster.clone(),
             letters: letters(),
             way: self.mail_way(out)?,
+            locker: Some(self.locker.clone()),
         });
         let background = runtimes.background.handle();
         let cluster = self.cluster.clone();
@@ -122,6 +123,7 @@ impl Node<'_> {
                     .map(|it| it.proposal.clone())
                     .collect()
             }),
+            locker: Some(self.locker.clone()),
             told_file: self.place.held_told(),
         });
         tasks.keep(background, "held mail", move |stop| {

@@ -50,13 +50,14 @@ use tokio::{
 };
 
 use crate::{
-    blobs::{BlobError, Blobs},
+    blobs::{BlobError, Blobs, LookHeld},
     clock,
     cluster::{Cluster, MemberChange, health::RaftRole},
     config::Config,
     desk::{self, Desk, DeskParts, LateVisitors, figures},
     directory::Live,
     dns::Answers,
+    files::{self, Locker},
     letterbox::{self, Letterbox},
     mail::dkim::Signer,
     model::words::Timestamp,
@@ -192,6 +193,8 @@ pub fn run(config: &Config, metrics: Metrics, until: UntilStopped) -> Result<(),
     tasks.keep(runtimes.people.handle(), "bells", move |stop| {
         bells.clone().ring_bells(stop)
     });
+    let counted = files::Counted::new(&metrics);
+    let locker = Locker::new(&cluster, &letterbox, &blobs, &keyring, counted);
     let node = Node {
         config,
         place: &place,
@@ -200,6 +203,7 @@ pub fn run(config: &Config, metrics: Metrics, until: UntilStopped) -> Result<(),
         blobs: &blobs,
         keyring: &keyring,
         directory: &Live::default(),
+        locker: &locker,
         signer: mail::signer(config, &cluster, &keyring, &metrics),
     };
 
@@ -286,6 +290,8 @@ struct Node<'a> {
     blobs: &'a Blobs,
     keyring: &'a Arc<Keyring>,
     directory: &'a Live,
+    /// Files of messages.
+    locker: &'a Locker,
     /// Signs our mail; nothing on a node that sends none.
     signer: Option<Arc<Signer>>,
 }
@@ -333,6 +339,7 @@ impl Node<'_> {
             company: Arc::new(self.config.company.clone()),
             node: self.config.node.region.to_string(),
             directory: self.directory.clone(),
+            locker: self.locker.clone(),
             connections,
             counters: counters.clone(),
         })?;
@@ -408,6 +415,7 @@ impl Node<'_> {
             version: env!("CARGO_PKG_VERSION"),
             names: names.clone(),
             directory: self.directory.clone(),
+            locker: self.locker.clone(),
             late,
             relay: self.relay_way(),
             mailing: self.mailing(),
@@ -448,10 +456,12 @@ impl Node<'_> {
     ) -> Result<(), RunError> {
         let background = runtimes.background.handle();
         let (blobs, cluster) = (self.blobs.clone(), self.cluster.clone());
+        let letterbox = self.letterbox.clone();
+        let held: LookHeld = Arc::new(move || files::held_blobs(&letterbox));
         tasks.keep(background, "blobs", move |stop| {
             blobs
                 .clone()
-                .keep_in_step(cluster.clone(), incarnation, stop)
+                .keep_in_step(cluster.clone(), incarnation, held.clone(), stop)
         });
         let (blobs, cluster) = (self.blobs.clone(), self.cluster.clone());
         tasks.keep(background, "record", move |stop| {

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use tracing::error;
 
-use crate::model::limits::{EMERGENCY_RETRY_AFTER_S, REQUEST_TARGET_BYTES};
+use crate::model::limits::{EMERGENCY_RETRY_AFTER_S, FILES_BODY_BYTES, REQUEST_TARGET_BYTES};
 use crate::web::content::Content;
 use crate::web::counters::Counters;
 use crate::web::finish::finish;
@@ -26,7 +26,7 @@ use crate::web::host::{Names, NoHost, Standing};
 use crate::web::negotiate::Accepted;
 use crate::web::passing::{self, NotPassed, Passing};
 use crate::web::posted::{Breach, Posted};
-use crate::web::public::{Visitor, keeps_words};
+use crate::web::public::{Visitor, keeps_words, takes_files};
 use crate::web::site::{ALLOW_READING, Site};
 use crate::web::vitals::{Patience, Underway, Vitals};
 use crate::web::{policy, squeeze};
@@ -502,7 +502,11 @@ impl Asked {
         request: Request<Option<Incoming>>,
     ) -> Result<Response<axum::body::Body>, StatusCode> {
         let (mut head, body) = request.into_parts();
-        let limit = self.front.body_bytes;
+        let kind = head.headers.get(header::CONTENT_TYPE);
+        let limit = match takes_files(head.uri.path(), kind) {
+            true => FILES_BODY_BYTES,
+            false => self.front.body_bytes,
+        };
         let body = body.filter(|body| !self.emergency && !body.is_end_stream());
         if body
             .as_ref()

@@ -11,6 +11,7 @@ mod conditions;
 mod connection;
 pub mod content;
 pub mod counters;
+pub mod download;
 pub mod encode;
 mod finish;
 mod flood;

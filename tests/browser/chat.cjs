@@ -3,6 +3,7 @@
 'use strict';
 const assert = require('node:assert/strict');
 const { execFileSync } = require('node:child_process');
+const fs = require('node:fs');
 const path = require('node:path');
 const { code, looksRight: consoleLooksRight } = require('./console.cjs');
 const { Customer } = require('./customer.cjs');
@@ -32,6 +33,7 @@ async function chat(checks, browser, gateway, pictures) {
   const said = [];
   let ticket;
   let where;
+  let shown;
 
   const both = (what) => until(what, FOUND_MS, async () =>
     same(await texts(customer.page), said) && same(await texts(agent).catch(() => []), said));
@@ -109,6 +111,43 @@ async function chat(checks, browser, gateway, pictures) {
     await both('everybody with the tag has it');
     const shown = await customer.page.locator('body').innerText();
     assert.ok(!shown.includes('brother'), 'the customer reads a note');
+  });
+
+  await checks.check('chat: a picture goes with a message and a log with an answer, both come back byte for byte, nobody reloads', async () => {
+    await customer.field('file').setInputFiles({ name: 'screen.exe', mimeType: 'text/html', buffer: PICTURE });
+    await says('It looks like this.');
+    await both('the message is on both pages');
+    await until('the customer is told that it is safe', SEEN_MS, async () =>
+      (await customer.heading()) === customer.words.safe && /screen\.exe\.png/.test(await customer.page.locator('.msg').innerText()));
+    assert.deepEqual(await saved(customer.page.getByRole('link', { name: /screen\.exe\.png/ })), PICTURE);
+    await agent.getByText('screen.exe.png').first().waitFor({ timeout: SEEN_MS });
+    assert.deepEqual(await saved(agent.getByRole('link', { name: 'screen.exe.png', exact: true })), PICTURE);
+    await agent.locator('#file').setInputFiles({ name: 'power.log', mimeType: 'text/plain', buffer: Buffer.from('one\ntwo\n') });
+    await answers('This is what happened.');
+    await both('the answer is on both pages');
+    const link = customer.page.getByRole('link', { name: /power\.log/ });
+    await link.waitFor({ timeout: SEEN_MS });
+    assert.equal((await saved(link)).toString(), 'one\ntwo\n');
+    assert.ok(await customer.page.evaluate(() => globalThis.neverReloaded), 'the page was loaded anew');
+  });
+
+  await checks.check('chat: an agent asks to see a picture, and it is shown on a page of its own', async () => {
+    const page = await agents.newPage();
+    await page.goto(`${nodes[1].console}${where}`);
+    await page.getByRole('link', { name: /show screen\.exe\.png/ }).click();
+    const picture = page.locator('img.shown');
+    await until('it is drawn', SEEN_MS, () => picture.evaluate((it) => it.complete && it.naturalWidth === 1));
+    shown = new URL(page.url()).pathname;
+    await page.close();
+  });
+
+  await checks.check('chat: a file of another kind is not taken, the words come back, and why is said', async () => {
+    await customer.field('file').setInputFiles({ name: 'setup.exe', mimeType: 'image/png', buffer: Buffer.from('MZ\x90\x00\x03\x00\x00\x00\x04\x00\x00\x00') });
+    await customer.page.locator('#text').fill('and this');
+    await customer.page.getByRole('button', { name: 'Send' }).click();
+    await customer.page.getByText(/setup\.exe is none of the kinds/).waitFor({ timeout: SEEN_MS });
+    assert.equal(await customer.page.locator('#text').inputValue(), 'and this');
+    await customer.page.locator('#text').fill('');
   });
 
   await checks.check('p1: 20 messages while the customer\'s node is killed: 0 lost, 0 doubled, the same order for both', async () => {
@@ -204,13 +243,22 @@ async function chat(checks, browser, gateway, pictures) {
   for (const lang of ['cs', 'en']) {
     await checks.check(`chat ${lang}: axe finds nothing, 320 px suffice, targets are large, by day and by night`, () =>
       looksRight(browser, { lang, name: 'chat', pictures, arrive: (it) => it.page.goto(`${customer.page.url().split('?')[0]}?lang=${lang}`) }));
-    for (const [name, at] of Object.entries({ inbox: '/inbox?list=open&tag=mail', talk: where, prepared: '/prepared' })) {
+    for (const [name, at] of Object.entries({ inbox: '/inbox?list=open&tag=mail', talk: where, prepared: '/prepared', picture: shown })) {
       await checks.check(`console ${lang}, ${name}: axe finds nothing, 320 px suffice, targets are large, by day and by night`, () =>
         consoleLooksRight(browser, nodes, { lang, name, where: at, state, pictures }));
     }
   }
   await agents.close();
   await customers.close();
+}
+
+// One green dot.
+const PICTURE = Buffer.from('iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==', 'base64');
+
+// What a link saves.
+async function saved(link) {
+  const [download] = await Promise.all([link.page().waitForEvent('download'), link.click()]);
+  return fs.readFileSync(await download.path());
 }
 
 const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
@@ -220,7 +268,15 @@ async function withoutScript(browser, gateway, lifeboat) {
   const customer = new Customer(await context.newPage(), 'en');
   await customer.visit(gateway.url(2));
   await customer.fill({ text: 'I have a very old telephone.', contact: 'petr@example.com' });
+  const wrong = { name: 'page.html', mimeType: 'image/png', buffer: Buffer.from([1, 2, 3]) };
+  await customer.field('file').setInputFiles([wrong, { name: 'dot.png', mimeType: 'image/png', buffer: PICTURE }]);
   await customer.send();
+  await customer.page.getByRole('alert').getByText(/page\.html is none of the kinds/).waitFor();
+  await customer.page.getByRole('alert').getByText(/browsers forget them: dot\.png/).waitFor();
+  assert.equal(await customer.field('text').inputValue(), 'I have a very old telephone.');
+  await customer.field('file').setInputFiles({ name: 'dot.png', mimeType: 'image/png', buffer: PICTURE });
+  await customer.send();
+  assert.deepEqual(await saved(customer.page.getByRole('link', { name: /dot\.png/ })), PICTURE);
   const ticket = await customer.code();
   await customer.page.locator('#text').fill('I am still typing');
   const frame = customer.page.frameLocator('iframe');

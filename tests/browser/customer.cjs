@@ -5,12 +5,12 @@ const { pause } = require('./gateway.cjs');
 
 const WORDS = {
   cs: {
-    text: 'Vaše zpráva', contact: 'E-mail nebo telefon', reference: 'Doména, server nebo zákaznické číslo (nepovinné)', send: 'Odeslat', code: 'Kód zprávy',
+    file: 'Soubory (nepovinné)', text: 'Vaše zpráva', contact: 'E-mail nebo telefon', reference: 'Doména, server nebo zákaznické číslo (nepovinné)', send: 'Odeslat', code: 'Kód zprávy',
     open: 'Otevřít', safe: 'Vaše zpráva je bezpečně uložená', held: 'Vaši zprávu zatím drží jeden server',
     alone: 'Tento server se teď nemůže spojit s ostatními.', problem: 'Zprávu jsme zatím neodeslali',
   },
   en: {
-    text: 'Your message', contact: 'E-mail or phone', reference: 'Domain, server or customer number (optional)', send: 'Send', code: 'Ticket code',
+    file: 'Files (optional)', text: 'Your message', contact: 'E-mail or phone', reference: 'Domain, server or customer number (optional)', send: 'Send', code: 'Ticket code',
     open: 'Open', safe: 'Your message is safely stored', held: 'Your message is held on one server',
     alone: 'This server cannot reach the others right now.', problem: 'Your message has not been sent yet',
   },

@@ -123,6 +123,7 @@ keep("smtp", "greeting", b"\x07220 mail.example.test ESMTP\r\n250-mail\r\n250-SI
 keep("smtp", "refusal", b"\x40550-5.1.1 <jana@shop.example>\n550 5.1.1 no such person\n421\r\n354 go on\r\n")
 keep("smtp", "broken", b"\x01250-a\r\n251 b\r\n99 x\r\n2500\r\n")
 
+keep("multipart", "form", b"\x07--a\r\nContent-Disposition: form-data; name=\"text\"\r\n\r\nHelp\r\n--a\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.png\"\r\n\r\n\x89PNG\r\n\x1a\n\0\0\0\rIHDR\r\n--a--\r\n")
 keep("mail", "report", b"\x07From: MAILER-DAEMON <>\r\nSubject: Undelivered\r\nContent-Type: multipart/report; report-type=delivery-status; boundary=x\r\n\r\n--x\r\n\r\n550 5.1.1 user unknown\r\n--x\r\nContent-Type: message/delivery-status\r\n\r\nFinal-Recipient: rfc822; a@b\r\nAction: failed\r\nStatus: 5.1.1\r\n\r\n--x--\r\n.\r\nQUIT\r\n")
 keep("mail", "letter", b"\x01From: a@b.example\r\nSubject: =?iso-8859-2?Q?=F8?=\r\n\r\n..x\r\n> y\r\n-- \r\nz\r\n.\r\n")
 

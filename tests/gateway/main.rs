@@ -45,6 +45,7 @@ mod demo;
 mod directory;
 mod disk;
 mod drills;
+mod files;
 mod full_disk;
 mod harness;
 mod incidents;

@@ -13,6 +13,7 @@ pub fn may_import(room: &str) -> Option<Vec<&'static str>> {
         "blobs",
         "directory",
         "errands",
+        "files",
         "https",
         "config",
         "tasks",
@@ -29,6 +30,7 @@ pub fn may_import(room: &str) -> Option<Vec<&'static str>> {
         "cluster" => &["config", "tls", "tasks", "durable", "seal"],
         "letterbox" | "blobs" => &["cluster", "tasks", "durable"],
         "directory" => &["cluster", "blobs", "seal", "tasks"],
+        "files" => &["cluster", "letterbox", "blobs", "seal"],
         "errands" => &["cluster", "tasks"],
         "https" => &[],
         "backup" => &["cluster", "blobs", "durable", "seal"],
@@ -62,7 +64,7 @@ pub fn may_import(room: &str) -> Option<Vec<&'static str>> {
 
 /// Names every room once, so that the lists above can be put together freely.
 fn static_name(name: &str) -> &'static &'static str {
-    const ROOMS: [&str; 26] = [
+    const ROOMS: [&str; 27] = [
         "backup",
         "proofs",
         "model",
@@ -78,6 +80,7 @@ fn static_name(name: &str) -> &'static &'static str {
         "blobs",
         "directory",
         "errands",
+        "files",
         "https",
         "desk",
         "cli",

@@ -136,14 +136,14 @@ pub(super) async fn begin(visit: Visit, Query(begun): Query<Begun>) -> Response 
         (incident, _, _) => visit.of_incident(incident),
     };
     match typed {
-        Ok(typed) => visit.draft(StatusCode::OK, &Posted(typed), None, None),
+        Ok(typed) => visit.draft(StatusCode::OK, &Posted::of(typed), None, None),
         Err(problem) => visit.failed(&problem),
     }
 }
 
 pub(super) async fn change(visit: Visit, Path(id): Path<String>) -> Response {
     match visit.of_draft(&id).await {
-        Ok(typed) => visit.draft(StatusCode::OK, &Posted(typed), None, None),
+        Ok(typed) => visit.draft(StatusCode::OK, &Posted::of(typed), None, None),
         Err(problem) => visit.failed(&problem),
     }
 }

@@ -7,6 +7,7 @@ mod alerts;
 mod calendar;
 mod door;
 mod drills;
+mod files;
 mod inbox;
 mod live;
 mod mailing;
@@ -46,6 +47,7 @@ use super::{
     roles::{self, Asks, NotYours},
 };
 use crate::clock;
+use crate::files::Form;
 use crate::model::{
     State, limits,
     people::Role,
@@ -379,6 +381,18 @@ impl Visit {
         answer
     }
 
+    /// A page as an answer, with a picture of this console.
+    fn pictured(&self, page: &impl Template) -> Response {
+        let mut answer = self.shown(StatusCode::OK, page);
+        let policy = &self.pages.look.policy;
+        let policy = policy.replace("img-src data:", "img-src 'self' data:");
+        if let Ok(policy) = HeaderValue::from_str(&policy) {
+            let headers = answer.headers_mut();
+            headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+        }
+        answer
+    }
+
     fn plain(&self, status: StatusCode, heading: &str, lines: Vec<String>) -> Response {
         let page = Plain {
             frame: self.frame(),
@@ -424,17 +438,42 @@ impl axum::extract::FromRequestParts<Pages> for Visit {
 
 /// A form that came from a page of this session, or, where nobody is signed in, from this host.
 #[derive(Default)]
-pub(super) struct Posted(Vec<(String, String)>);
+pub(super) struct Posted(Form);
 
 impl Posted {
+    fn of(fields: Vec<(String, String)>) -> Self {
+        Self(Form {
+            fields,
+            ..Form::default()
+        })
+    }
+
     fn text(&self, name: &str) -> &str {
-        let found = self.0.iter().find(|it| it.0 == name);
-        found.map(|it| it.1.as_str()).unwrap_or_default()
+        self.0.field(name)
     }
 
     fn all(&self, name: &str) -> Vec<String> {
-        let same = self.0.iter().filter(|it| it.0 == name);
+        let same = self.0.fields.iter().filter(|it| it.0 == name);
         same.map(|it| it.1.clone()).collect()
+    }
+
+    /// A form's body, with files or without.
+    async fn read(visit: &Visit, request: Request, pages: &Pages) -> Result<Self, Response> {
+        let kind = request.headers().get(header::CONTENT_TYPE);
+        let kind = kind.and_then(|it| it.to_str().ok()).unwrap_or_default();
+        if !kind.starts_with("multipart/form-data") {
+            let bytes = Bytes::from_request(request, pages)
+                .await
+                .map_err(IntoResponse::into_response)?;
+            return Ok(Self::of(
+                form_urlencoded::parse(&bytes).into_owned().collect(),
+            ));
+        }
+        let kind = kind.to_owned();
+        let body = request.into_body().into_data_stream();
+        let form = pages.desk.locker.read(&kind, None, body).await;
+        form.map(Self)
+            .map_err(|error| visit.failed(&super::files::unread(&error)))
     }
 }
 
@@ -448,10 +487,7 @@ impl FromRequest<Pages> for Posted {
             .get::<Sent>()
             .is_some_and(|it| it.is_ours);
         let visit = Visit::of(pages, request.headers(), signed_in, "");
-        let bytes = Bytes::from_request(request, pages)
-            .await
-            .map_err(IntoResponse::into_response)?;
-        let form = Self(form_urlencoded::parse(&bytes).into_owned().collect());
+        let form = Self::read(&visit, request, pages).await?;
         let has_token = visit.signed_in.as_ref().is_none_or(|it| {
             let given = form.text("form");
             same_text(given.as_bytes(), it.form_token.as_bytes())

@@ -160,7 +160,7 @@ pub(super) async fn list(visit: Visit, Query(begun): Query<Begun>) -> Response {
                 .map(|(tag, it)| (format!("{field}-{tag}"), it)),
         );
     }
-    visit.incidents(StatusCode::OK, &Posted(typed), Vec::new(), None)
+    visit.incidents(StatusCode::OK, &Posted::of(typed), Vec::new(), None)
 }
 
 pub(super) async fn open(visit: Visit, asking: Asking, posted: Posted) -> Response {
@@ -194,7 +194,7 @@ pub(super) async fn open(visit: Visit, asking: Asking, posted: Posted) -> Respon
 
 pub(super) async fn show(visit: Visit, Path(id): Path<String>) -> Response {
     let next = vec![("next".to_owned(), SPAN.to_owned())];
-    visit.incident(StatusCode::OK, &id, &Posted(next), Vec::new(), None)
+    visit.incident(StatusCode::OK, &id, &Posted::of(next), Vec::new(), None)
 }
 
 pub(super) async fn update(
@@ -300,7 +300,7 @@ impl Posted {
 
     /// What was chosen for each component, as far as it is affected.
     fn affected(&self) -> Texts {
-        let parts = self.0.iter().filter_map(|(name, how)| {
+        let parts = self.0.fields.iter().filter_map(|(name, how)| {
             let part = name.strip_prefix("part-")?;
             (!how.is_empty()).then(|| (part.to_owned(), how.clone()))
         });
@@ -317,7 +317,7 @@ impl Posted {
 
     /// The same with the places of a prepared text filled in.
     fn placed(mut self, with: &Texts) -> Self {
-        for (name, text) in &mut self.0 {
+        for (name, text) in &mut self.0.fields {
             if name.starts_with("title-") || name.starts_with("text-") {
                 for (place, what) in with {
                     *text = text.replace(&format!("{{{place}}}"), what);
@@ -330,7 +330,12 @@ impl Posted {
     /// Everything that was typed, for the write's id.
     pub(super) fn content(&self) -> Vec<u8> {
         let mut all = form_urlencoded::Serializer::new(String::new());
-        all.extend_pairs(self.0.iter().filter(|it| it.0 != "form" && it.0 != "do"));
+        all.extend_pairs(
+            self.0
+                .fields
+                .iter()
+                .filter(|it| it.0 != "form" && it.0 != "do"),
+        );
         all.finish().into_bytes()
     }
 }

@@ -115,7 +115,7 @@ pub(super) async fn show(
     Path(service): Path<String>,
     Query(wanted): Query<Wanted>,
 ) -> Response {
-    let typed = Posted(vec![
+    let typed = Posted::of(vec![
         ("to".to_owned(), wanted.to),
         ("for".to_owned(), HOLD.to_owned()),
     ]);

@@ -6,10 +6,15 @@ use axum::{
 };
 
 use super::{
-    Pages, alerts, calendar, drills, inbox, live, mailing, mails, outcomes, playbooks, ready, says,
-    staff, switching, talk, told, views, waking,
+    Pages, alerts, calendar, drills, files, inbox, live, mailing, mails, outcomes, playbooks, ready,
+    says, staff, switching, talk, told, views, waking,
 };
 use crate::model::limits;
+
+/// A file of a message, and what is done with it.
+const FILE: &str = "/inbox/{conversation}/files/{message}/{number}";
+const FILE_SHOWN: &str = "/inbox/{conversation}/files/{message}/{number}/show";
+const FILE_ERASE: &str = "/inbox/{conversation}/files/{message}/{number}/erase";
 
 /// Every page that is not for everybody.
 pub(super) fn table() -> Vec<(&'static str, &'static str, MethodRouter<Pages>)> {
@@ -40,6 +45,9 @@ pub(super) fn table() -> Vec<(&'static str, &'static str, MethodRouter<Pages>)> 
         ("post", "/inbox/{conversation}/note", post(talk::note)),
         ("post", "/inbox/{conversation}/do", post(talk::deed)),
         ("post", "/inbox/{conversation}/writing", post(talk::writing)),
+        ("get", FILE, get(files::give)),
+        ("get", FILE_SHOWN, get(files::show)),
+        ("post", FILE_ERASE, post(files::erase)),
         ("get", "/prepared", get(inbox::prepared)),
         ("post", "/prepared", post(inbox::prepare)),
         ("get", "/nodes", get(views::nodes)),

@@ -14,6 +14,7 @@ use super::{Frame, Posted, Visit, encoded, hex, see};
 use crate::clock;
 use crate::desk::{
     asking::Asking,
+    files,
     problem::Problem,
     reading::gone,
     seen::{Seen, seen},
@@ -21,10 +22,10 @@ use crate::desk::{
 };
 use crate::letterbox::HeldItem;
 use crate::model::{
-    Actor, Command,
+    Actor,
     conversation::{Author, Message},
     talk::Doing,
-    words::{ConversationId, Label, Sealed, Timestamp},
+    words::{ClientId, ConversationId, Label, Sealed, Timestamp},
 };
 
 #[derive(Template)]
@@ -55,6 +56,16 @@ struct Line {
     when: String,
     state: String,
     text: String,
+    files: Vec<FileLine>,
+}
+
+/// A file of a message.
+struct FileLine {
+    name: String,
+    state: String,
+    /// Where it is; nothing when it was deleted.
+    href: Option<String>,
+    is_picture: bool,
 }
 
 /// Something to choose.
@@ -71,6 +82,8 @@ struct Form {
     note: String,
     once: String,
     last: String,
+    /// Files were chosen, and must be again.
+    again: bool,
     mistakes: Vec<String>,
     warning: Option<String>,
     said: Option<String>,
@@ -102,7 +115,9 @@ pub(super) async fn answer(
         },
         Err(problem) => return visit.failed(&problem),
     };
-    let typed = posted.text("text");
+    let typed = posted.text("text").to_owned();
+    let typed = typed.as_str();
+    let had_files = !posted.0.files.is_empty() || !posted.0.refused.is_empty();
     let mut form = Form {
         text: typed.to_owned(),
         once: posted.text("once").to_owned(),
@@ -111,20 +126,23 @@ pub(super) async fn answer(
     };
     if posted.text("do") == "insert" {
         form.text = visit.inserted(typed, posted.text("canned"), id, &seen);
+        form.again = had_files;
         return visit.talk(StatusCode::OK, id, form);
     }
     let asking = asking.once(&form.once, &format!("/inbox/{id}/answer"));
-    let own = asking.id(typed.as_bytes()).to_string();
+    let content = files::content(typed, &posted.0.files);
+    let own = asking.id(&content).to_string();
     let keys = seen.keys();
     // Sent a second time by the browser: it is there already, and nothing is to be warned of.
     let is_repeat = keys.iter().any(|it| it.0 == own);
     if !is_repeat && let Some(warning) = visit.crossed(&keys, &form.last) {
         form.warning = Some(warning);
+        form.again = !posted.0.files.is_empty();
         form.last = String::new();
         return visit.talk(StatusCode::CONFLICT, id, form);
     }
     desk.is_present(&asking, id, Doing::Looking);
-    match desk.answer(&asking, typed.as_bytes(), id, typed).await {
+    match desk.answer_with(&asking, id, posted.0).await {
         Ok((_, kept)) if kept.0.kept == "agreed" => see(&format!("/inbox/{id}#end")),
         Ok((_, kept)) => {
             let form = Form {
@@ -135,6 +153,7 @@ pub(super) async fn answer(
         }
         Err(problem) => {
             form.mistakes = problem.lines();
+            form.again = had_files;
             visit.talk(problem.status(), id, form)
         }
     }
@@ -246,15 +265,13 @@ impl Seen {
         let held = self
             .held
             .iter()
-            .filter_map(|it| match &it.proposal.command {
-                Command::OpenConversation { .. } | Command::AddMessage { .. } => {
-                    let by = match &it.proposal.actor {
-                        Actor::Customer => None,
-                        other => Some(other.spoken()),
-                    };
-                    Some((it.proposal.id.to_string(), by))
-                }
-                _ => None,
+            .filter(|it| it.proposal.command.written().is_some())
+            .map(|it| {
+                let by = match &it.proposal.actor {
+                    Actor::Customer => None,
+                    other => Some(other.spoken()),
+                };
+                (it.proposal.id.to_string(), by)
             });
         agreed.chain(held).collect()
     }
@@ -420,6 +437,7 @@ impl Visit {
                 when: self.time(it.taken),
                 state: self.say.it(state),
                 text: self.opened(id, &it.body),
+                files: Vec::new(),
             };
             // Messages keep the order agreed on; a note stands before the first that came after it.
             let place = lines.iter().position(|line| line.0 > it.taken);
@@ -456,16 +474,35 @@ impl Visit {
             when: self.time(it.taken),
             state,
             text: self.opened(id, &it.body),
+            files: self.files(id, &it.id),
         }
+    }
+
+    fn files(&self, id: ConversationId, message: &ClientId) -> Vec<FileLine> {
+        let locker = &self.desk().locker;
+        let files = locker.of(&id, message).into_iter().zip(1..);
+        let lines = files.map(|(file, number)| {
+            let it = locker.standing(&id, &file);
+            let copies = [("on", it.on.into()), ("of", it.of.into())];
+            let state = match (it.erased, it.safe) {
+                (true, _) => self.say.it("talk-file-erased"),
+                (false, true) => self.say.it("talk-stored"),
+                (false, false) => self.say.with("talk-file-copies", copies),
+            };
+            let size = [("kb", it.bytes.div_ceil(1024).into())];
+            FileLine {
+                name: it.name.unwrap_or_else(|| self.say.it("talk-no-key")),
+                state: format!("{} · {state}", self.say.with("talk-file-size", size)),
+                href: (!it.erased).then(|| format!("/inbox/{id}/files/{message}/{number}")),
+                is_picture: it.kind.is_picture(),
+            }
+        });
+        lines.collect()
     }
 
     /// A message that this node holds.
     fn held(&self, id: ConversationId, item: &HeldItem) -> Option<Line> {
-        let (Command::OpenConversation { body, taken, .. }
-        | Command::AddMessage { body, taken, .. }) = &item.proposal.command
-        else {
-            return None;
-        };
+        let written = item.proposal.command.written()?;
         let (kind, who) = match &item.proposal.actor {
             Actor::Customer => ("customer", self.say.it("talk-customer")),
             other => ("us", other.spoken()),
@@ -477,9 +514,10 @@ impl Visit {
         Some(Line {
             kind,
             who,
-            when: self.time(*taken),
+            when: self.time(written.taken),
             state,
-            text: self.opened(id, body),
+            text: self.opened(id, written.body),
+            files: self.files(id, &item.proposal.id),
         })
     }
 }

@@ -164,6 +164,8 @@ mod tests {
         include_str!("told.rs"),
         include_str!("templates/inbox.html"),
         include_str!("templates/talk.html"),
+        include_str!("templates/picture.html"),
+        include_str!("files.rs"),
         include_str!("templates/prepared.html"),
         include_str!("inbox.rs"),
         include_str!("talk.rs"),

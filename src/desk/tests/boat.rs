@@ -23,6 +23,7 @@ use crate::{
     config,
     desk::{self, DeskParts},
     directory::{self, Live},
+    files::{self, Locker},
     letterbox::Letterbox,
     model::{
         Actor, Command, Proposal, Source, State,
@@ -85,7 +86,8 @@ impl Boat {
         let (letterbox, work) = Letterbox::open(&box_file, cluster.clone()).unwrap();
         tokio::spawn(work(stop.clone()));
         let blobs = Blobs::open(&folder.path().join("blobs")).unwrap();
-        tokio::spawn(blobs.clone().keep_in_step(cluster.clone(), 1, stop.clone()));
+        tokio::spawn(in_step(&blobs, &cluster, &letterbox, &stop));
+        let locker = locker(&cluster, &letterbox, &blobs, &keyring);
         let directory = Live::default();
         let keeper = directory::Keeper {
             cluster: cluster.clone(),
@@ -113,6 +115,7 @@ impl Boat {
             version: "0.1.0",
             names: None,
             directory: directory.clone(),
+            locker,
             late: Arc::new(Vec::new),
             relay: None,
             mailing: Some(mailing()),
@@ -422,4 +425,28 @@ fn unlooked(cluster: &Cluster, keyring: &Arc<Keyring>, node: config::Node) -> Pr
         agents: proofs::no_stream(),
         front_tag: Arc::new(|| None),
     })
+}
+
+/// What keeps the blobs and the state in agreement.
+fn in_step(
+    blobs: &Blobs,
+    cluster: &Cluster,
+    letterbox: &Letterbox,
+    stop: &Stop,
+) -> impl Future<Output = crate::tasks::Outcome> + use<> {
+    let letterbox = letterbox.clone();
+    let held = Arc::new(move || files::held_blobs(&letterbox));
+    blobs
+        .clone()
+        .keep_in_step(cluster.clone(), 1, held, stop.clone())
+}
+
+fn locker(
+    cluster: &Cluster,
+    letterbox: &Letterbox,
+    blobs: &Blobs,
+    keyring: &Arc<Keyring>,
+) -> Locker {
+    let counted = files::Counted::default();
+    Locker::new(cluster, letterbox, blobs, keyring, counted)
 }

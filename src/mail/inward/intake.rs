@@ -20,6 +20,7 @@ use super::places::Pace;
 use super::session::Arrived;
 use crate::clock;
 use crate::cluster::Cluster;
+use crate::files::{Kept as KeptFile, Locker, NotStored, Ready};
 use crate::letterbox::{Letterbox, Posted};
 use crate::mail::authentic::{Authenticator, Dmarc, Origin};
 use crate::mail::marks::{self, Mark, Purpose};
@@ -55,6 +56,8 @@ pub struct Intake {
     pub authenticator: Option<Authenticator>,
     /// What is counted.
     pub counted: Counted,
+    /// What keeps attachments.
+    pub locker: Locker,
 }
 
 /// A message, judged and read.
@@ -67,6 +70,10 @@ struct Read {
     name: [u8; 32],
     ours: bool,
     circles: bool,
+    /// Attachments that can be kept.
+    files: Vec<Ready>,
+    /// Those that are on this node's disk.
+    kept: Vec<KeptFile>,
     /// What the domain that it says it is from says of it.
     proof: Dmarc,
 }
@@ -88,14 +95,14 @@ impl Intake {
             bytes,
             room,
         } = arrived;
-        let (keyring, null) = (self.keyring.clone(), from.is_none());
+        let (keyring, locker, null) = (self.keyring.clone(), self.locker.clone(), from.is_none());
         // Shared and not copied: its room was counted once.
         let bytes = Arc::new(bytes);
         let proof = self.proof(bytes.clone(), from.clone(), (network, hello));
-        let read = tokio::task::spawn_blocking(move || read(&keyring, &bytes, null));
+        let read = tokio::task::spawn_blocking(move || read(&keyring, &locker, &bytes, null));
         let (read, proof) = tokio::join!(read, proof);
         drop(room);
-        let read = match read {
+        let mut read = match read {
             Ok(Some(read)) => Read { proof, ..read },
             Ok(None) => return "554 5.6.0 This is no message that can be read".to_owned(),
             Err(_) => {
@@ -107,6 +114,12 @@ impl Intake {
         if read.circles {
             return "554 5.4.6 This message goes round in circles".to_owned();
         }
+        let files = std::mem::take(&mut read.files);
+        let Ok(kept) = self.keep_files(&read, files).await else {
+            self.counted.later.add(1);
+            return LATER.to_owned();
+        };
+        read.kept = kept;
         let answer = self.store(&read, from.as_deref(), &to, network).await;
         if answer.starts_with('4') {
             self.counted.later.add(1);
@@ -124,7 +137,7 @@ impl Intake {
         let (Some(authenticator), Some(sender)) = (self.authenticator.clone(), from) else {
             return Dmarc::Unknown;
         };
-        if signatures(&mail) > MAIL_IN_SIGNATURES_MAX {
+        if judge::signatures(&mail) > MAIL_IN_SIGNATURES_MAX {
             // Each costs a question to somebody's name server.
             self.counted.proven(&Dmarc::Unknown);
             return Dmarc::Unknown;
@@ -388,7 +401,8 @@ impl Intake {
         let whose = self.contact_hash(author);
         let stranger = known.is_some_and(|it| it.contact_hash != whose);
         let forged = read.proof == Dmarc::Fail;
-        let pieces = letter::said(&read.letter, lang, opens, (stranger, forged));
+        let (letter, files) = self.fitted(read, &id);
+        let pieces = letter::said(&letter, lang, opens, (stranger, forged));
         let too_long = Refusal::TooLarge {
             field: "text".to_owned(),
             found: 0,
@@ -420,6 +434,10 @@ impl Intake {
                     taken,
                 },
             };
+            let command = match number {
+                0 => command.with_files(self.locker.named(&id, files)),
+                _ => command,
+            };
             let proposal = Proposal {
                 format: command.format(),
                 id: self.id("mail message", read, number),
@@ -440,6 +458,29 @@ impl Intake {
             }
         }
         Ok(worst)
+    }
+
+    /// A letter with the attachments that its conversation has room for; the others are named in it, and its words are
+    /// kept all the same.
+    fn fitted<'a>(&self, read: &'a Read, id: &ConversationId) -> (Letter, &'a [KeptFile]) {
+        let mut letter = read.letter.clone();
+        let Err(why) = self.locker.fits(id, &read.kept) else {
+            return (letter, &read.kept);
+        };
+        for file in &read.kept {
+            letter.leave_out(&file.refused(why));
+        }
+        (letter, &[])
+    }
+
+    /// Puts attachments on the disk, but those of a mail that is there already.
+    async fn keep_files(&self, read: &Read, files: Vec<Ready>) -> Result<Vec<KeptFile>, NotStored> {
+        let id = self.id("mail message", read, 0);
+        let by_person = matches!(read.kind, Kind::Person | Kind::Automatic | Kind::AutoReply);
+        if !by_person || self.cluster.state().answers.contains_key(&id) {
+            return Ok(Vec::new());
+        }
+        self.locker.keep(files).await
     }
 
     /// The name of the campaign that a letter answers.
@@ -493,25 +534,11 @@ fn half(KeyedHash(hash): KeyedHash) -> [u8; 16] {
     half
 }
 
-/// How many signatures a mail has.
-fn signatures(mail: &[u8]) -> usize {
-    let head = mail.windows(4).position(|it| it == b"\r\n\r\n");
-    let head = &mail[..head.unwrap_or(mail.len())];
-    let lines = head.split(|it| *it == b'\n');
-    let named = |it: &&[u8]| {
-        it.get(..SIGNATURE.len())
-            .is_some_and(|it| it.eq_ignore_ascii_case(SIGNATURE))
-    };
-    lines.filter(named).count()
-}
-
-const SIGNATURE: &[u8] = b"DKIM-Signature";
-
 /// Judges and reads a message. Costs time, and runs apart from the sessions.
-fn read(keyring: &Keyring, bytes: &[u8], null: bool) -> Option<Read> {
+fn read(keyring: &Keyring, locker: &Locker, bytes: &[u8], null: bool) -> Option<Read> {
     let message = judge::parse(bytes)?;
     let kind = judge::judge(&message, null);
-    let letter = letter::read(&message);
+    let mut letter = letter::read(&message);
     let is_report = matches!(kind, Kind::Returned(_) | Kind::Complaint);
     let about = match is_report {
         true => marks_in(keyring, &judge::included(&message)),
@@ -535,6 +562,16 @@ fn read(keyring: &Keyring, bytes: &[u8], null: bool) -> Option<Read> {
             .chain_update(&letter.id),
     };
     let hops = message.header_values("Received").count();
+    let mut files = Vec::new();
+    if !is_report && !ours && hops <= MAIL_IN_HOPS_MAX {
+        let mut room = locker.room_for_any();
+        for (name, content) in letter::attached(&message) {
+            match locker.take_whole(&name, content, &mut room) {
+                Ok(ready) => files.push(ready),
+                Err(refused) => letter.leave_out(&refused),
+            }
+        }
+    }
     Some(Read {
         kind,
         letter,
@@ -542,6 +579,8 @@ fn read(keyring: &Keyring, bytes: &[u8], null: bool) -> Option<Read> {
         name: name.finalize().into(),
         ours,
         circles: hops > MAIL_IN_HOPS_MAX,
+        files,
+        kept: Vec::new(),
         proof: Dmarc::Unknown,
     })
 }

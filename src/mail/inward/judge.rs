@@ -261,3 +261,17 @@ pub fn included(message: &Message<'_>) -> String {
     }
     text
 }
+
+/// How many signatures a mail has.
+pub(super) fn signatures(mail: &[u8]) -> usize {
+    let head = mail.windows(4).position(|it| it == b"\r\n\r\n");
+    let head = &mail[..head.unwrap_or(mail.len())];
+    let lines = head.split(|it| *it == b'\n');
+    let named = |it: &&[u8]| {
+        it.get(..SIGNATURE.len())
+            .is_some_and(|it| it.eq_ignore_ascii_case(SIGNATURE))
+    };
+    lines.filter(named).count()
+}
+
+const SIGNATURE: &[u8] = b"DKIM-Signature";

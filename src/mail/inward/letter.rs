@@ -1,9 +1,10 @@
 //! What a person wrote, out of a mail: the plain text of it, without what it quotes and without a signature, and who wrote
-//! it. Pure. Attachments are told of and not kept; HTML is read as text and never shown.
+//! it. Pure. What is attached is kept elsewhere; what of it is not is told of. HTML is read as text and never shown.
 
 use mail_parser::{HeaderValue, Message, MimeHeaders, PartType};
 
 use super::judge::{addresses, header, message_ids};
+use crate::files::{Refused, Why};
 use crate::model::limits::{MAIL_IN_ATTACHMENTS_TOLD, MAIL_IN_PARTS_MAX, MESSAGE_CHARS_MAX};
 use crate::model::words::{EmailAddress, Lang, TicketCode};
 
@@ -18,10 +19,10 @@ pub struct Letter {
     pub text: String,
     /// Lines that were left out as quoted or as a signature.
     pub folded: usize,
-    /// Attachments by name and bytes; the first ones.
-    pub attached: Vec<(String, usize)>,
-    /// How many there are.
-    pub attachments: usize,
+    /// Attachments that are not kept: name, bytes and why; the first ones.
+    pub left_out: Vec<(String, u64, Why)>,
+    /// How many of those there are.
+    pub left_out_count: usize,
     /// Its language, where that can be told.
     pub lang: Option<Lang>,
     /// Its Message-ID; empty where it has none.
@@ -44,7 +45,6 @@ pub fn read(message: &Message<'_>) -> Letter {
         .collect();
     let whole = words(message);
     let (text, folded) = fold(&whole);
-    let attached: Vec<(String, usize)> = message.attachments().map(|part| named(part)).collect();
     Letter {
         author: author.filter_map(|it| EmailAddress::new(&it).ok()).next(),
         lang: lang_of(message, &subject, &text),
@@ -52,11 +52,8 @@ pub fn read(message: &Message<'_>) -> Letter {
         subject,
         text,
         folded,
-        attachments: attached.len(),
-        attached: attached
-            .into_iter()
-            .take(MAIL_IN_ATTACHMENTS_TOLD)
-            .collect(),
+        left_out: Vec::new(),
+        left_out_count: 0,
         id: message.message_id().unwrap_or_default().to_owned(),
         answers: answers(message),
     }
@@ -80,18 +77,30 @@ fn words(message: &Message<'_>) -> String {
     text.replace("\r\n", "\n").replace('\r', "\n")
 }
 
-fn named(part: &mail_parser::MessagePart<'_>) -> (String, usize) {
+/// The attachments, each with its name.
+pub fn attached<'a>(message: &'a Message<'_>) -> impl Iterator<Item = (String, &'a [u8])> {
+    message
+        .attachments()
+        .map(|part| (named(part), part.contents()))
+}
+
+fn named(part: &mail_parser::MessagePart<'_>) -> String {
     let name = match &part.body {
         PartType::Message(inner) => inner.subject().map(str::to_owned),
         _ => part.attachment_name().map(str::to_owned),
     };
-    let name = name.unwrap_or_else(|| "?".to_owned());
-    let name: String = name
-        .chars()
-        .filter(|it| !it.is_control())
-        .take(80)
-        .collect();
-    (name, part.len())
+    name.unwrap_or_default()
+}
+
+impl Letter {
+    /// Notes that an attachment is not kept.
+    pub fn leave_out(&mut self, refused: &Refused) {
+        self.left_out_count += 1;
+        if self.left_out.len() < MAIL_IN_ATTACHMENTS_TOLD {
+            let one = (refused.name.clone(), refused.bytes, refused.why);
+            self.left_out.push(one);
+        }
+    }
 }
 
 fn answers(message: &Message<'_>) -> Vec<String> {
@@ -242,7 +251,7 @@ pub fn said(
         text.push_str("\n\n");
     }
     text.push_str(&letter.text);
-    for line in [folded(letter.folded, lang), attached(letter, lang)]
+    for line in [folded(letter.folded, lang), left_out(letter, lang)]
         .into_iter()
         .flatten()
     {
@@ -266,18 +275,45 @@ fn folded(lines: usize, lang: Lang) -> Option<String> {
     (lines > 0).then_some(line)
 }
 
-fn attached(letter: &Letter, lang: Lang) -> Option<String> {
-    let one = |(name, bytes): &(String, usize)| format!("{name} ({} kB)", bytes.div_ceil(1_000));
-    let names: Vec<String> = letter.attached.iter().map(one).collect();
-    let count = letter.attachments;
+fn left_out(letter: &Letter, lang: Lang) -> Option<String> {
+    let one = |(name, bytes, why): &(String, u64, Why)| {
+        format!(
+            "{name} ({} kB, {})",
+            bytes.div_ceil(1_000),
+            reason(*why, lang)
+        )
+    };
+    let names: Vec<String> = letter.left_out.iter().map(one).collect();
+    let count = letter.left_out_count;
     let line = match lang {
         Lang::Cs => format!(
-            "[Přílohy, počet {count}, neuchovávají se: {}]",
+            "[Přílohy, které jsme neuložili, počet {count}: {}]",
             names.join(", ")
         ),
-        Lang::En => format!("[Attachments, {count}, not kept: {}]", names.join(", ")),
+        Lang::En => format!(
+            "[Attachments that were not kept, {count}: {}]",
+            names.join(", ")
+        ),
     };
     (count > 0).then_some(line)
+}
+
+/// Why an attachment is not kept.
+fn reason(why: Why, lang: Lang) -> &'static str {
+    match (lang, why) {
+        (Lang::Cs, Why::Empty) => "prázdná",
+        (Lang::En, Why::Empty) => "empty",
+        (Lang::Cs, Why::Kind) => "jiný druh než obrázek, PDF nebo prostý text",
+        (Lang::En, Why::Kind) => "no picture, PDF or plain text",
+        (Lang::Cs, Why::TooLarge) => "větší než 5 MB",
+        (Lang::En, Why::TooLarge) => "more than 5 MB",
+        (Lang::Cs, Why::TooMany) => "víc než 5 příloh",
+        (Lang::En, Why::TooMany) => "more than 5 attachments",
+        (Lang::Cs, Why::ConversationFull | Why::Full) => "na serverech už není místo",
+        (Lang::En, Why::ConversationFull | Why::Full) => "no room left",
+        (Lang::Cs, Why::Busy | Why::Disk) => "server ji nepřijal",
+        (Lang::En, Why::Busy | Why::Disk) => "the server did not take it",
+    }
 }
 
 /// Cuts at a line's end where there is one.

@@ -7,11 +7,16 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use lettre::address::AddressError;
-use lettre::message::header::{ContentType, HeaderName, HeaderValue, MIME_VERSION_1_0};
-use lettre::message::{Mailbox, MessageBuilder};
+use lettre::message::header::{
+    ContentTransferEncoding, ContentType, HeaderName, HeaderValue, MIME_VERSION_1_0,
+};
+use lettre::message::{
+    Attachment, Body, Mailbox, MessageBuilder, MultiPart, MultiPartKind, SinglePart,
+};
 use lettre::{Address, Message};
 use sha2::{Digest, Sha256};
 
+use crate::model::files::FileKind;
 use crate::model::notice::telling::Plain;
 use crate::model::words::{
     ClientId, Contact, ConversationId, EmailAddress, Lang, TicketCode, Timestamp,
@@ -31,6 +36,26 @@ pub struct House {
     pub from: EmailAddress,
     /// The language that support staff read.
     pub staff_lang: Lang,
+}
+
+/// Files that go along with a mail, and those that do not.
+#[derive(Debug, Clone, Default)]
+pub struct Enclosed {
+    /// What is attached.
+    pub files: Vec<EnclosedFile>,
+    /// The names of files that are too much for a mail, or cannot be had: they are where the conversation is.
+    pub left: Vec<String>,
+}
+
+/// A file of a mail.
+#[derive(Debug, Clone)]
+pub struct EnclosedFile {
+    /// Its cleaned name.
+    pub name: String,
+    /// What it is.
+    pub kind: FileKind,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
 }
 
 /// The conversation a mail belongs to.
@@ -71,6 +96,8 @@ pub struct Forward<'a> {
     pub taken: Timestamp,
     /// How safe it is.
     pub standing: Standing,
+    /// Its files.
+    pub enclosed: &'a Enclosed,
 }
 
 /// How safe a message is while it is passed on.
@@ -120,6 +147,7 @@ pub fn acknowledgement(
         subject: texts::acknowledgement_subject(lang, thread.ticket),
         text: texts::acknowledgement(lang, &house.company, thread),
         id: mark("acknowledgement", &thread.conversation.0),
+        enclosed: &[],
         thread: Some(thread),
         lang,
         made,
@@ -141,16 +169,17 @@ pub fn acknowledgement(
 pub fn answer(
     house: &House,
     thread: &Thread<'_>,
-    message: ClientId,
-    text: &str,
+    (message, text, enclosed): (ClientId, &str, &Enclosed),
     lang: Lang,
     to: &EmailAddress,
     made: Timestamp,
 ) -> Result<Composed, ComposeError> {
+    let text = [text, &texts::left_out(lang, &enclosed.left)].concat();
     let mail = Draft {
         to,
         subject: texts::answer_subject(lang, thread.ticket),
-        text: texts::answer(lang, &house.company, thread, text),
+        text: texts::answer(lang, &house.company, thread, &text),
+        enclosed: &enclosed.files,
         id: mark("answer", &message.0),
         thread: Some(thread),
         lang,
@@ -173,7 +202,12 @@ pub fn forward(
     let mail = Draft {
         to,
         subject: texts::forward_subject(house.staff_lang, it.thread.ticket, it.number),
-        text: texts::forward(house.staff_lang, &house.company, it),
+        text: [
+            texts::forward(house.staff_lang, &house.company, it),
+            texts::left_out(house.staff_lang, &it.enclosed.left),
+        ]
+        .concat(),
+        enclosed: &it.enclosed.files,
         id: mark("forward", &it.message.0),
         thread: Some(&it.thread),
         lang: house.staff_lang,
@@ -203,6 +237,7 @@ pub fn alarm(
         subject,
         text,
         id: mark("alarm", id),
+        enclosed: &[],
         thread: None,
         lang: house.staff_lang,
         made,
@@ -228,6 +263,7 @@ pub fn notice(
         subject: words.subject,
         text: format!("{}\n\n{}\n", words.text, house.company),
         id: mark_of("notice", notice.as_bytes()),
+        enclosed: &[],
         thread: None,
         lang: words.langs.first().copied().unwrap_or(house.staff_lang),
         made,
@@ -258,6 +294,7 @@ pub fn waking(
         subject,
         text,
         id: mark_of("waking", key.as_bytes()),
+        enclosed: &[],
         thread: None,
         lang: house.staff_lang,
         made,
@@ -279,6 +316,7 @@ struct Draft<'a> {
     subject: String,
     text: String,
     id: String,
+    enclosed: &'a [EnclosedFile],
     thread: Option<&'a Thread<'a>>,
     lang: Lang,
     made: Timestamp,
@@ -321,17 +359,40 @@ impl Draft<'_> {
         for (name, value) in headers {
             builder = with_header(builder, name, value);
         }
-        let message = builder
-            .header(MIME_VERSION_1_0)
-            .header(ContentType::TEXT_PLAIN)
-            .body(self.text)
-            .map_err(ComposeError::Build)?;
+        let message = match self.enclosed {
+            [] => builder
+                .header(MIME_VERSION_1_0)
+                .header(ContentType::TEXT_PLAIN)
+                .body(self.text),
+            files => builder.multipart(parts(&self.id, self.text, files)),
+        };
+        let message = message.map_err(ComposeError::Build)?;
         Ok(Composed {
             from: self.back.map_or(Ok(from), address)?,
             to,
             bytes: message.formatted(),
         })
     }
+}
+
+/// The text and the files. The boundary is the mail's own and no dice's, so that a repeat has the same bytes; base64 and a
+/// text that is wrapped or encoded have no line like it.
+fn parts(id: &str, text: String, files: &[EnclosedFile]) -> MultiPart {
+    let mixed = MultiPart::builder()
+        .kind(MultiPartKind::Mixed)
+        .boundary(format!("=_{id}"))
+        .build();
+    let text = SinglePart::plain(text);
+    files.iter().fold(mixed.singlepart(text), |mixed, it| {
+        let kind = it.kind.media().parse().unwrap_or(ContentType::TEXT_PLAIN);
+        // Base64 whatever is in it: a log must not be changed on its way.
+        let body = Body::new_with_encoding(it.bytes.clone(), ContentTransferEncoding::Base64);
+        match body {
+            Ok(body) => mixed.singlepart(Attachment::new(it.name.clone()).body(body, kind)),
+            // Base64 takes any bytes.
+            Err(_) => mixed,
+        }
+    })
 }
 
 /// What ends the left side of a conversation's Message-IDs.

@@ -5,14 +5,16 @@ use tracing::{info, warn};
 use crate::clock;
 use crate::cluster::Cluster;
 use crate::errands::{Carrier, Hold};
+use crate::files::Locker;
 use crate::model::State;
-use crate::model::limits::{MAIL_SEARCH_MAX, MAIL_SESSIONS_MAX};
+use crate::model::limits::{FILES_BY_MAIL_WAIT_MS, MAIL_SEARCH_MAX, MAIL_SESSIONS_MAX};
 use crate::model::notice::{self, Standing};
 use crate::model::outbox::{self, Item, ItemId};
 use crate::model::trust::is_held;
 use crate::model::words::{Note, Timestamp};
 
-use super::letters::{Letters, Unwritten};
+use super::enclose::enclosed;
+use super::letters::{Letters, Unwritten, message_of};
 use super::session::Outcome;
 use super::way::Way;
 
@@ -24,6 +26,8 @@ pub struct Courier {
     pub letters: Letters,
     /// Carries them.
     pub way: Way,
+    /// The files that go along.
+    pub locker: Option<Locker>,
 }
 
 impl Carrier for Courier {
@@ -49,7 +53,19 @@ impl Carrier for Courier {
 
     async fn deliver(&self, id: ItemId, item: Item, hold: &Hold) -> outbox::Outcome {
         let began = clock::monotonic();
-        let written = self.letters.of_item(&self.cluster.state(), &item);
+        let about = message_of(&item);
+        let (enclosed, lacks) = match about {
+            Some(about) => enclosed(self.locker.as_ref(), about).await,
+            None => Default::default(),
+        };
+        // A moment ago a node took it, and the others are copying it. After some tries the mail goes without, and says so.
+        if lacks && clock::now().ms_since(item.made) < FILES_BY_MAIL_WAIT_MS {
+            let why = Note::cut("a file of it cannot be had yet");
+            return outbox::Outcome::TryLater(why);
+        }
+        let written = self
+            .letters
+            .of_item(&self.cluster.state(), &item, &enclosed);
         let mail = match written {
             Ok(mail) => mail,
             Err(error) => {

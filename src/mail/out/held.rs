@@ -15,11 +15,13 @@ use tracing::{info, warn};
 use crate::clock;
 use crate::cluster::Cluster;
 use crate::durable;
+use crate::files::Locker;
 use crate::model::Proposal;
 use crate::model::limits::{ALONE_MAIL_MS, HELD_TOLD_BYTES_MAX};
 use crate::model::words::ClientId;
 use crate::tasks::{self, Stop};
 
+use super::enclose::enclosed;
 use super::letters::Letters;
 use super::session::Outcome;
 use super::way::Way;
@@ -45,6 +47,8 @@ pub struct Alone {
     pub way: Way,
     /// The letterbox.
     pub held: LookInside,
+    /// The files that go along.
+    pub locker: Option<Locker>,
     /// The file of what was mailed already.
     pub told_file: PathBuf,
 }
@@ -98,7 +102,12 @@ impl Alone {
             if told.ids.contains(&one.id) {
                 continue;
             }
-            let mail = match self.letters.of_held(&state, &held, one) {
+            let about = one.command.written().map(|it| (it.conversation, one.id));
+            let enclosed = match about {
+                Some(about) => enclosed(self.locker.as_ref(), about).await.0,
+                None => Default::default(),
+            };
+            let mail = match self.letters.of_held(&state, &held, (one, &enclosed)) {
                 Ok(Some(mail)) => mail,
                 Ok(None) => continue,
                 Err(error) => {

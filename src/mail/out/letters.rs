@@ -11,13 +11,12 @@ use crate::model::notice::{Means, NoticeId, telling::plain};
 use crate::model::outbox::{Item, ItemKind, Real, Recipient, RouteChoice, Staff};
 use crate::model::words::{
     ClientId, Contact, ConversationId, EmailAddress, Label, Lang, NodeId, Sealed, TicketCode,
-    Timestamp,
 };
 use crate::model::{Command, Proposal};
 use crate::seal::{Keyring, conversation_context};
 
-use super::compose::{self, ComposeError, Composed, Forward, House, Standing, Thread};
 use super::{alarm, drill};
+use super::compose::{self, ComposeError, Composed, Enclosed, Forward, House, Standing, Thread};
 
 /// The addresses under which the customer of a conversation reaches it, one for each of our own names.
 pub type Links = Arc<dyn Fn(&ConversationId) -> Vec<String> + Send + Sync>;
@@ -38,6 +37,21 @@ pub struct Letters {
     pub site: Option<String>,
     /// The domain that replies come to.
     pub return_domain: Option<String>,
+}
+
+/// The message that a mail about an item carries, whose files go along.
+pub fn message_of(item: &Item) -> Option<(ConversationId, ClientId)> {
+    match &item.kind {
+        ItemKind::AnswerCustomer {
+            conversation,
+            message,
+        }
+        | ItemKind::ForwardToSupport {
+            conversation,
+            message,
+        } => Some((*conversation, *message)),
+        _ => None,
+    }
 }
 
 /// Why there is no mail to send.
@@ -62,7 +76,12 @@ impl Letters {
     ///
     /// # Errors
     /// When what it is about is gone, cannot be opened here, or cannot be put into a mail.
-    pub fn of_item(&self, state: &State, item: &Item) -> Result<Composed, Unwritten> {
+    pub fn of_item(
+        &self,
+        state: &State,
+        item: &Item,
+        enclosed: &Enclosed,
+    ) -> Result<Composed, Unwritten> {
         let id = match (&item.kind, item.kind.conversation()) {
             (ItemKind::TellStaff { alarm, person }, _) => {
                 return self.of_alarm(state, item, *alarm, person.as_ref());
@@ -101,8 +120,7 @@ impl Letters {
                 Ok(compose::answer(
                     &self.house,
                     &thread,
-                    *message,
-                    &text,
+                    (*message, &text, enclosed),
                     lang,
                     recipient,
                     item.made,
@@ -123,6 +141,7 @@ impl Letters {
                     node: &node_name(state, said.origin),
                     taken: said.taken,
                     standing: Standing::Agreed(said.agreed),
+                    enclosed,
                 };
                 Ok(compose::forward(&self.house, &forward, recipient)?)
             }
@@ -227,11 +246,12 @@ impl Letters {
         &self,
         state: &State,
         held: &[Proposal],
-        one: &Proposal,
+        (one, enclosed): (&Proposal, &Enclosed),
     ) -> Result<Option<Composed>, Unwritten> {
-        let Some((id, body, taken)) = written_by_customer(&one.command) else {
+        let Some(written) = one.command.written() else {
             return Ok(None);
         };
+        let (id, body, taken) = (written.conversation, written.body, written.taken);
         let opening = held.iter().find_map(|it| Opening::held(&it.command, id));
         let agreed = || state.conversations.get(&id).map(Opening::agreed);
         let opening = opening.or_else(agreed).ok_or(Unwritten::Gone)?;
@@ -260,6 +280,7 @@ impl Letters {
             node: &node_name(state, one.origin),
             taken,
             standing: Standing::HeldHere,
+            enclosed,
         };
         let to = self.support_off_net.as_ref().unwrap_or(&self.support);
         Ok(Some(compose::forward(&self.house, &forward, to)?))
@@ -320,24 +341,14 @@ struct Opening<'a> {
 
 impl<'a> Opening<'a> {
     fn held(command: &'a Command, id: ConversationId) -> Option<Opening<'a>> {
-        let Command::OpenConversation {
-            conversation,
-            ticket,
-            contact,
-            reference,
-            lang,
-            quarantined,
-            ..
-        } = command
-        else {
-            return None;
-        };
-        (*conversation == id).then_some(Opening {
-            ticket,
-            contact,
-            reference: reference.as_ref(),
-            lang: *lang,
-            quarantined: *quarantined,
+        let written = command.written().filter(|it| it.conversation == id)?;
+        let it = written.opening?;
+        Some(Opening {
+            ticket: it.ticket,
+            contact: it.contact,
+            reference: it.reference,
+            lang: it.lang,
+            quarantined: it.quarantined,
         })
     }
 
@@ -350,25 +361,6 @@ impl<'a> Opening<'a> {
             quarantined: conversation.quarantined,
         }
     }
-}
-
-/// The conversation, text and time of what was written, where a command carries a customer's or agent's words.
-fn written_by_customer(command: &Command) -> Option<(ConversationId, &Sealed, Timestamp)> {
-    if let Command::OpenConversation {
-        conversation,
-        body,
-        taken,
-        ..
-    }
-    | Command::AddMessage {
-        conversation,
-        body,
-        taken,
-    } = command
-    {
-        return Some((*conversation, body, *taken));
-    }
-    None
 }
 
 fn find(conversation: &Conversation, id: ClientId) -> Result<(u32, &Message), Unwritten> {

@@ -6,6 +6,7 @@ pub mod alarm;
 pub mod compose;
 pub mod courier;
 mod drill;
+mod enclose;
 pub mod held;
 pub mod letters;
 pub mod line;

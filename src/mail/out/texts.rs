@@ -72,6 +72,22 @@ pub(super) fn answer(lang: Lang, company: &str, thread: &Thread<'_>, text: &str)
     }
 }
 
+/// That files of the message did not go along.
+pub(super) fn left_out(lang: Lang, names: &[String]) -> String {
+    if names.is_empty() {
+        return String::new();
+    }
+    let names = names.join(", ");
+    match lang {
+        Lang::Cs => format!(
+            "\n\n[Soubory, které se do e-mailu nevešly, jsou v rozhovoru na webu: {names}]\n"
+        ),
+        Lang::En => format!(
+            "\n\n[Files that did not fit into this mail are in the conversation on the website: {names}]\n"
+        ),
+    }
+}
+
 /// The subject of the mail that passes a customer's message to support.
 pub(super) fn forward_subject(lang: Lang, ticket: &TicketCode, number: Option<u32>) -> String {
     match (lang, number) {

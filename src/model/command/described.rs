@@ -59,6 +59,7 @@ impl Command {
             Self::Synthetic(change) => change.kind(),
             Self::Drill(change) => change.kind(),
             Self::Playbook(change) => change.kind(),
+            Self::File(change) => change.kind(),
             Self::ArchiveAudit(_) => "archive-audit",
             Self::People(change) => change.kind(),
             Self::Alone(_) => "alone",
@@ -77,6 +78,7 @@ impl Command {
             Self::Talk(change) => change.conversation(),
             Self::Return(change) => change.conversation(),
             Self::Synthetic(change) => Some(change.conversation()),
+            Self::File(change) => Some(change.conversation()),
             Self::Found { .. }
             | Self::CreateToken { .. }
             | Self::RevokeToken { .. }
@@ -190,6 +192,7 @@ impl Command {
             Self::Synthetic(change) => change.about(),
             Self::Drill(change) => change.about(),
             Self::Playbook(change) => change.about(),
+            Self::File(change) => change.about(),
             Self::ArchiveAudit(segment) => segment.blob.to_string(),
             Self::People(change) => change.about(),
             Self::Alone(report) => report.about(),

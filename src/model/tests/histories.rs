@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::model::directory::{Counts, DirectoryChange, DirectoryVersion, Layer, Publication};
 use crate::model::drill::{DrillChange, DrillId, change::Asked};
+use crate::model::files::FileChange;
 use crate::model::people::{PeopleChange, Role as PersonRole, Roles};
 use crate::model::synthetic::SyntheticChange;
 use crate::model::talk::{Doing, TalkChange};
@@ -69,6 +70,7 @@ fn any_command() -> impl Strategy<Value = Command> {
         talks().prop_map(Command::Talk),
         synthetics().prop_map(Command::Synthetic),
         drills().prop_map(|it| Command::Drill(Box::new(it))),
+        with_files(),
         (any::<u8>(), 0..3_u64).prop_map(|(it, days)| Command::CreateToken {
             token: TokenId([it; 8]),
             secret_hash: KeyedHash([it; 32]),
@@ -97,6 +99,31 @@ fn drills() -> impl Strategy<Value = DrillChange> {
         drill().prop_map(|drill| DrillChange::End { drill }),
         drill().prop_map(|drill| DrillChange::Acknowledge { drill }),
     ]
+}
+
+/// Messages with files, few of each so that they meet.
+fn with_files() -> impl Strategy<Value = Command> {
+    let file = (0_u8..20, 0_u64..20 << 20).prop_map(|(blob, size)| files::file(blob, size));
+    let files = proptest::collection::vec(file, 0..7);
+    let erase = (0_u8..8, 100_u8..200, 0_u32..3).prop_map(|(it, message, number)| {
+        Command::File(FileChange::Erase {
+            conversation: ConversationId([it; 16]),
+            message: id(message),
+            number,
+        })
+    });
+    let said = (0_u8..8, any::<bool>(), files).prop_map(|(it, opens, files)| {
+        let message = match opens {
+            true => opening(it),
+            false => Command::AddMessage {
+                conversation: ConversationId([it; 16]),
+                body: sealed(it),
+                taken: Timestamp(u64::from(it)),
+            },
+        };
+        message.with_files(files)
+    });
+    prop_oneof![said, erase]
 }
 
 /// What nodes write as customers, also in conversations that are somebody's.

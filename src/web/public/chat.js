@@ -43,7 +43,12 @@
   try {
     mine = JSON.parse(store.getItem(`unsent ${link}`)) || [];
   } catch { /* not ours */ }
-  const keepMine = () => keep('unsent ', mine.length ? JSON.stringify(mine.map(({ id, key, text, time }) => ({ id, key, text, time }))) : '');
+  // What carries files is not kept beyond the page, as browsers do not keep files: its words stay a draft until it is there.
+  const keepMine = () => {
+    const words = mine.filter((it) => !it.files);
+    keep('unsent ', words.length ? JSON.stringify(words.map(({ id, key, text, time }) => ({ id, key, text, time }))) : '');
+    keep('draft ', box.value || mine.find((it) => it.files)?.text);
+  };
 
   // A message in the list.
   const find = (key) => [...list.children].find((it) => it.dataset.k === key);
@@ -53,7 +58,7 @@
     element.textContent = text;
     return element;
   };
-  function draw({ key, index, ours, time, clock, state, text }) {
+  function draw({ key, index, ours, time, clock, state, text, files = [] }) {
     const item = document.createElement('li');
     item.dataset.k = key;
     if (index) item.dataset.i = index;
@@ -65,6 +70,13 @@
     const head = make('p', '', '');
     head.append(make('b', '', ours ? words.us : words.you), ' ', small);
     item.append(head, make('p', 't', text));
+    for (const [name, href] of files) {
+      const line = make('p', 'links', '');
+      const file = make(href ? 'a' : 's', '', name);
+      if (href) file.href = href;
+      line.append(file);
+      item.append(line);
+    }
     return item;
   }
   const mark = (key, state) => {
@@ -73,7 +85,7 @@
   };
   const drawMine = (it) => {
     const clock = new Date(it.time).toLocaleTimeString(lang, { hour: 'numeric', minute: '2-digit' });
-    list.append(draw({ key: it.key, time: new Date(it.time).toISOString(), clock, state: words.unsent, text: it.text }));
+    list.append(draw({ key: it.key, time: new Date(it.time).toISOString(), clock, state: words.unsent, text: it.text, files: it.files?.map((file) => [file.name]) }));
   };
   const tell = (text) => { if (by('line').textContent !== text) by('line').textContent = text; };
 
@@ -173,11 +185,13 @@
     sending = true;
     let pause = 0;
     try {
+      const body = next.files ? new FormData() : new URLSearchParams();
+      for (const [name, value] of [['id', next.id], ['text', next.text], ['lang', lang], ...(next.files || []).map((it) => ['file', it])]) body.append(name, value);
       const answer = await fetch(hosts[host] + path, {
-        method: 'POST', headers: { accept: 'application/json' }, body: new URLSearchParams({ id: next.id, text: next.text, lang }),
-        signal: AbortSignal.timeout(ANSWER_MS), credentials: 'omit',
+        method: 'POST', headers: { accept: 'application/json' }, body,
+        signal: AbortSignal.timeout(next.files ? 300_000 : ANSWER_MS), credentials: 'omit',
       });
-      const said = await answer.json();
+      const said = answer.status === 413 ? { why: await answer.text() } : await answer.json();
       if (answer.ok) {
         if (said.kept === 'agreed') mine = mine.filter((it) => it !== next);
         else next.held = host;
@@ -211,13 +225,16 @@
   }
 
   form.addEventListener('submit', async (event) => {
+    const files = [...form.file.files];
+    // More than any server reads is the form's to send: it would be repeated for ever here.
+    if (files.reduce((sum, it) => sum + it.size, 0) > 60e6) return;
     event.preventDefault();
     const text = box.value.trim();
     if (!text) return;
     const id = [...crypto.getRandomValues(new Uint8Array(16))].map((it) => it.toString(16).padStart(2, '0')).join('');
     box.value = '';
-    keep('draft ', '');
-    const it = { id, text, time: Date.now(), key: await idOf(id) };
+    form.file.value = '';
+    const it = { id, text, time: Date.now(), key: await idOf(id), files: files.length ? files : undefined };
     mine.push(it);
     keepMine();
     drawMine(it);

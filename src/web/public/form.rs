@@ -1,6 +1,8 @@
 //! What visitors type: read from a form's body as it came, checked into words, and shown again where it was wrong.
 //! Nothing that was typed is dropped on the way back to the page. Whatever the body holds, reading it cannot fail.
 
+use std::borrow::Cow;
+
 use crate::model::limits;
 use crate::model::words::{Contact, Lang, MessageText, ReferenceText, TicketCode};
 
@@ -35,8 +37,13 @@ impl Typed {
     /// Reads an urlencoded body. Of a field that comes twice the first counts; unknown fields are left out; bytes that
     /// are not UTF-8 become replacement characters.
     pub fn read(body: &[u8]) -> Typed {
+        Typed::of(form_urlencoded::parse(body))
+    }
+
+    /// The same of fields that were read already.
+    pub fn of<'a>(fields: impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)>) -> Typed {
         let mut typed = Typed::default();
-        for (name, value) in form_urlencoded::parse(body) {
+        for (name, value) in fields {
             let field = match name.as_ref() {
                 "text" => &mut typed.text,
                 "contact" => &mut typed.contact,

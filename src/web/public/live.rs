@@ -26,9 +26,9 @@ use crate::model::words::{ClientId, ConversationId, Lang};
 use crate::tasks::Stop;
 use crate::web::Stopping;
 
-use super::form::{Typed, message};
+use super::form::{Wrong, message};
 use super::pages::Line;
-use super::sent::NotTaken;
+use super::sent::{Came, NotTaken, wrong_file};
 use super::streams::Seat;
 use super::talk::{Known, adding};
 use super::{Asked, Public, Visitor};
@@ -102,6 +102,9 @@ struct Told {
     clock: String,
     state: Option<String>,
     text: String,
+    /// Of each file its name with its size, and where it is to be had.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    files: Vec<(String, Option<String>)>,
 }
 
 /// What became of a message that was sent from the page.
@@ -222,6 +225,11 @@ impl Reader {
             clock: line.at.absolute(asked.say),
             state: line.state.clone(),
             text: line.text.clone(),
+            files: line
+                .files
+                .iter()
+                .map(|it| (format!("{} ({})", it.name, it.size), it.href.clone()))
+                .collect(),
         };
         let is_new = |it: &&Line<'_>| it.index.is_some_and(|it| it > after);
         let new: Vec<Told> = lines.iter().filter(is_new).map(told).collect();
@@ -255,7 +263,7 @@ impl Asked<'_> {
             states: states.collect(),
             heading,
             more,
-            is_held,
+            is_held: is_held || self.copies(known),
             wait: self.wait(known).unwrap_or_default(),
             closed: known.is_closed(),
             answered: lines.iter().any(|it| it.ours),
@@ -432,14 +440,15 @@ pub(super) async fn take(
     (link, id): (&str, ConversationId),
 ) -> Response<Body> {
     let (parts, body) = request.into_parts();
-    let body = axum::body::to_bytes(body, limits::FORM_BYTES_MAX).await;
-    let typed = body.as_ref().map(|it| Typed::read(it)).unwrap_or_default();
-    let asked = public.asked(&parts, typed.lang);
-    if body.is_err() {
-        let why = asked.say.it("too-large-body");
-        return json(StatusCode::PAYLOAD_TOO_LARGE, &Refused { why, wait: None });
-    }
-    match take_typed(public, &asked, &typed, (link, id)).await {
+    let came = match public.came(&parts, body, Some(id)).await {
+        Ok(came) => came,
+        Err(trouble) => {
+            let why = public.asked(&parts, None).say.it(trouble.body);
+            return json(trouble.status, &Refused { why, wait: None });
+        }
+    };
+    let asked = public.asked(&parts, came.typed.lang);
+    match take_typed(public, &asked, came, (link, id)).await {
         Ok(taken) => json(StatusCode::OK, &taken),
         Err(why) => {
             let refused = Refused {
@@ -454,16 +463,21 @@ pub(super) async fn take(
 async fn take_typed(
     public: &Public,
     asked: &Asked<'_>,
-    typed: &Typed,
+    came: Came,
     (link, id): (&str, ConversationId),
 ) -> Result<Taken, NotTaken> {
+    let typed = &came.typed;
     let key =
         own_id(link, &typed.id).ok_or_else(|| NotTaken::because(asked.say, "form-unknown"))?;
-    let text = message(&typed.text, asked.say).map_err(|wrong| NotTaken {
+    let wrong = |wrong: Wrong| NotTaken {
         status: StatusCode::UNPROCESSABLE_ENTITY,
         said: wrong.said,
         wait: None,
-    })?;
+    };
+    let text = message(&typed.text, asked.say).map_err(wrong)?;
+    if let Some(refused) = came.refused.first() {
+        return Err(wrong(wrong_file(asked.say, refused)));
+    }
     let known = public.known(id);
     if !known.has(key) {
         let pace = public.paces.add(asked.visitor.address, id);
@@ -472,8 +486,11 @@ async fn take_typed(
             return Err(NotTaken::because(asked.say, "conversation-full"));
         }
         let command = adding(public, id, &text, asked.now);
+        let command = public.with_files(asked.say, id, came.files, command);
+        let (command, kept) = command.await?;
         let proposal = public.proposal(key, Door::Chat, command);
         public.take(proposal, asked.say).await?;
+        public.parts.locker.copied(&kept).await;
     }
     let known = public.known(id);
     let lines = asked.lines(&known);

@@ -64,7 +64,7 @@ pub(super) async fn show(State(public): State<Arc<Public>>, request: Request) ->
 }
 
 pub(super) async fn ask(State(public): State<Arc<Public>>, request: Request) -> Response<Body> {
-    let sent = match Sent::read(&public, request, Purpose::Open).await {
+    let sent = match Sent::read(&public, request, Purpose::Open, None).await {
         Ok(sent) => sent,
         Err(answer) => return answer,
     };

@@ -7,6 +7,7 @@
 mod awake;
 mod exercise;
 pub mod feeds;
+mod files;
 pub mod form;
 mod live;
 mod look;
@@ -40,6 +41,7 @@ use crate::cluster::Cluster;
 use crate::cluster::health::Quorum;
 use crate::config::Company;
 use crate::directory::Live;
+use crate::files::Locker;
 use crate::letterbox::Letterbox;
 use crate::model::words::{Lang, Timestamp};
 use crate::seal::Keyring;
@@ -71,6 +73,8 @@ pub struct PublicParts {
     pub node: String,
     /// Who the customers are, for "is it me".
     pub directory: Live,
+    /// Files of messages.
+    pub locker: Locker,
     /// How many connections the public may have.
     pub connections: usize,
     /// What is counted.
@@ -149,6 +153,13 @@ pub fn keeps_words(path: &str) -> bool {
     matches!(first, Some("write" | "ticket" | "c" | "u"))
 }
 
+/// Whether a request may carry files, so that its body may be larger than others'.
+pub fn takes_files(path: &str, content_type: Option<&HeaderValue>) -> bool {
+    let kind = content_type.and_then(|it| it.to_str().ok());
+    let first = first_part(path);
+    matches!(first, "write" | "c") && kind.is_some_and(sent::carries_files)
+}
+
 /// What is said, for programs.
 fn for_programs(routes: Router<Arc<Public>>) -> Router<Arc<Public>> {
     routes
@@ -187,6 +198,7 @@ pub fn routes(parts: PublicParts) -> Result<Router, LookError> {
         .route("/write", get(front).post(write::post))
         .route("/ticket", get(ticket::show).post(ticket::open))
         .route("/c/{link}", get(talk::show).post(talk::add))
+        .route("/c/{link}/{message}/{number}", get(files::give))
         .route("/is-it-me", get(mine::show).post(mine::ask))
         .route("/u/{token}", get(unsubscribe::show).post(unsubscribe::take))
         .route("/w/{token}", get(awake::show).post(awake::take))

@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 
 use crate::config::{Company, Spoken};
+use crate::model::limits;
 use crate::model::words::{Lang, TicketCode};
 
 use super::form::Form;
@@ -36,6 +37,16 @@ impl Frame<'_> {
     /// The company's text in the page's language.
     pub(super) fn words<'s>(&self, spoken: &'s Spoken) -> &'s str {
         spoken.in_lang(self.say.lang)
+    }
+
+    /// What files may be sent.
+    pub(super) fn file_hint(&self) -> String {
+        let most = limits::FILE_BYTES_MAX >> 20;
+        let bounds = [
+            ("count", limits::FILES_PER_MESSAGE.into()),
+            ("most", most.into()),
+        ];
+        self.say.with("field-file-hint", bounds)
     }
 
     pub(super) fn made_by(&self) -> String {
@@ -135,6 +146,22 @@ pub struct Line<'a> {
     pub state: Option<String>,
     /// The text.
     pub text: String,
+    /// The files that it carries.
+    pub files: Vec<FileLine>,
+}
+
+/// A file of a message.
+pub struct FileLine {
+    /// Its cleaned name.
+    pub name: String,
+    /// How large it is, in words.
+    pub size: String,
+    /// Where it is to be had; nothing when it was deleted.
+    pub href: Option<String>,
+    /// A majority has it on their disks.
+    pub is_safe: bool,
+    /// On how many servers it is, of how many.
+    pub copies: (usize, usize),
 }
 
 /// What is new in a conversation, inside its page. It looks again by itself and never takes what was typed with it.

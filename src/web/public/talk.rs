@@ -7,10 +7,12 @@ use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::request::Parts;
 use axum::http::{Response, StatusCode, header};
+use imbl::{OrdMap, Vector};
 
 use crate::clock;
 use crate::letterbox::HeldItem;
 use crate::model::conversation::{Author, Conversation, Door};
+use crate::model::files::File;
 use crate::model::talk::{Doing, Outlook};
 use crate::model::words::{
     ClientId, Contact, ConversationId, Lang, MessageText, Sealed, Timestamp,
@@ -20,8 +22,8 @@ use crate::seal::conversation_context;
 
 use super::form::{Form, contact_in_short, message};
 use super::live::{self, Place, Wish};
-use super::pages::{Line, NewerPage, Talk, TalkPage, answer};
-use super::sent::{NotTaken, Sent};
+use super::pages::{FileLine, Line, NewerPage, Talk, TalkPage, answer};
+use super::sent::{NotTaken, Sent, digests};
 use super::token::Purpose;
 use super::write::first_half;
 use super::{Asked, Public};
@@ -39,6 +41,8 @@ pub(super) struct Known {
     outlook: Option<Outlook>,
     /// What agents do here at this moment.
     doing: Option<Doing>,
+    /// The files of its agreed messages.
+    files: OrdMap<ClientId, Vector<File>>,
 }
 
 /// The parts of a conversation that its first message brought.
@@ -81,36 +85,46 @@ pub(super) async fn add(
     if accepts.is_some_and(|it| it.as_bytes().starts_with(b"application/json")) {
         return live::take(&public, request, (&link, id)).await;
     }
-    let sent = match Sent::read(&public, request, Purpose::Add(&link)).await {
+    let mut sent = match Sent::read(&public, request, Purpose::Add(&link), Some(id)).await {
         Ok(sent) => sent,
         Err(answer) => return answer,
     };
-    let asked = &sent.asked;
     let known = public.known(id);
-    let text = match message(&sent.typed.text, asked.say) {
-        Ok(text) => text,
-        Err(wrong) => {
-            let form = sent.blaming(vec![wrong]);
-            return asked.talk(StatusCode::UNPROCESSABLE_ENTITY, &known, form);
+    let mut wrongs = sent.wrong_files();
+    let text = match message(&sent.typed.text, sent.asked.say) {
+        Ok(text) if wrongs.is_empty() => text,
+        other => {
+            wrongs.splice(..0, other.err());
+            let form = sent.blaming(wrongs);
+            let status = StatusCode::UNPROCESSABLE_ENTITY;
+            return sent.asked.talk(status, &known, form);
         }
     };
-    match add_to(&public, &sent, &known, &text).await {
+    match add_to(&public, &mut sent, &known, &text).await {
         Ok(()) => {
-            let there = asked.path_of(id, known.lang());
-            asked.send_on(StatusCode::SEE_OTHER, &there)
+            let there = sent.asked.path_of(id, known.lang());
+            sent.asked.send_on(StatusCode::SEE_OTHER, &there)
         }
-        Err(why) => why.on(asked.talk(why.status, &known, sent.again(&why))),
+        Err(why) => why.on(sent.asked.talk(why.status, &known, sent.again(&why))),
     }
 }
 
 async fn add_to(
     public: &Public,
-    sent: &Sent<'_>,
+    sent: &mut Sent<'_>,
     known: &Known,
     text: &MessageText,
 ) -> Result<(), NotTaken> {
-    let (asked, keyring) = (&sent.asked, &public.parts.keyring);
-    let said = [&known.id.0[..], &sent.nonce()?.0, text.as_str().as_bytes()].concat();
+    let keyring = &public.parts.keyring;
+    let (id, nonce) = (known.id, sent.nonce()?);
+    let mut said = [&id.0[..], &nonce.0, text.as_str().as_bytes()].concat();
+    // A text has no zero byte, so that no text and files run together as another text's.
+    if !sent.files.is_empty() {
+        said.push(0);
+        said.extend(digests(&sent.files));
+    }
+    let files = std::mem::take(&mut sent.files);
+    let asked = &sent.asked;
     let message = ClientId(first_half(keyring.mac("added message", &said)));
     if known.has(message) {
         return Ok(());
@@ -121,9 +135,13 @@ async fn add_to(
     if known.is_full() {
         return Err(NotTaken::because(asked.say, "conversation-full"));
     }
-    let command = adding(public, known.id, text, asked.now);
+    let command = adding(public, id, text, asked.now);
+    let command = public.with_files(asked.say, id, files, command);
+    let (command, kept) = command.await?;
     let proposal = public.proposal(message, Door::Form, command);
-    public.take(proposal, asked.say).await
+    public.take(proposal, asked.say).await?;
+    public.parts.locker.copied(&kept).await;
+    Ok(())
 }
 
 /// The command that adds a customer's message.
@@ -183,6 +201,7 @@ impl Public {
             seen: (talk.seen, talk.seen_at),
             outlook,
             doing,
+            files: state.files.all.get(&id).cloned().unwrap_or_default(),
         }
     }
 
@@ -204,12 +223,10 @@ impl Known {
         }
         self.held
             .iter()
-            .find_map(|item| match &item.proposal.command {
-                Command::OpenConversation { contact, lang, .. } => Some(Opening {
-                    contact,
-                    lang: *lang,
-                }),
-                _ => None,
+            .find_map(|item| item.proposal.command.written()?.opening)
+            .map(|it| Opening {
+                contact: it.contact,
+                lang: it.lang,
             })
     }
 
@@ -284,7 +301,7 @@ impl<'a> Asked<'a> {
             code,
             state,
             more,
-            held: held || known.agreed.is_none(),
+            held: held || known.agreed.is_none() || self.copies(known),
             answer_goes: self.answer_goes(known),
             answered: messages.iter().any(|line| line.ours),
             messages,
@@ -384,6 +401,45 @@ impl<'a> Asked<'a> {
         }
     }
 
+    /// The files of an agreed message.
+    fn files(&self, known: &Known, message: &ClientId) -> Vec<FileLine> {
+        let files = known.files.get(message).into_iter().flatten();
+        self.file_lines(known, message, files)
+    }
+
+    fn file_lines<'f>(
+        &self,
+        known: &Known,
+        message: &ClientId,
+        files: impl Iterator<Item = &'f File>,
+    ) -> Vec<FileLine> {
+        let (id, locker) = (&known.id, &self.public.parts.locker);
+        let lines = files.zip(1..).map(|(file, number)| {
+            let link = self.public.parts.keyring.link(id);
+            let it = locker.standing(id, file);
+            FileLine {
+                name: it.name.unwrap_or_else(|| self.say.it("message-sealed")),
+                size: self.size(it.bytes),
+                href: (!it.erased).then(|| format!("/c/{link}/{message}/{number}")),
+                is_safe: it.safe || it.erased,
+                copies: (it.on, it.of),
+            }
+        });
+        lines.collect()
+    }
+
+    fn size(&self, bytes: u64) -> String {
+        self.say
+            .with("file-size", [("kb", bytes.div_ceil(1024).into())])
+    }
+
+    /// What is said of a message of which a file is not safe yet: nothing is called safe before all of it is.
+    fn copying(&self, files: &[FileLine], key: &str) -> Option<String> {
+        let lacking = files.iter().filter(|it| !it.is_safe);
+        let (on, of) = lacking.map(|it| it.copies).min()?;
+        Some(self.say.with(key, [("on", on.into()), ("of", of.into())]))
+    }
+
     /// Where the messages are, as a heading and a sentence.
     pub(super) fn kept(&self, known: &Known, held: bool) -> (String, Option<String>) {
         if known.agreed.is_none() && !held {
@@ -395,6 +451,12 @@ impl<'a> Asked<'a> {
         }
         if held {
             return self.held_on(known.servers());
+        }
+        let own = known.agreed.iter().flat_map(|it| &it.messages);
+        let own = own.filter(|it| it.author == Author::Customer);
+        let files: Vec<FileLine> = own.flat_map(|it| self.files(known, &it.id)).collect();
+        if let Some(copying) = self.copying(&files, "state-files") {
+            return (copying, Some(self.say.it("state-files-more")));
         }
         let servers = self.public.parts.cluster.state().voters.len();
         let more = match servers {
@@ -426,6 +488,16 @@ impl<'a> Asked<'a> {
         )
     }
 
+    /// A file of the customer's is not on a majority's disks.
+    pub(super) fn copies(&self, known: &Known) -> bool {
+        if known.files.is_empty() {
+            return false;
+        }
+        let own = known.agreed.iter().flat_map(|it| &it.messages);
+        let mut own = own.filter(|it| it.author == Author::Customer);
+        own.any(|it| self.files(known, &it.id).iter().any(|it| !it.is_safe))
+    }
+
     fn answer_goes(&self, known: &Known) -> String {
         let contact = known.opening().and_then(|it| {
             self.public
@@ -453,6 +525,8 @@ impl<'a> Asked<'a> {
         let agreed = known.agreed.iter().flat_map(|it| &it.messages);
         let agreed = (1..).zip(agreed).map(|(number, message)| {
             let ours = message.author != Author::Customer;
+            let files = self.files(known, &message.id);
+            let copying = self.copying(&files, "message-files");
             let state = || match (number <= known.seen.0, message.passed_on) {
                 (true, _) => self.told_at("message-seen", known.seen.1),
                 (false, Some(at)) => self.told_at("message-passed-on", at),
@@ -463,16 +537,13 @@ impl<'a> Asked<'a> {
                 index: Some(message.index),
                 ours,
                 at: self.moment(message.taken),
-                state: (!ours).then(state),
+                state: (!ours).then(|| copying.unwrap_or_else(state)),
                 text: text(&message.body),
+                files,
             }
         });
         let held = known.held.iter().filter_map(|item| {
-            let (Command::OpenConversation { body, taken, .. }
-            | Command::AddMessage { body, taken, .. }) = &item.proposal.command
-            else {
-                return None;
-            };
+            let written = item.proposal.command.written()?;
             let ours = item.proposal.actor != Actor::Customer;
             let state = Some(match item.servers {
                 0 | 1 => self.say.it("message-held"),
@@ -482,9 +553,10 @@ impl<'a> Asked<'a> {
                 key: item.proposal.id.to_string(),
                 index: None,
                 ours,
-                at: self.moment(*taken),
+                at: self.moment(written.taken),
                 state,
-                text: text(body),
+                text: text(written.body),
+                files: self.file_lines(known, &item.proposal.id, written.files.iter()),
             })
         });
         agreed.chain(held).collect()

@@ -105,9 +105,12 @@ mod tests {
         ("en", include_str!("locales/en.ftl")),
     ];
 
-    const USERS: [&str; 35] = [
+    const USERS: [&str; 38] = [
         include_str!("exercise.rs"),
         include_str!("templates/exercise.html"),
+        include_str!("files.rs"),
+        include_str!("templates/file_field.html"),
+        include_str!("templates/file_list.html"),
         include_str!("awake.rs"),
         include_str!("templates/awake.html"),
         include_str!("unsubscribe.rs"),
@@ -143,10 +146,10 @@ mod tests {
         include_str!("live.rs"),
     ];
 
-    const PARTS: [&str; 21] = [
-        "code", "contact", "copies", "count", "day", "month", "most", "node", "of", "on",
-        "seconds", "servers", "time", "year", "zone", "from", "until", "reason", "asked", "title",
-        "who",
+    const PARTS: [&str; 26] = [
+        "name", "names", "found", "room", "kb", "code", "contact", "copies", "count", "day",
+        "month", "most", "node", "of", "on", "seconds", "servers", "time", "year", "zone", "from",
+        "until", "reason", "asked", "title", "who",
     ];
 
     #[test]

@@ -7,7 +7,6 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{Response, StatusCode};
 
-use crate::model::Command;
 use crate::model::words::{ConversationId, KeyedHash, TicketCode};
 use crate::seal;
 
@@ -23,7 +22,7 @@ pub(super) async fn show(State(public): State<Arc<Public>>, request: Request) ->
 }
 
 pub(super) async fn open(State(public): State<Arc<Public>>, request: Request) -> Response<Body> {
-    let sent = match Sent::read(&public, request, Purpose::Open).await {
+    let sent = match Sent::read(&public, request, Purpose::Open, None).await {
         Ok(sent) => sent,
         Err(answer) => return answer,
     };
@@ -104,16 +103,12 @@ impl Public {
         let held = self.parts.letterbox.held();
         held.values()
             .flatten()
-            .find_map(|item| match &item.proposal.command {
-                Command::OpenConversation {
-                    conversation,
-                    ticket,
-                    contact_hash,
-                    ..
-                } if item.stored && ticket == code && seal::same(contact_hash, contact) => {
-                    Some(*conversation)
-                }
-                _ => None,
+            .filter(|item| item.stored)
+            .find_map(|item| {
+                let written = item.proposal.command.written()?;
+                let it = written.opening?;
+                let fits = it.ticket == code && seal::same(it.contact_hash, contact);
+                fits.then_some(written.conversation)
             })
     }
 }

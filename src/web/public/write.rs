@@ -20,36 +20,41 @@ use crate::seal::conversation_context;
 
 use super::form::{Letter, contact_for_finding};
 use super::pace::Pace;
-use super::sent::{NotTaken, Sent};
+use super::sent::{NotTaken, Sent, digests};
 use super::texts::Say;
 use super::token::{Nonce, Purpose};
 use super::{Asked, Public, synthetic};
 
 pub(super) async fn post(State(public): State<Arc<Public>>, request: Request) -> Response<Body> {
-    let sent = match Sent::read(&public, request, Purpose::Open).await {
+    let mut sent = match Sent::read(&public, request, Purpose::Open, None).await {
         Ok(sent) => sent,
         Err(answer) => return answer,
     };
-    let asked = &sent.asked;
-    let letter = match Letter::read(&sent.typed, asked.say) {
-        Ok(letter) => letter,
-        Err(wrongs) => {
-            return asked.front(StatusCode::UNPROCESSABLE_ENTITY, sent.blaming(wrongs));
+    let letter = Letter::read(&sent.typed, sent.asked.say);
+    let mut wrongs = letter.as_ref().err().cloned().unwrap_or_default();
+    wrongs.extend(sent.wrong_files());
+    let letter = match letter {
+        Ok(letter) if wrongs.is_empty() => letter,
+        Ok(_) | Err(_) => {
+            let form = sent.blaming(wrongs);
+            return sent.asked.front(StatusCode::UNPROCESSABLE_ENTITY, form);
         }
     };
     if !sent.typed.proof.is_empty() {
         return synthetic::take(&public, &sent, &letter).await;
     }
-    match open(&public, &sent, &letter).await {
-        Ok(there) => asked.send_on(StatusCode::SEE_OTHER, &there),
-        Err(why) => why.on(asked.front(why.status, sent.again(&why))),
+    match open(&public, &mut sent, &letter).await {
+        Ok(there) => sent.asked.send_on(StatusCode::SEE_OTHER, &there),
+        Err(why) => why.on(sent.asked.front(why.status, sent.again(&why))),
     }
 }
 
 /// Opens the conversation, and says where it is.
-async fn open(public: &Public, sent: &Sent<'_>, letter: &Letter) -> Result<String, NotTaken> {
+async fn open(public: &Public, sent: &mut Sent<'_>, letter: &Letter) -> Result<String, NotTaken> {
+    let digests = digests(&sent.files);
+    let conversation = conversation_id(public, sent.nonce()?, letter, &digests);
+    let files = std::mem::take(&mut sent.files);
     let asked = &sent.asked;
-    let conversation = conversation_id(public, sent.nonce()?, letter);
     let there = asked.path_of(conversation, None);
     if public.knows(&conversation) {
         return Ok(there);
@@ -58,13 +63,17 @@ async fn open(public: &Public, sent: &Sent<'_>, letter: &Letter) -> Result<Strin
     let pace = public.paces.open(asked.visitor.address);
     NotTaken::if_too_fast(pace, asked.say, "form-busy")?;
     let quarantined = sent.is_suspect() || pace == Pace::Crowded;
-    let proposal = asked.opening(conversation, letter, quarantined);
+    let mut proposal = asked.opening(conversation, letter, quarantined);
+    let command = public.with_files(asked.say, conversation, files, proposal.command);
+    let (command, kept) = command.await?;
+    proposal.command = command;
     public.take(proposal, asked.say).await?;
+    public.parts.locker.copied(&kept).await;
     Ok(there)
 }
 
 /// The id of the conversation that this form with this content opens.
-fn conversation_id(public: &Public, nonce: Nonce, letter: &Letter) -> ConversationId {
+fn conversation_id(public: &Public, nonce: Nonce, letter: &Letter, files: &[u8]) -> ConversationId {
     let reference = letter.reference.as_ref().map_or("", |it| it.as_str());
     let mut said = nonce.0.to_vec();
     for part in [letter.contact.as_str(), reference, letter.text.as_str()] {
@@ -72,6 +81,7 @@ fn conversation_id(public: &Public, nonce: Nonce, letter: &Letter) -> Conversati
         said.extend_from_slice(&(part.len() as u64).to_be_bytes());
         said.extend_from_slice(part.as_bytes());
     }
+    said.extend_from_slice(files);
     ConversationId(first_half(
         public.parts.keyring.mac("conversation of form", &said),
     ))

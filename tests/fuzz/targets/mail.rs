@@ -31,7 +31,7 @@ fuzz_target!(|data: &[u8]| {
         let Some(message) = parse(bytes) else { continue };
         let _ = judge(&message, size % 2 == 0);
         let letter = letter::read(&message);
-        for piece in letter::said(&letter, Lang::Cs, true, true).unwrap_or_default() {
+        for piece in letter::said(&letter, Lang::Cs, true, (true, true)).unwrap_or_default() {
             assert!(piece.chars().count() <= MESSAGE_CHARS_MAX);
         }
     }

@@ -109,10 +109,7 @@ impl AcknowledgedIsKept {
 }
 
 fn is_message(command: &Command) -> bool {
-    matches!(
-        command,
-        Command::OpenConversation { .. } | Command::AddMessage { .. }
-    )
+    command.written().is_some()
 }
 
 fn once(agreed: &State, id: ClientId, conversation: ConversationId) -> Result<(), String> {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use lifeboat::model::{
-    Command, Reply, State, limits,
+    Reply, State, limits,
     words::{ClientId, Timestamp},
 };
 
@@ -60,10 +60,7 @@ impl Invariant for AppliedOnce {
             return same(before, after, true)
                 .map_err(|what| format!("{kind} {id} was refused ({refusal}) and changed {what}"));
         }
-        let lasting = matches!(
-            proposal.command,
-            Command::OpenConversation { .. } | Command::AddMessage { .. }
-        );
+        let lasting = proposal.command.written().is_some();
         self.first.insert(
             proposal.id,
             First {

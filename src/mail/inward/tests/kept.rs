@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use crate::blobs::Blobs;
 use crate::clock;
 use crate::cluster::health::Health;
 use crate::cluster::tests::stand_in::{Majority, reaches_majority};
+use crate::files::{self, Locker};
 use crate::letterbox::Letterbox;
 use crate::mail::inward::counted::Counted;
 use crate::mail::inward::doorman::Whom;
@@ -47,10 +49,20 @@ fn node() -> Node {
     let (letterbox, work) = Letterbox::open(&folder.join("letterbox"), cluster.clone()).unwrap();
     let stop = Stop::new();
     tokio::spawn(work(stop.clone()));
+    let keyring = Arc::new(Keyring::generate());
+    let blobs = Blobs::open(&folder.join("blobs")).unwrap();
+    let locker = Locker::new(
+        &cluster,
+        &letterbox,
+        &blobs,
+        &keyring,
+        files::Counted::default(),
+    );
     let intake = Arc::new(Intake {
+        locker,
         cluster,
         letterbox,
-        keyring: Arc::new(Keyring::generate()),
+        keyring,
         lang: Lang::En,
         pace: Pace::default(),
         authenticator: None,
@@ -310,4 +322,35 @@ async fn p1_what_cannot_be_stored_at_all_is_to_come_again() {
     let answer = node.take(JANA, Whom::Support, MAIL).await;
     assert!(answer.starts_with("451"), "{answer}");
     assert!(node.said().is_empty());
+}
+
+#[tokio::test]
+async fn p1_attachments_of_a_mail_are_kept_once_and_what_is_not_is_named_with_its_reason() {
+    let node = node();
+    let mail = "From: jana@example.com\r\nTo: support@example.com\r\nSubject: Broken\r\nMessage-ID: <files@example.com>\r\n\
+        MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\nContent-Type: text/plain\r\n\r\nSee the log.\r\n\
+        --x\r\nContent-Type: image/png; name=error.log\r\nContent-Disposition: attachment; filename=\"../error.log\"\r\n\r\nline one\r\n\
+        --x\r\nContent-Type: image/png; name=virus.png\r\nContent-Disposition: attachment; filename=virus.png\r\n\
+        Content-Transfer-Encoding: base64\r\n\r\nTVqQAAMAAAAEAAAA//8AALgAAAA=\r\n--x--\r\n";
+    for _ in 0..2 {
+        let answer = node.take(JANA, Whom::Support, mail).await;
+        assert!(answer.starts_with("250"), "{answer}");
+    }
+    let said = node.said();
+    assert_eq!((said.len(), said[0].1.len()), (1, 1));
+    assert!(
+        said[0].1[0].contains("virus.png (1 kB, no picture, PDF or plain text)"),
+        "{said:?}"
+    );
+    let state = node.majority.state();
+    assert_eq!(state.files.count, 1);
+    let id = said[0].0;
+    let message = state.conversations[&id].messages[0].id;
+    let locker = &node.intake.locker;
+    let file = locker.of(&id, &message).remove(0);
+    assert_eq!(
+        locker.standing(&id, &file).name.as_deref(),
+        Some("error.log")
+    );
+    assert_eq!(locker.whole(&file).await.unwrap(), b"line one");
 }

@@ -103,6 +103,7 @@ fn pass_on(text: &str, reference: Option<&str>, contact: &Contact, company: &str
         node: "prague-1",
         taken: Timestamp(1_795_453_805_000),
         standing: Standing::Agreed(Timestamp(1_795_453_806_000)),
+        enclosed: &Enclosed::default(),
     };
     forward(&house(company), &it, &email("support@example.com")).unwrap()
 }
@@ -209,6 +210,7 @@ fn a_held_message_and_the_same_message_agreed_on_have_one_message_id() {
         node: "prague-1",
         taken: Timestamp(1),
         standing: Standing::HeldHere,
+        enclosed: &Enclosed::default(),
     };
     let (headers, body) = read(&forward(&house("E"), &held, &email("off@example.org")).unwrap());
     assert!(body.contains("may arrive again"));
@@ -243,4 +245,48 @@ proptest! {
             let _ = acknowledgement(&house("E"), &thread, Lang::En, &to, Timestamp(u64::MAX));
         }
     }
+}
+
+#[test]
+fn a_mail_with_files_has_them_as_they_were_and_the_same_bytes_each_time() {
+    let ticket = TicketCode::from_entropy(7);
+    let thread = Thread {
+        conversation: ConversationId([7; 16]),
+        ticket: &ticket,
+        links: &links(),
+        mark: "r-mark",
+        back: None,
+    };
+    let log = b"one\r\n.\r\nFrom here on \xc5\x99\n--=_\n".to_vec();
+    let enclosed = Enclosed {
+        files: vec![EnclosedFile {
+            name: "chyba \u{159} 1.log".to_owned(),
+            kind: FileKind::Text,
+            bytes: log.clone(),
+        }],
+        left: vec!["movie.png".to_owned()],
+    };
+    let mail = || {
+        answer(
+            &house("Example"),
+            &thread,
+            (ClientId([9; 16]), "See the log", &enclosed),
+            Lang::En,
+            &email("jana@example.com"),
+            Timestamp(1_795_453_805_000),
+        )
+        .unwrap()
+        .bytes
+    };
+    let bytes = mail();
+    assert_eq!(bytes, mail());
+    assert!(bytes.is_ascii());
+    let parser = mail_parser::MessageParser::default();
+    let read = parser.parse(&bytes[..]).unwrap();
+    assert!(read.body_text(0).unwrap().contains("See the log"));
+    assert!(read.body_text(0).unwrap().contains("movie.png"));
+    let part = read.attachment(0).unwrap();
+    assert_eq!(part.contents(), log);
+    let named = mail_parser::MimeHeaders::attachment_name(part);
+    assert_eq!(named, Some("chyba \u{159} 1.log"));
 }

@@ -45,6 +45,7 @@ pub(super) fn start(
         cluster: cluster.clone(),
         letters: letters(agreement),
         way: way(&[port]),
+        locker: None,
     });
     let work = errands::run(cluster, courier, stop.clone());
     let task = tokio::spawn(async move { work.await.unwrap() });

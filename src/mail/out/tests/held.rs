@@ -24,6 +24,7 @@ fn lone(agreement: &Agreement, port: u16, name: &str) -> Lone {
         letters: letters(agreement),
         way: way(&[port]),
         held: Arc::new(move || inside.lock().unwrap().clone()),
+        locker: None,
         told_file: folder.join(name),
     };
     drop(std::fs::remove_file(&alone.told_file));

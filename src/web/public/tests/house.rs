@@ -8,9 +8,11 @@ use tokio::sync::watch;
 use tower::ServiceExt;
 
 use super::super::*;
+use crate::blobs::Blobs;
 use crate::cluster::health::Health;
 use crate::cluster::tests::stand_in::{Majority, Weather, reaches, reaches_majority};
 use crate::config::Problems;
+use crate::files::{self, Locker};
 use crate::model::words::ClientId;
 use crate::tasks::Stop;
 
@@ -74,6 +76,18 @@ pub(super) async fn house_with(keyring: Arc<Keyring>, majority: Arc<Majority>, i
     let path = folder.join("letterbox");
     let (letterbox, work) = Letterbox::open(&path, cluster.clone()).unwrap();
     let stop = Stop::new();
+    let blobs = Blobs::open(&folder.join("blobs")).unwrap();
+    let held = letterbox.clone();
+    let held = Arc::new(move || files::held_blobs(&held));
+    let keeping = blobs.clone();
+    tokio::spawn(keeping.keep_in_step(cluster.clone(), 1, held, stop.clone()));
+    let locker = Locker::new(
+        &cluster,
+        &letterbox,
+        &blobs,
+        &keyring,
+        files::Counted::default(),
+    );
     tokio::spawn(work(stop.clone()));
     let directory = Live::default();
     tokio::spawn(letterbox.clone().ring_bells(stop.clone()));
@@ -85,6 +99,7 @@ pub(super) async fn house_with(keyring: Arc<Keyring>, majority: Arc<Majority>, i
         company: Arc::new(company()),
         node: "Frankfurt".to_owned(),
         directory: directory.clone(),
+        locker,
         connections: 100,
         counters: counters.clone(),
     };
@@ -144,9 +159,22 @@ impl House {
     }
 
     pub(super) async fn ask(&self, request: Builder, body: String) -> Page {
+        self.ask_with(request, body).await
+    }
+
+    /// What lies under a path, as it is.
+    pub(super) async fn bytes(&self, path: &str) -> (Response<()>, Vec<u8>) {
+        let request = axum::http::Request::get(path).body(Body::empty()).unwrap();
+        let answer = self.routes.clone().oneshot(request).await.unwrap();
+        let (parts, body) = answer.into_parts();
+        let bytes = axum::body::to_bytes(body, 8 << 20).await.unwrap();
+        (Response::from_parts(parts, ()), bytes.to_vec())
+    }
+
+    pub(super) async fn ask_with(&self, request: Builder, body: impl Into<Body>) -> Page {
         let request = request
             .header(header::HOST, "help1.example.net")
-            .body(Body::from(body))
+            .body(body.into())
             .unwrap();
         let answer = self.routes.clone().oneshot(request).await.unwrap();
         let (parts, body) = answer.into_parts();

@@ -1,6 +1,7 @@
 //! The customer's way through the pages: what the first page says, what becomes of a form, and what must not happen.
 
 mod feeds;
+mod files;
 mod house;
 mod mine;
 mod synthetic;
