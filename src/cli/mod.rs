@@ -20,6 +20,7 @@ mod failure;
 mod held;
 mod incidents;
 mod mail;
+mod manual;
 mod node;
 mod output;
 mod people;
@@ -231,6 +232,10 @@ enum Verb {
         #[command(subcommand)]
         what: audit::Audit,
     },
+    /// Print the completion of this command line for a shell
+    Completions(manual::Completions),
+    /// Write the manual pages of every verb
+    Manual(manual::Manual),
     /// One of the demo's stand-ins for the world outside
     #[command(hide = true)]
     DemoSink(start::Sink),
@@ -318,6 +323,8 @@ fn done(line: Line) -> Result<Said, Failure> {
         Verb::Demo(demo) => start::demo(demo),
         Verb::DemoSink(sink) => start::demo_sink(sink),
         Verb::DemoPrimary(primary) => start::demo_primary(primary),
+        Verb::Completions(wanted) => Ok(manual::completions(&wanted)),
+        Verb::Manual(wanted) => manual::manual(&wanted),
         Verb::Init(init) => start::init(&path, init),
         Verb::Join(join) => start::join(&path, join),
         Verb::Rejoin(rejoin) => start::rejoin(&path, rejoin),
@@ -403,6 +410,8 @@ async fn asked(
         Verb::Held { what } => held::held(node, what, paper).await,
         Verb::Audit { what } => audit::audit(node, what, paper).await,
         Verb::Demo(_)
+        | Verb::Completions(_)
+        | Verb::Manual(_)
         | Verb::DemoSink(_)
         | Verb::DemoPrimary(_)
         | Verb::Init(_)

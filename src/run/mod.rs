@@ -31,6 +31,7 @@ mod report;
 pub mod restore;
 mod signing;
 mod site;
+mod supervised;
 mod waking;
 mod zones;
 
@@ -226,6 +227,13 @@ pub fn run(config: &Config, metrics: Metrics, until: UntilStopped) -> Result<(),
         (late, certificates, proofs),
     );
 
+    let (console, people) = (runtimes.console.handle(), runtimes.people.handle());
+    let watched = (cluster.clone(), vec![people.clone(), console.clone()]);
+    tasks.keep(console, "signs of life", move |stop| {
+        let (cluster, serving) = watched.clone();
+        supervised::signs_of_life(cluster, serving, stop)
+    });
+    supervised::serving();
     tracing::info!(node = %cluster.id(), name = %config.node.name, "started");
     runtimes
         .console
@@ -242,6 +250,7 @@ async fn until_the_end(until: UntilStopped, mut tasks: Tasks, cluster: &Cluster)
             tracing::error!(task = ended.name, how = %ended.how, "a task that must not end did; stopping");
         }
     }
+    supervised::stopping();
     // Leadership goes to another node while everything still works, so that nobody has to wait for an election.
     if cluster.health().role == RaftRole::Leader {
         let heir = MemberChange::TransferLeadership(None);
