@@ -17,6 +17,7 @@ mod inward;
 mod keepers;
 mod last_good;
 mod last_resort;
+mod listening;
 mod mail;
 mod names_over_https;
 mod operators;
@@ -44,7 +45,6 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 use tokio::{
-    net::TcpListener,
     runtime::{Builder, Runtime},
     sync::watch,
 };
@@ -74,6 +74,7 @@ pub use founding::{FoundError, found, join, rejoin};
 pub use part::NoPart;
 pub use place::{Place, PlaceError, Resident};
 
+use listening::Wildcard;
 use part::Part;
 
 /// How long everything may take to stop; systemd's own limit is longer.
@@ -228,12 +229,14 @@ pub fn run(config: &Config, metrics: Metrics, until: UntilStopped) -> Result<(),
     );
 
     let (console, people) = (runtimes.console.handle(), runtimes.people.handle());
-    let watched = (cluster.clone(), vec![people.clone(), console.clone()]);
+    let serving = (
+        vec![people.clone(), console.clone()],
+        config.node.socket.clone(),
+    );
+    let watched = cluster.clone();
     tasks.keep(console, "signs of life", move |stop| {
-        let (cluster, serving) = watched.clone();
-        supervised::signs_of_life(cluster, serving, stop)
+        supervised::signs_of_life(watched.clone(), serving.clone(), stop)
     });
-    supervised::serving();
     tracing::info!(node = %cluster.id(), name = %config.node.name, "started");
     runtimes
         .console
@@ -272,16 +275,6 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
-}
-
-async fn bind(address: SocketAddr, what: &'static str) -> Result<TcpListener, RunError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|source| RunError::Listen {
-            what,
-            address,
-            source,
-        })
 }
 
 /// What the steps of a start share.
@@ -360,13 +353,10 @@ impl Node<'_> {
             patience: web::Patience::default(),
             counters: counters.clone(),
         });
-        let mut sockets = web::Sockets::default();
-        for address in &web.https_listen {
-            sockets.https.push(bind(*address, "HTTPS").await?);
-        }
-        for address in &web.http_listen {
-            sockets.http.push(bind(*address, "HTTP").await?);
-        }
+        let sockets = web::Sockets {
+            https: listening::all(&web.https_listen, Wildcard::Both, "HTTPS")?,
+            http: listening::all(&web.http_listen, Wildcard::Both, "HTTP")?,
+        };
         let bounds = web::Bounds::new(connections, web.connections_per_address);
         Ok(Open {
             front,
@@ -442,7 +432,7 @@ impl Node<'_> {
         let address = self.config.telemetry.metrics_listen;
         tasks.keep(console, "metrics", move |stop| {
             let seen = seen.clone();
-            async move { figures::serve(bind(address, "metrics").await?, seen, stop).await }
+            async move { figures::serve(listening::one(address, "metrics")?, seen, stop).await }
         });
     }
 

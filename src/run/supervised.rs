@@ -5,10 +5,14 @@
 //! out on purpose: a node that cannot agree or whose disk hangs still serves, and must not be restarted for it (P3).
 //! Where nobody listens (`NOTIFY_SOCKET` is not set) nothing is sent. Protocol: `sd_notify(3)`, `sd_watchdog_enabled(3)`.
 
-use std::time::Duration;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use sd_notify::NotifyState;
 use tokio::{
+    net::UnixStream,
     runtime::Handle,
     time::{MissedTickBehavior, interval, timeout},
 };
@@ -20,9 +24,16 @@ use crate::{
 
 /// How often the status line is looked at where no watchdog asks for more.
 const STATUS_EVERY: Duration = Duration::from_secs(5);
+/// How often the local socket is tried until it is there.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// Tells systemd that the node serves, so that what was ordered after it may start.
-pub(super) fn serving() {
+/// Tells systemd that the node serves, so that what was ordered after it may start: once the local socket takes
+/// connections, which the public's door does by then.
+async fn serving(socket: &Path) {
+    let mut looks = interval(LOOK_EVERY);
+    while UnixStream::connect(socket).await.is_err() {
+        looks.tick().await;
+    }
     tell(&[NotifyState::Ready]);
 }
 
@@ -31,16 +42,27 @@ pub(super) fn stopping() {
     tell(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
 }
 
-/// Gives signs of life while `alive`, the runtimes that serve people, work; and says how the node is, whenever that
+/// Says when the node serves; then gives signs of life while `alive`, the runtimes that serve people, work; and says how the node is, whenever that
 /// changes. Three signs fit into the time after which systemd restarts the node.
 ///
 /// # Errors
 /// Never; what cannot be sent is logged.
-pub(super) async fn signs_of_life(cluster: Cluster, alive: Vec<Handle>, stop: Stop) -> Outcome {
+pub(super) async fn signs_of_life(
+    cluster: Cluster,
+    (alive, socket): (Vec<Handle>, PathBuf),
+    stop: Stop,
+) -> Outcome {
+    tokio::select! {
+        () = stop.cancelled() => return Ok(()),
+        () = serving(&socket) => {}
+    }
     let patience = sd_notify::watchdog_enabled();
     let every = patience.map_or(STATUS_EVERY, |patience| patience / 3);
     if let Some(patience) = patience {
-        tracing::info!(seconds = patience.as_secs_f64(), "systemd restarts this node when it gives no sign of life for so long");
+        tracing::info!(
+            seconds = patience.as_secs_f64(),
+            "systemd restarts this node when it gives no sign of life for so long"
+        );
     }
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -66,7 +88,9 @@ async fn all_work(runtimes: &[Handle], patience: Duration) -> bool {
     for runtime in runtimes {
         let done = timeout(patience, runtime.spawn(std::future::ready(()))).await;
         if !matches!(done, Ok(Ok(()))) {
-            tracing::error!("the threads that serve people do nothing; systemd gets no sign of life");
+            tracing::error!(
+                "the threads that serve people do nothing; systemd gets no sign of life"
+            );
             return false;
         }
     }
