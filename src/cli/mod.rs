@@ -17,6 +17,7 @@ mod conversations;
 mod directory;
 mod dns;
 mod failure;
+mod gauges;
 mod held;
 mod incidents;
 mod mail;
@@ -179,6 +180,11 @@ enum Verb {
     Alert {
         #[command(subcommand)]
         what: alerts::AlertVerb,
+    },
+    /// Values of other machines for the wallboard
+    Gauge {
+        #[command(subcommand)]
+        what: gauges::GaugeVerb,
     },
     /// What the company says happens: opening, updating, taking back
     Incident {
@@ -352,6 +358,7 @@ fn done(line: Line) -> Result<Said, Failure> {
         | Verb::Wake { .. }
         | Verb::Alert { .. }
         | Verb::Channel { .. }
+        | Verb::Gauge { .. }
         | Verb::Notice { .. }
         | Verb::Component { .. }
         | Verb::Mail { .. }
@@ -402,6 +409,7 @@ async fn asked(
         Verb::Certificate { what } => certificates::run(node, what, paper).await,
         Verb::Alert { what } => alerts::alert(node, what, paper).await,
         Verb::Wake { what } => waking::wake(node, what, paper).await,
+        Verb::Gauge { what } => gauges::gauge(node, what).await,
         Verb::Channel { what } => channels::channel(node, what).await,
         Verb::Notice { what } => channels::notice(node, what, paper).await,
         Verb::Component { what } => components::component(node, what).await,

@@ -16,7 +16,7 @@ use utoipa::{
 
 use super::{
     Desk, alerts, answers, audit, backup, campaigns, certificates, conversations, directory, dns,
-    held, incidents, mail_keys, members, notices, people,
+    gauges, held, incidents, mail_keys, members, notices, people,
     problem::{Problem, Words},
     readiness, roles, site, status, talks, tokens, waking,
 };
@@ -139,6 +139,7 @@ fn table() -> Vec<Route> {
         people::routes(),
         waking::routes(),
         alerts::routes(),
+        gauges::routes(),
     ]
     .into_iter()
     .flatten()

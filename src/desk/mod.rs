@@ -17,6 +17,7 @@ mod directory;
 mod dns;
 mod entry;
 pub mod figures;
+mod gauges;
 mod held;
 mod https;
 mod incidents;

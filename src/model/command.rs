@@ -17,6 +17,7 @@ use super::{
     dns::{TsigAlgorithm, ZoneSettings, publish::ZonePart, signing::SigningChange},
     domain::DomainName,
     failover::{Policy, Target},
+    gauge::GaugeChange,
     health::Ballot,
     incident::IncidentChange,
     keeper::KeeperChange,
@@ -379,6 +380,8 @@ pub enum Command {
     MailKey(MailKeyChange),
     /// Takes what a node wrote as a customer.
     Synthetic(SyntheticChange),
+    /// Says how values for the wallboard are.
+    Gauge(GaugeChange),
 }
 
 impl Command {

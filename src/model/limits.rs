@@ -6,6 +6,7 @@
 mod alerts;
 mod campaigns;
 mod directory;
+mod gauges;
 mod incidents;
 mod keepers;
 mod mail_in;
@@ -20,6 +21,7 @@ mod waking;
 pub use alerts::*;
 pub use campaigns::*;
 pub use directory::*;
+pub use gauges::*;
 pub use incidents::{
     COMPONENTS_MAX, FEED_INCIDENTS_MAX, INCIDENT_UPDATES_MAX, INCIDENTS_GOING_MAX, INCIDENTS_MAX,
     MAINTENANCE_MS_MAX, PROMISE_MS, PROMISE_NUDGE_MS, TITLE_BYTES_MAX, UPDATE_CHARS_MAX,

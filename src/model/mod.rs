@@ -19,6 +19,7 @@ pub mod directory;
 pub mod dns;
 pub mod domain;
 pub mod failover;
+pub mod gauge;
 pub mod health;
 pub mod incident;
 pub mod keeper;
@@ -59,6 +60,7 @@ use directory::Directories;
 use dns::Dns;
 use dns::publish::Giver;
 use failover::{Failover, change, change::Deed};
+use gauge::Gauges;
 use health::Health;
 use incident::Incidents;
 use keeper::Keepers;
@@ -155,6 +157,8 @@ pub struct State {
     pub mail_keys: MailKeys,
     /// What nodes wrote as customers, to see that it arrives.
     pub synthetics: Synthetics,
+    /// Values that other machines tell for the wallboard.
+    pub gauges: Gauges,
 }
 
 impl State {
@@ -402,6 +406,7 @@ impl State {
             Command::Trust(it) => trust::change(self, index, &proposal.actor, it),
             Command::MailKey(it) => mail_key::change(self, index, &proposal.actor, it),
             Command::Synthetic(it) => synthetic::change(self, entry, it),
+            Command::Gauge(it) => gauge::change(self, &proposal.actor, it),
         }
     }
 
@@ -498,6 +503,7 @@ impl State {
             Command::Vote { .. } | Command::Synthetic(_) => true,
             Command::People(change) => change.is_frequent(),
             Command::Keeper(change) => change.is_frequent(),
+            Command::Gauge(change) => change.is_frequent(),
             Command::Campaign(change) => change.is_frequent(),
             Command::Talk(change) => change.is_frequent(),
             Command::Names(change) => change.is_frequent(),

@@ -8,6 +8,7 @@ use super::{
     *,
 };
 
+mod gauges;
 mod histories;
 mod record;
 mod recovery;

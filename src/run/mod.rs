@@ -228,15 +228,7 @@ pub fn run(config: &Config, metrics: Metrics, until: UntilStopped) -> Result<(),
         (late, certificates, proofs),
     );
 
-    let (console, people) = (runtimes.console.handle(), runtimes.people.handle());
-    let serving = (
-        vec![people.clone(), console.clone()],
-        config.node.socket.clone(),
-    );
-    let watched = cluster.clone();
-    tasks.keep(console, "signs of life", move |stop| {
-        supervised::signs_of_life(watched.clone(), serving.clone(), stop)
-    });
+    node.start_signs_of_life(&mut tasks, &runtimes);
     tracing::info!(node = %cluster.id(), name = %config.node.name, "started");
     runtimes
         .console
@@ -433,6 +425,19 @@ impl Node<'_> {
         tasks.keep(console, "metrics", move |stop| {
             let seen = seen.clone();
             async move { figures::serve(listening::one(address, "metrics")?, seen, stop).await }
+        });
+    }
+
+    /// Tells systemd how this node is.
+    fn start_signs_of_life(&self, tasks: &mut Tasks, runtimes: &Runtimes) {
+        let (console, people) = (runtimes.console.handle(), runtimes.people.handle());
+        let serving = (
+            vec![people.clone(), console.clone()],
+            self.config.node.socket.clone(),
+        );
+        let cluster = self.cluster.clone();
+        tasks.keep(console, "signs of life", move |stop| {
+            supervised::signs_of_life(cluster.clone(), serving.clone(), stop)
         });
     }
 

@@ -21,6 +21,7 @@ mod texts;
 mod told;
 mod views;
 mod waking;
+mod wall;
 
 use std::sync::Arc;
 

@@ -7,7 +7,7 @@ use axum::{
 
 use super::{
     Pages, alerts, inbox, live, mailing, mails, outcomes, ready, says, staff, switching, talk,
-    told, views, waking,
+    told, views, waking, wall,
 };
 use crate::model::limits;
 
@@ -16,6 +16,7 @@ pub(super) fn table() -> Vec<(&'static str, &'static str, MethodRouter<Pages>)> 
     let mut all = vec![
         ("get", "/", get(views::overview)),
         ("get", "/ready", get(ready::show)),
+        ("get", "/wall", get(wall::show)),
         ("get", "/incidents", get(says::list)),
         ("post", "/incidents", post(says::open)),
         ("get", "/incidents/{incident}", get(says::show)),

@@ -57,6 +57,7 @@ impl Command {
             Self::Trust(change) => change.kind(),
             Self::MailKey(change) => change.kind(),
             Self::Synthetic(change) => change.kind(),
+            Self::Gauge(change) => change.kind(),
             Self::ArchiveAudit(_) => "archive-audit",
             Self::People(change) => change.kind(),
             Self::Alone(_) => "alone",
@@ -122,7 +123,8 @@ impl Command {
             | Self::Waking(_)
             | Self::Alert(_)
             | Self::Trust(_)
-            | Self::MailKey(_) => None,
+            | Self::MailKey(_)
+            | Self::Gauge(_) => None,
         }
     }
 
@@ -184,6 +186,7 @@ impl Command {
             Self::Trust(change) => change.about(),
             Self::MailKey(change) => change.about(),
             Self::Synthetic(change) => change.about(),
+            Self::Gauge(change) => change.about(),
             Self::ArchiveAudit(segment) => segment.blob.to_string(),
             Self::People(change) => change.about(),
             Self::Alone(report) => report.about(),

@@ -4,9 +4,11 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::directory::{Counts, DirectoryChange, DirectoryVersion, Layer, Publication};
+use crate::model::gauge::{GaugeChange, Level, Told};
 use crate::model::people::{PeopleChange, Role as PersonRole, Roles};
 use crate::model::synthetic::SyntheticChange;
 use crate::model::talk::{Doing, TalkChange};
+use crate::model::words::Line;
 
 /// The operator commands of which a hostile or unlucky history is made; customers' come from `opening`.
 fn any_command() -> impl Strategy<Value = Command> {
@@ -67,6 +69,7 @@ fn any_command() -> impl Strategy<Value = Command> {
         directory().prop_map(Command::Directory),
         talks().prop_map(Command::Talk),
         synthetics().prop_map(Command::Synthetic),
+        gauges().prop_map(Command::Gauge),
         (any::<u8>(), 0..3_u64).prop_map(|(it, days)| Command::CreateToken {
             token: TokenId([it; 8]),
             secret_hash: KeyedHash([it; 32]),
@@ -74,6 +77,22 @@ fn any_command() -> impl Strategy<Value = Command> {
             uses: 1,
             ttl_ms: days * 16 * 3_600_000,
         }),
+    ]
+}
+
+/// Values for the wallboard, some of them with a time that is none.
+fn gauges() -> impl Strategy<Value = GaugeChange> {
+    let name = || (0_u8..4).prop_map(|it| Label::new(&format!("g{it}")).unwrap());
+    let told = (0_u32..30, any::<bool>()).prop_map(|(fresh_s, bad)| Told {
+        title: Line::cut("Power"),
+        value: Line::cut("1 kW"),
+        level: if bad { Level::Bad } else { Level::Good },
+        fresh_s,
+    });
+    let told = prop::collection::vec((name(), told), 0..3);
+    prop_oneof![
+        told.prop_map(|told| GaugeChange::Tell { told }),
+        name().prop_map(|name| GaugeChange::Forget { name }),
     ]
 }
 
