@@ -19,9 +19,11 @@ mod directory;
 mod dns;
 mod drills;
 mod failure;
+mod gauges;
 mod held;
 mod incidents;
 mod mail;
+mod manual;
 mod node;
 mod output;
 mod people;
@@ -197,6 +199,11 @@ enum Verb {
         #[command(subcommand)]
         what: alerts::AlertVerb,
     },
+    /// Values of other machines for the wallboard
+    Gauge {
+        #[command(subcommand)]
+        what: gauges::GaugeVerb,
+    },
     /// What the company says happens: opening, updating, taking back
     Incident {
         #[command(subcommand)]
@@ -249,6 +256,10 @@ enum Verb {
         #[command(subcommand)]
         what: audit::Audit,
     },
+    /// Print the completion of this command line for a shell
+    Completions(manual::Completions),
+    /// Write the manual pages of every verb
+    Manual(manual::Manual),
     /// One of the demo's stand-ins for the world outside
     #[command(hide = true)]
     DemoSink(start::Sink),
@@ -336,6 +347,8 @@ fn done(line: Line) -> Result<Said, Failure> {
         Verb::Demo(demo) => start::demo(demo),
         Verb::DemoSink(sink) => start::demo_sink(sink),
         Verb::DemoPrimary(primary) => start::demo_primary(primary),
+        Verb::Completions(wanted) => Ok(manual::completions(&wanted)),
+        Verb::Manual(wanted) => manual::manual(&wanted),
         Verb::Init(init) => start::init(&path, init),
         Verb::Join(join) => start::join(&path, join),
         Verb::Rejoin(rejoin) => start::rejoin(&path, rejoin),
@@ -366,6 +379,7 @@ fn done(line: Line) -> Result<Said, Failure> {
         | Verb::Playbook { .. }
         | Verb::Alert { .. }
         | Verb::Channel { .. }
+        | Verb::Gauge { .. }
         | Verb::Notice { .. }
         | Verb::Component { .. }
         | Verb::Mail { .. }
@@ -419,6 +433,7 @@ async fn asked(
         Verb::Calendar { what } => calendar::calendar(node, what, paper).await,
         Verb::Drill { what } => drills::drill(node, what, paper).await,
         Verb::Playbook { what } => playbooks::playbook(node, what, paper).await,
+        Verb::Gauge { what } => gauges::gauge(node, what).await,
         Verb::Channel { what } => channels::channel(node, what).await,
         Verb::Notice { what } => channels::notice(node, what, paper).await,
         Verb::Component { what } => components::component(node, what).await,
@@ -427,6 +442,8 @@ async fn asked(
         Verb::Held { what } => held::held(node, what, paper).await,
         Verb::Audit { what } => audit::audit(node, what, paper).await,
         Verb::Demo(_)
+        | Verb::Completions(_)
+        | Verb::Manual(_)
         | Verb::DemoSink(_)
         | Verb::DemoPrimary(_)
         | Verb::Init(_)

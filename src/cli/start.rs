@@ -301,7 +301,10 @@ pub(super) fn failed(what: &str, error: &dyn std::error::Error) -> Failure {
     Failure::new(Exit::Failed, what, chain(error), "")
 }
 
+/// The configuration of the node that this process is, or makes. What such a process writes nobody else may read,
+/// whatever the caller's umask is.
 pub(super) fn loaded(path: &Path) -> Result<Config, Failure> {
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     Config::load(path).map_err(|problems| bad_config(&problems))
 }
 

@@ -445,3 +445,31 @@ async fn check_tells_every_mistake_of_a_configuration_at_once() {
     assert!(listed > 2, "{failure}");
     let _: Value = failure.json();
 }
+
+#[test]
+fn every_verb_has_a_manual_page_and_the_shells_know_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let words = ["manual", "--to", folder.path().to_str().unwrap()];
+    done(line(&words).unwrap()).unwrap();
+    let page = |name: &str| std::fs::read_to_string(folder.path().join(name));
+    let switch = page("lifeboat-dns-switch.1").unwrap();
+    assert!(
+        switch.contains(r"lifeboat\-dns\-switch") && switch.contains(r"\-\-reason"),
+        "{switch}"
+    );
+    assert!(page("lifeboat.1").unwrap().contains("NO_COLOR"));
+    assert!(
+        page("lifeboat-demo-sink.1").is_err(),
+        "internals are hidden"
+    );
+    for shell in ["bash", "zsh", "fish"] {
+        let script = done(line(&["completions", shell]).unwrap())
+            .unwrap()
+            .bytes
+            .unwrap();
+        assert!(
+            String::from_utf8_lossy(&script).contains("breakglass"),
+            "{shell}"
+        );
+    }
+}

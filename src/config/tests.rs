@@ -188,6 +188,25 @@ fn keys_of(section: &str) -> Vec<String> {
 }
 
 #[test]
+fn what_a_new_server_is_given_is_right_once_it_is_filled_in() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/cloud-init/user-data.yaml");
+    let data = std::fs::read_to_string(file).unwrap();
+    let begins = "path: /etc/lifeboat/lifeboat.toml\n";
+    let (_, rest) = data.split_once(begins).expect("it writes the node's file");
+    let (_, rest) = rest.split_once("content: |\n").unwrap();
+    let config: String = rest
+        .lines()
+        .map_while(|line| line.strip_prefix("      "))
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    let filled = config
+        .replace("ADDRESS", "192.0.2.1")
+        .replace("HELP.EXAMPLE.NET", "help.example.net");
+    let config = Config::parse(&filled).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(config.node.name.as_str(), "NAME");
+}
+
+#[test]
 fn every_example_is_right_and_one_of_them_shows_every_key() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
     let mut seen = 0;

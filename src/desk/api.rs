@@ -16,7 +16,8 @@ use utoipa::{
 
 use super::{
     Desk, alerts, answers, audit, backup, calendar, campaigns, certificates, conversations,
-    directory, dns, drills, files, held, incidents, mail_keys, members, notices, people, playbooks,
+    directory, dns, drills, files, gauges, held, incidents, mail_keys, members, notices, people,
+    playbooks,
     problem::{Problem, Words},
     readiness, roles, site, status, talks, tokens, waking,
 };
@@ -143,6 +144,7 @@ fn table() -> Vec<Route> {
         drills::routes(),
         calendar::routes(),
         playbooks::routes(),
+        gauges::routes(),
     ]
     .into_iter()
     .flatten()

@@ -20,6 +20,7 @@ mod drills;
 mod entry;
 pub mod figures;
 mod files;
+mod gauges;
 mod held;
 mod https;
 mod incidents;

@@ -8,6 +8,7 @@ use super::{
     dns::{Zone, serial_after},
     domain::DomainName,
     failover::Switchable,
+    gauge,
     incident::Wording,
     keeper::Place,
     limits, mail_key,
@@ -34,6 +35,7 @@ impl State {
         self.check_directory(&mut wrong);
         self.check_certificates(&mut wrong);
         mail_key::check(self, &mut wrong);
+        gauge::check(self, &mut wrong);
         self.check_talks(&mut wrong);
         self.check_names(&mut wrong);
         self.check_returns(&mut wrong);

@@ -19,6 +19,7 @@ use super::{
     drill::DrillChange,
     failover::{Policy, Target},
     files::FileChange,
+    gauge::GaugeChange,
     health::Ballot,
     incident::IncidentChange,
     keeper::KeeperChange,
@@ -388,6 +389,8 @@ pub enum Command {
     Playbook(Box<PlaybookChange>),
     /// Says something with files, or erases one.
     File(FileChange),
+    /// Says how values for the wallboard are.
+    Gauge(GaugeChange),
 }
 
 impl Command {

@@ -8,6 +8,7 @@ mod campaigns;
 mod directory;
 mod drills;
 mod files;
+mod gauges;
 mod incidents;
 mod keepers;
 mod mail_in;
@@ -25,6 +26,7 @@ pub use campaigns::*;
 pub use directory::*;
 pub use drills::*;
 pub use files::*;
+pub use gauges::*;
 pub use incidents::{
     COMPONENTS_MAX, FEED_INCIDENTS_MAX, INCIDENT_UPDATES_MAX, INCIDENTS_GOING_MAX, INCIDENTS_MAX,
     MAINTENANCE_MS_MAX, PROMISE_MS, PROMISE_NUDGE_MS, TITLE_BYTES_MAX, UPDATE_CHARS_MAX,

@@ -21,6 +21,7 @@ pub mod domain;
 pub mod drill;
 pub mod failover;
 pub mod files;
+pub mod gauge;
 pub mod health;
 pub mod incident;
 pub mod keeper;
@@ -64,6 +65,7 @@ use dns::publish::Giver;
 use drill::Drills;
 use failover::{Failover, change, change::Deed};
 use files::Files;
+use gauge::Gauges;
 use health::Health;
 use incident::Incidents;
 use keeper::Keepers;
@@ -167,6 +169,8 @@ pub struct State {
     pub playbooks: Playbooks,
     /// Files that messages carry.
     pub files: Files,
+    /// Values that other machines tell for the wallboard.
+    pub gauges: Gauges,
 }
 
 impl State {
@@ -413,6 +417,7 @@ impl State {
             Command::Drill(it) => drill::change::change(self, index, &proposal.actor, it),
             Command::Playbook(it) => playbook::change::change(self, index, &proposal.actor, it),
             Command::File(it) => files::change(self, entry, it),
+            Command::Gauge(it) => gauge::change(self, &proposal.actor, it),
         }
     }
 
@@ -506,6 +511,7 @@ impl State {
             Command::Vote { .. } | Command::Synthetic(_) => true,
             Command::People(change) => change.is_frequent(),
             Command::Keeper(change) => change.is_frequent(),
+            Command::Gauge(change) => change.is_frequent(),
             Command::Campaign(change) => change.is_frequent(),
             Command::Talk(change) => change.is_frequent(),
             Command::Names(change) => change.is_frequent(),

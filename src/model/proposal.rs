@@ -115,7 +115,11 @@ pub struct BoxStamp {
 impl Proposal {
     /// Whether it belongs on the record: a person acts, or a node tells what it did while nobody could agree (P9).
     pub fn is_on_record(&self) -> bool {
-        let passes = matches!(&self.command, Command::Talk(change) if change.is_frequent());
+        let passes = match &self.command {
+            Command::Talk(change) => change.is_frequent(),
+            Command::Gauge(change) => change.is_frequent(),
+            _ => false,
+        };
         let told = matches!(&self.command, Command::Names(change) if change.is_on_record());
         (self.actor.is_operator() && !passes) || told || matches!(self.command, Command::Alone(_))
     }

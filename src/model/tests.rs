@@ -9,6 +9,7 @@ use super::{
 };
 
 mod files;
+mod gauges;
 mod histories;
 mod record;
 mod recovery;

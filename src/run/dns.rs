@@ -1,15 +1,15 @@
 //! The name service's door: its sockets, and what is started with them; and the leader's part in switching. What is
 //! answered is put together in [`super::zones`].
 
-use std::{io, net::TcpListener as StdListener, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use tokio::{
-    net::TcpListener,
-    sync::{mpsc, watch},
-};
+use tokio::sync::{mpsc, watch};
 
 use super::{
-    Node, Open, RunError, Runtimes, alone, last_good::Notes, names_over_https, signing,
+    Node, Open, RunError, Runtimes, alone,
+    last_good::Notes,
+    listening::{self, Wildcard},
+    names_over_https, signing,
     zones::LiveZones,
 };
 use crate::{
@@ -127,31 +127,20 @@ impl Node<'_> {
         answers: &Arc<Answers>,
     ) -> Result<(), RunError> {
         let dns = &self.config.dns;
-        let mut sockets = Vec::new();
-        let mut listeners = tcp::Listeners::default();
         let _inside = runtimes.people.enter();
+        let mut sockets = Vec::new();
         for address in &dns.listen {
-            let refused = |what| {
-                move |source| RunError::Listen {
-                    what,
-                    address: *address,
-                    source,
-                }
-            };
-            sockets.extend(
-                udp::bind(*address, answers.settings.threads).map_err(refused("DNS over UDP"))?,
-            );
-            let tcp = listen_at(*address).map_err(refused("DNS over TCP"))?;
-            listeners.tcp.push(tcp);
-        }
-        for address in &dns.tls_listen {
-            let tls = listen_at(*address).map_err(|source| RunError::Listen {
-                what: "DNS over TLS",
+            let bound = udp::bind(*address, answers.settings.threads);
+            sockets.extend(bound.map_err(|source| RunError::Listen {
+                what: "DNS over UDP",
                 address: *address,
                 source,
-            })?;
-            listeners.tls.push(tls);
+            })?);
         }
+        let listeners = tcp::Listeners {
+            tcp: listening::all(&dns.listen, Wildcard::Ipv6, "DNS over TCP")?,
+            tls: listening::all(&dns.tls_listen, Wildcard::Ipv6, "DNS over TLS")?,
+        };
         let threads = udp::Threads::start(answers, sockets).map_err(RunError::Threads)?;
         tasks.start(
             runtimes.people.handle(),
@@ -218,12 +207,6 @@ impl Node<'_> {
         current.copy_from_slice(&self.keyring.mac("dns cookies", b"").0[..16]);
         Secrets::new(current, None)
     }
-}
-
-fn listen_at(address: std::net::SocketAddr) -> io::Result<TcpListener> {
-    let socket = StdListener::bind(address)?;
-    socket.set_nonblocking(true)?;
-    TcpListener::from_std(socket)
 }
 
 fn settings(dns: &config::Dns, node: &Label) -> Settings {

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use super::{Node, Open, RunError, Runtimes, bind};
+use super::{
+    Node, Open, RunError, Runtimes,
+    listening::{self, Wildcard},
+};
 use crate::{
     clock,
     mail::{
@@ -86,10 +88,7 @@ impl Node<'_> {
                 config.listen.clone(),
             );
             async move {
-                let mut sockets: Vec<TcpListener> = Vec::new();
-                for address in listen {
-                    sockets.push(bind(address, "mail in").await?);
-                }
+                let sockets = listening::all(&listen, Wildcard::Both, "mail in")?;
                 listener::serve(house, sockets, tls, stop).await;
                 drop(keep);
                 Ok(())

@@ -18,6 +18,7 @@ mod inward;
 mod keepers;
 mod last_good;
 mod last_resort;
+mod listening;
 mod mail;
 mod names_over_https;
 mod operators;
@@ -32,6 +33,7 @@ mod report;
 pub mod restore;
 mod signing;
 mod site;
+mod supervised;
 mod waking;
 mod zones;
 
@@ -44,7 +46,6 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 use tokio::{
-    net::TcpListener,
     runtime::{Builder, Runtime},
     sync::watch,
 };
@@ -75,6 +76,7 @@ pub use founding::{FoundError, found, join, rejoin};
 pub use part::NoPart;
 pub use place::{Place, PlaceError, Resident};
 
+use listening::Wildcard;
 use part::Part;
 
 /// How long everything may take to stop; systemd's own limit is longer.
@@ -232,6 +234,7 @@ pub fn run(config: &Config, metrics: Metrics, until: UntilStopped) -> Result<(),
         (late, certificates, proofs),
     );
 
+    node.start_signs_of_life(&mut tasks, &runtimes);
     tracing::info!(node = %cluster.id(), name = %config.node.name, "started");
     runtimes
         .console
@@ -248,6 +251,7 @@ async fn until_the_end(until: UntilStopped, mut tasks: Tasks, cluster: &Cluster)
             tracing::error!(task = ended.name, how = %ended.how, "a task that must not end did; stopping");
         }
     }
+    supervised::stopping();
     // Leadership goes to another node while everything still works, so that nobody has to wait for an election.
     if cluster.health().role == RaftRole::Leader {
         let heir = MemberChange::TransferLeadership(None);
@@ -269,16 +273,6 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
-}
-
-async fn bind(address: SocketAddr, what: &'static str) -> Result<TcpListener, RunError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|source| RunError::Listen {
-            what,
-            address,
-            source,
-        })
 }
 
 /// What the steps of a start share.
@@ -360,13 +354,10 @@ impl Node<'_> {
             patience: web::Patience::default(),
             counters: counters.clone(),
         });
-        let mut sockets = web::Sockets::default();
-        for address in &web.https_listen {
-            sockets.https.push(bind(*address, "HTTPS").await?);
-        }
-        for address in &web.http_listen {
-            sockets.http.push(bind(*address, "HTTP").await?);
-        }
+        let sockets = web::Sockets {
+            https: listening::all(&web.https_listen, Wildcard::Both, "HTTPS")?,
+            http: listening::all(&web.http_listen, Wildcard::Both, "HTTP")?,
+        };
         let bounds = web::Bounds::new(connections, web.connections_per_address);
         Ok(Open {
             front,
@@ -443,7 +434,20 @@ impl Node<'_> {
         let address = self.config.telemetry.metrics_listen;
         tasks.keep(console, "metrics", move |stop| {
             let seen = seen.clone();
-            async move { figures::serve(bind(address, "metrics").await?, seen, stop).await }
+            async move { figures::serve(listening::one(address, "metrics")?, seen, stop).await }
+        });
+    }
+
+    /// Tells systemd how this node is.
+    fn start_signs_of_life(&self, tasks: &mut Tasks, runtimes: &Runtimes) {
+        let (console, people) = (runtimes.console.handle(), runtimes.people.handle());
+        let serving = (
+            vec![people.clone(), console.clone()],
+            self.config.node.socket.clone(),
+        );
+        let cluster = self.cluster.clone();
+        tasks.keep(console, "signs of life", move |stop| {
+            supervised::signs_of_life(cluster.clone(), serving.clone(), stop)
         });
     }
 

@@ -3,9 +3,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::net::TcpListener;
-
-use super::{Node, Runtimes, bind, chain};
+use super::{
+    Node, Runtimes, chain,
+    listening::{self, Wildcard},
+};
 use crate::{
     clock,
     cluster::Cluster,
@@ -75,10 +76,7 @@ impl Node<'_> {
         tasks.keep(on, "operators", move |stop| {
             let (desk, tls, listen) = (desk.clone(), tls.clone(), listen.clone());
             async move {
-                let mut sockets: Vec<TcpListener> = Vec::new();
-                for address in listen {
-                    sockets.push(bind(address, "the console").await?);
-                }
+                let sockets = listening::all(&listen, Wildcard::Both, "the console")?;
                 desk::serve_console(desk, desk::Console { sockets, tls }, stop).await
             }
         });

@@ -100,7 +100,7 @@ fn static_name(name: &str) -> &'static &'static str {
 }
 
 /// One crate, one owner: an upgrade of the crate then touches one folder.
-pub const OWNERS: [(&str, &[&str]); 25] = [
+pub const OWNERS: [(&str, &[&str]); 28] = [
     ("openraft", &["cluster"]),
     ("openraft_rt", &["cluster"]),
     ("lettre", &["mail"]),
@@ -109,6 +109,9 @@ pub const OWNERS: [(&str, &[&str]); 25] = [
     ("minijinja", &["mail"]),
     ("instant_acme", &["acme"]),
     ("clap", &["cli", ""]),
+    ("clap_complete", &["cli"]),
+    ("clap_mangen", &["cli"]),
+    ("sd_notify", &["run"]),
     ("axum", &["web", "desk", "run"]),
     ("rusqlite", &["cluster", "letterbox"]),
     ("askama", &["web", "desk"]),

@@ -25,6 +25,7 @@ mod texts;
 mod told;
 mod views;
 mod waking;
+mod wall;
 
 use std::sync::Arc;
 

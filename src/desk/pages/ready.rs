@@ -207,7 +207,7 @@ impl Visit {
         }
     }
 
-    fn age(&self, age_s: Option<u64>) -> String {
+    pub(super) fn age(&self, age_s: Option<u64>) -> String {
         let Some(age) = age_s else {
             return self.say.it("never");
         };

@@ -6,8 +6,8 @@ use axum::{
 };
 
 use super::{
-    Pages, alerts, calendar, drills, files, inbox, live, mailing, mails, outcomes, playbooks, ready,
-    says, staff, switching, talk, told, views, waking,
+    Pages, alerts, calendar, drills, files, inbox, live, mailing, mails, outcomes, playbooks,
+    ready, says, staff, switching, talk, told, views, waking, wall,
 };
 use crate::model::limits;
 
@@ -21,6 +21,7 @@ pub(super) fn table() -> Vec<(&'static str, &'static str, MethodRouter<Pages>)> 
     let mut all = vec![
         ("get", "/", get(views::overview)),
         ("get", "/ready", get(ready::show)),
+        ("get", "/wall", get(wall::show)),
         ("get", "/incidents", get(says::list)),
         ("post", "/incidents", post(says::open)),
         ("get", "/incidents/{incident}", get(says::show)),

@@ -15,8 +15,8 @@ use crate::model::words::{
 use crate::model::{Command, Proposal};
 use crate::seal::{Keyring, conversation_context};
 
-use super::{alarm, drill};
 use super::compose::{self, ComposeError, Composed, Enclosed, Forward, House, Standing, Thread};
+use super::{alarm, drill};
 
 /// The addresses under which the customer of a conversation reaches it, one for each of our own names.
 pub type Links = Arc<dyn Fn(&ConversationId) -> Vec<String> + Send + Sync>;

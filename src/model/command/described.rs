@@ -60,6 +60,7 @@ impl Command {
             Self::Drill(change) => change.kind(),
             Self::Playbook(change) => change.kind(),
             Self::File(change) => change.kind(),
+            Self::Gauge(change) => change.kind(),
             Self::ArchiveAudit(_) => "archive-audit",
             Self::People(change) => change.kind(),
             Self::Alone(_) => "alone",
@@ -128,7 +129,8 @@ impl Command {
             | Self::Trust(_)
             | Self::MailKey(_)
             | Self::Drill(_)
-            | Self::Playbook(_) => None,
+            | Self::Playbook(_)
+            | Self::Gauge(_) => None,
         }
     }
 
@@ -193,6 +195,7 @@ impl Command {
             Self::Drill(change) => change.about(),
             Self::Playbook(change) => change.about(),
             Self::File(change) => change.about(),
+            Self::Gauge(change) => change.about(),
             Self::ArchiveAudit(segment) => segment.blob.to_string(),
             Self::People(change) => change.about(),
             Self::Alone(report) => report.about(),

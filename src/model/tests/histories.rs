@@ -6,9 +6,11 @@ use super::*;
 use crate::model::directory::{Counts, DirectoryChange, DirectoryVersion, Layer, Publication};
 use crate::model::drill::{DrillChange, DrillId, change::Asked};
 use crate::model::files::FileChange;
+use crate::model::gauge::{GaugeChange, Level, Told};
 use crate::model::people::{PeopleChange, Role as PersonRole, Roles};
 use crate::model::synthetic::SyntheticChange;
 use crate::model::talk::{Doing, TalkChange};
+use crate::model::words::Line;
 
 /// The operator commands of which a hostile or unlucky history is made; customers' come from `opening`.
 fn any_command() -> impl Strategy<Value = Command> {
@@ -71,6 +73,7 @@ fn any_command() -> impl Strategy<Value = Command> {
         synthetics().prop_map(Command::Synthetic),
         drills().prop_map(|it| Command::Drill(Box::new(it))),
         with_files(),
+        gauges().prop_map(Command::Gauge),
         (any::<u8>(), 0..3_u64).prop_map(|(it, days)| Command::CreateToken {
             token: TokenId([it; 8]),
             secret_hash: KeyedHash([it; 32]),
@@ -124,6 +127,22 @@ fn with_files() -> impl Strategy<Value = Command> {
         message.with_files(files)
     });
     prop_oneof![said, erase]
+}
+
+/// Values for the wallboard, some of them with a time that is none.
+fn gauges() -> impl Strategy<Value = GaugeChange> {
+    let name = || (0_u8..4).prop_map(|it| Label::new(&format!("g{it}")).unwrap());
+    let told = (0_u32..30, any::<bool>()).prop_map(|(fresh_s, bad)| Told {
+        title: Line::cut("Power"),
+        value: Line::cut("1 kW"),
+        level: if bad { Level::Bad } else { Level::Good },
+        fresh_s,
+    });
+    let told = prop::collection::vec((name(), told), 0..3);
+    prop_oneof![
+        told.prop_map(|told| GaugeChange::Tell { told }),
+        name().prop_map(|name| GaugeChange::Forget { name }),
+    ]
 }
 
 /// What nodes write as customers, also in conversations that are somebody's.
