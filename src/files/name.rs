@@ -119,7 +119,7 @@ mod tests {
             prop_assert!(!once.contains(['/', '\\', '"', '\r', '\n', '\0']));
             prop_assert!(!once.starts_with('.') && !once.starts_with('-'));
             let ends = |it: &&str| once.ends_with(&[".", it].concat());
-            prop_assert!(kind.endings().iter().any(|it| ends(&it)));
+            prop_assert!(kind.endings().iter().any(ends));
             prop_assert_eq!(&cleaned(&once, kind), &once);
         }
     }

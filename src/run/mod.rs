@@ -191,10 +191,6 @@ pub fn run(config: &Config, metrics: Metrics, until: UntilStopped) -> Result<(),
     let (letterbox, postman) = Letterbox::open(&place.letterbox(), cluster.clone())?;
     let incarnation = letterbox.health().incarnation;
     tasks.start(runtimes.raft.handle(), "letterbox", postman);
-    let bells = letterbox.clone();
-    tasks.keep(runtimes.people.handle(), "bells", move |stop| {
-        bells.clone().ring_bells(stop)
-    });
     let counted = files::Counted::new(&metrics);
     let locker = Locker::new(&cluster, &letterbox, &blobs, &keyring, counted);
     let node = Node {
@@ -215,7 +211,6 @@ pub fn run(config: &Config, metrics: Metrics, until: UntilStopped) -> Result<(),
     let since = (incarnation, &metrics);
     node.start_watching(&mut tasks, &runtimes, since, names.clone());
     node.start_errands(&mut tasks, &runtimes, &metrics)?;
-    node.start_drills(&mut tasks, &runtimes);
     node.start_mail_in(&mut tasks, &runtimes, &open, &metrics)?;
     let (counters, front) = (open.counters.clone(), open.front.clone());
     let certificates = open.certificates.clone();
@@ -459,6 +454,11 @@ impl Node<'_> {
         open: &Open,
     ) -> Result<(), RunError> {
         let background = runtimes.background.handle();
+        let bells = self.letterbox.clone();
+        tasks.keep(runtimes.people.handle(), "bells", move |stop| {
+            bells.clone().ring_bells(stop)
+        });
+        self.start_drills(tasks, runtimes);
         let (blobs, cluster) = (self.blobs.clone(), self.cluster.clone());
         let letterbox = self.letterbox.clone();
         let held: LookHeld = Arc::new(move || files::held_blobs(&letterbox));

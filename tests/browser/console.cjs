@@ -14,7 +14,7 @@ const TARGET_PX_MIN = 48;
 const SEEN_MS = 10_000;
 // Issue 4: a console page is under 100 kB.
 const PAGE_BYTES_MAX = 100_000;
-const PAGES = { overview: '/', ready: '/ready', incidents: '/incidents?scenario=power', mail: '/mail', nodes: '/nodes', wake: '/wake', people: '/people', person: '/people/agent', sessions: '/sessions', record: '/record', shift: '/shift' };
+const PAGES = { overview: '/', wall: '/wall', ready: '/ready', incidents: '/incidents?scenario=power', mail: '/mail', nodes: '/nodes', wake: '/wake', people: '/people', person: '/people/agent', sessions: '/sessions', record: '/record', shift: '/shift' };
 
 // The code that a phone shows, so many half minutes from now (RFC 6238).
 function code(secret, later = 0) {
@@ -45,6 +45,8 @@ async function console_(checks, browser, gateway, pictures) {
   await checks.check('console on a phone, without JavaScript: what goes outside is seen before, stopped on another node, told by hand and put right', async () => {
     incident = await outside(browser, nodes, person('admin'));
   });
+  await checks.check('console: the wall shows what a machine tells on another node, and says when it is old', () =>
+    wall(browser, nodes, person('viewer')));
   let state;
   await checks.check('console: a viewer sees what is happening and is told what a viewer may not do', () =>
     viewer(browser, nodes, person('viewer')));
@@ -179,6 +181,22 @@ async function outside(browser, nodes, operator) {
   return new URL(where).pathname;
 }
 
+// A screen in the room, on which nobody touches anything.
+async function wall(browser, nodes, operator) {
+  const [context, page] = await open(browser, { viewport: { width: 1280, height: 720 } });
+  await signIn(page, nodes[2].console, operator);
+  await page.goto(`${nodes[2].console}/wall`);
+  const tile = (title) => page.locator('.tile', { hasText: title });
+  await page.locator('.tile', { hasText: 'agree' }).first().waitFor();
+  ask(nodes[0], 'gauge', 'tell', 'hall-b', '312 kW', '--title', 'Power, hall B', '--level', 'warning', '--fresh', '10');
+  ask(nodes[1], 'gauge', 'tell', 'outside', '-4 °C', '--title', 'Outside', '--fresh', '3600');
+  await tile('Power, hall B').getByText('312 kW').waitFor({ timeout: SEEN_MS });
+  await tile('Outside').getByText('-4 °C').waitFor({ timeout: SEEN_MS });
+  await tile('Power, hall B').getByText('STALE').waitFor({ timeout: 2 * SEEN_MS });
+  assert.equal(await tile('Outside').getByText('STALE').count(), 0);
+  await context.close();
+}
+
 function ask(node, ...words) {
   const program = process.env.LIFEBOAT || path.resolve('target/debug/lifeboat');
   return execFileSync(program, [...words, '--config', node.config]);
@@ -186,7 +204,7 @@ function ask(node, ...words) {
 
 async function viewer(browser, nodes, operator) {
   const [context, page] = await open(browser);
-  await signIn(page, nodes[2].console, operator);
+  await signIn(page, nodes[2].console, operator, 1);
   await page.getByRole('heading', { name: 'What is happening' }).waitFor();
   assert.equal(await page.getByRole('link', { name: 'People' }).count(), 0);
   const answer = await page.goto(`${nodes[2].console}/people`);

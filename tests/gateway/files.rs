@@ -40,10 +40,11 @@ async fn written(
     Ok(path.to_owned())
 }
 
-/// Where the files of a page are.
+/// Where the files of a page are: what is downloaded, not the page in another language.
 fn hrefs(page: &str) -> Vec<String> {
     let parts = page.split("<a href=\"/c/").skip(1);
-    let paths = parts.filter_map(|it| it.split('"').next());
+    let paths = parts.filter_map(|it| it.split_once("\" download>"));
+    let paths = paths.map(|(path, _)| path).filter(|it| !it.contains('"'));
     paths.map(|it| format!("/c/{it}")).collect()
 }
 

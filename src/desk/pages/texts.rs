@@ -116,6 +116,8 @@ mod tests {
     ];
 
     const USERS: &[&str] = &[
+        include_str!("wall.rs"),
+        include_str!("templates/wall.html"),
         include_str!("rings.rs"),
         include_str!("templates/alerts.html"),
         include_str!("templates/alert.html"),

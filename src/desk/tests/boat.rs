@@ -73,6 +73,16 @@ impl Got {
     }
 }
 
+fn machine(folder: &std::path::Path, socket: &std::path::Path) -> config::Node {
+    config::Node {
+        name: name("prague-1"),
+        provider: name("alpha"),
+        region: name("prg"),
+        data_dir: folder.to_owned(),
+        socket: socket.to_owned(),
+    }
+}
+
 impl Boat {
     /// A node of a founded cluster of three: itself and two admitted others; it alone votes at first.
     pub(crate) async fn afloat() -> Self {
@@ -97,13 +107,7 @@ impl Boat {
         };
         tokio::spawn(keeper.run(stop.clone()));
         let socket = folder.path().join("api.sock");
-        let machine = config::Node {
-            name: name("prague-1"),
-            provider: name("alpha"),
-            region: name("prg"),
-            data_dir: folder.path().to_owned(),
-            socket: socket.clone(),
-        };
+        let machine = machine(folder.path(), &socket);
         let parts = DeskParts {
             proofs: unlooked(&cluster, &keyring, machine.clone()),
             cluster: cluster.clone(),
