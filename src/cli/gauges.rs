@@ -20,7 +20,8 @@ pub enum GaugeVerb {
     Tell {
         /// Its name
         name: String,
-        /// The value with its unit, such as "21.5 °C"
+        /// The value with its unit, such as "21.5 °C" or "-4 °C"
+        #[arg(allow_hyphen_values = true)]
         value: String,
         /// What it is called [default: as before, else its name]
         #[arg(long)]

@@ -61,11 +61,12 @@ async function main() {
     const signsIn = gateway.operators.length > 0;
     if (!kills) console.log('     nobody can speak for the company and nothing may be killed here: incidents, chat and survival were left out');
     if (!signsIn) console.log('     nobody can sign in here: the console and chat were left out');
+    // Before anything real happens, as while an incident goes on no drill begins.
+    if (plays('drills') && kills && signsIn) await drills(checks, browser, gateway, pictures);
     if (plays('incidents') && kills) await incidents(checks, browser, gateway, pictures);
     if (plays('mine') && kills) await mine(checks, browser, gateway, pictures);
     if (plays('console') && signsIn) await operators(checks, browser, gateway, pictures);
     if (plays('night') && kills && signsIn) await night(checks, browser, gateway, pictures);
-    if (plays('drills') && kills && signsIn) await drills(checks, browser, gateway, pictures);
     if (plays('chat') && kills && signsIn) await chat(checks, browser, gateway, pictures);
     if (plays('survival') && kills) await survival(checks, browser, gateway);
   } finally {
