@@ -8,6 +8,8 @@
   const form = box && box.form;
   const SILENT_MS = 35_000;
   const ANSWER_MS = 8_000;
+  // 25 MB, the most that one answer carries, over a line of 2 Mbit/s.
+  const FILES_MS = 120_000;
   let heard = Date.now();
   let source;
   let reading = false;
@@ -89,13 +91,15 @@
     // A server that does not answer must not take the page away with what was typed.
     form.addEventListener('submit', async (event) => {
       event.preventDefault();
-      const body = new URLSearchParams(new FormData(form));
+      // Files travel only in this form of a form.
+      const body = new FormData(form);
       body.set('do', event.submitter?.value || 'send');
+      const patience = form.elements.file?.files.length ? FILES_MS : ANSWER_MS;
       // The same key each time: however often it arrives, at whichever server of this name, it is one answer.
       for (const wait of [0, 1_000, 2_000]) {
         await new Promise((done) => setTimeout(done, wait));
         try {
-          const answer = await fetch(form.action, { method: 'POST', body, signal: AbortSignal.timeout(ANSWER_MS) });
+          const answer = await fetch(form.action, { method: 'POST', body, signal: AbortSignal.timeout(patience) });
           return take(new DOMParser().parseFromString(await answer.text(), 'text/html'));
         } catch { /* again, or elsewhere */ }
       }
