@@ -8,8 +8,9 @@ use axum::{
     extract::{FromRequest, FromRequestParts, Request},
     http::{Method, header, request::Parts},
 };
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
 
 use super::{entry::Standing, problem::Problem};
 use crate::{
@@ -32,6 +33,11 @@ pub struct Caller {
     /// What they may do; nothing for the local socket, which may do everything.
     pub(super) standing: Option<Standing>,
 }
+
+/// The body of a request that asks for nothing beside what its path says.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Nothing {}
 
 /// Who asks and under which key.
 #[derive(Debug)]

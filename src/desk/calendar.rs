@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use super::{
     Desk,
     api::Route,
-    asking::{Asking, Body},
+    asking::{Asking, Body, Nothing},
     people::{label, note},
     problem::Problem,
 };
@@ -105,11 +105,6 @@ struct Came {
 struct Mend {
     text: String,
 }
-
-/// Nothing is asked for.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct Nothing {}
 
 /// Results of which the trend is told.
 const TREND: usize = 10;

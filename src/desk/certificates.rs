@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use super::{
     Desk,
     api::Route,
-    asking::{Asking, Body},
+    asking::{Asking, Body, Nothing},
     problem::Problem,
 };
 use crate::model::{
@@ -128,12 +128,6 @@ struct Gone {
     /// The generation that was looked at; without it, the one that is there now.
     against: Option<u64>,
 }
-
-/// Nothing.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = NothingOfCertificates)]
-struct Nothing {}
 
 pub(super) fn routes() -> Vec<Route> {
     vec![

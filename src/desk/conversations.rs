@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 use super::{
     Desk,
     api::Route,
-    asking::{Asking, Body},
+    asking::{Asking, Body, Nothing},
     files,
     people::label,
     problem::Problem,
@@ -40,11 +40,6 @@ const PAGE: usize = 100;
 pub(super) struct Answer {
     pub(super) text: String,
 }
-
-/// Nothing more to say.
-#[derive(Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Nothing {}
 
 /// What became of a write, truthfully.
 #[derive(Serialize, ToSchema)]
@@ -284,6 +279,7 @@ impl Desk {
                     | Reply::Leased { .. }
                     | Reply::Directory(_)
                     | Reply::Sending { .. }
+                    | Reply::Made(_)
                     | Reply::Refused(_) => None,
                 };
                 let says = format!("{deed} {agreed}: a majority has it; {then}");

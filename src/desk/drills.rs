@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::{
     Desk,
     api::Route,
-    asking::{Asking, Body},
+    asking::{Asking, Body, Nothing},
     incidents::Texts,
     people::{known, label, note},
     problem::{Mistake, Problem},
@@ -82,11 +82,6 @@ struct Words {
 struct To {
     to: String,
 }
-
-/// Nothing is asked for.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct Nothing {}
 
 pub(super) fn routes() -> Vec<Route> {
     let row = |path: &'static str, summary: &'static str, works| {
@@ -334,17 +329,9 @@ impl Desk {
         let state = self.cluster.state();
         let asked = planned(&state, asked, clock::now().max(state.now))?;
         let command = Command::Drill(Box::new(DrillChange::Plan(asked)));
-        let id = asking.id(content);
-        let committed = self
-            .propose(asking, id, "planning the drill", command)
-            .await?;
-        self.applied(committed.index).await;
-        // A repeat is not made anew: it is the newest one there is.
-        let state = self.cluster.state();
-        let made = DrillId(committed.index);
-        let newest = state.drills.all.get_max().map(|(id, _)| *id);
-        let known = state.drills.all.contains_key(&made);
-        Ok(if known { made } else { newest.unwrap_or(made) })
+        self.made(asking, content, "planning the drill", command)
+            .await
+            .map(DrillId)
     }
 
     /// Does something in a drill.
@@ -391,6 +378,17 @@ fn planned(state: &State, asked: &New, now: Timestamp) -> Result<Asked, Problem>
             Title::default()
         }
     };
+    let mut people = Vec::new();
+    for name in asked.people.iter().map(|it| it.trim()) {
+        match known(state, name) {
+            Ok(person) => people.push(person),
+            Err(_) => wrong.push(Mistake::of(
+                "people",
+                name,
+                "somebody of 'lifeboat people list'",
+            )),
+        }
+    }
     if from.is_some() != until.is_some() || (at.is_some() && from.is_some()) {
         let wanted =
             "a time at which it begins, or both ends of the time in which it does by surprise";
@@ -400,16 +398,11 @@ fn planned(state: &State, asked: &New, now: Timestamp) -> Result<Asked, Problem>
         return Err(Problem::mistaken("the drill", wrong));
     }
     let window = from.zip(until).map(|(from, until)| Window { from, until });
-    let people: Result<Vec<Label>, Problem> = asked
-        .people
-        .iter()
-        .map(|it| known(state, it.trim()))
-        .collect();
     let service = asked.service.as_deref().filter(|it| !it.is_empty());
     Ok(Asked {
         title,
         task: note("task", asked.task.trim())?,
-        people: people?,
+        people,
         service: service.map(|it| label("service", it)).transpose()?,
         begins: window.map_or(at.unwrap_or_default(), |it| drawn(it, now)),
         window,

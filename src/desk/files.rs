@@ -15,8 +15,8 @@ use utoipa::ToSchema;
 use super::{
     Desk,
     api::Route,
-    asking::{Asking, Body},
-    conversations::{Answer, Kept, Nothing, words},
+    asking::{Asking, Body, Nothing},
+    conversations::{Answer, Kept, words},
     problem::{Mistake, Problem},
     reading::gone,
     seen::{Seen, seen},

@@ -195,6 +195,23 @@ impl Desk {
         Ok(())
     }
 
+    /// The same for what makes something: gives the log index that it is known by, for a repeat the first one's.
+    async fn made(
+        &self,
+        asking: &Asking,
+        content: &[u8],
+        what: &str,
+        command: Command,
+    ) -> Result<u64, Problem> {
+        let id = asking.id(content);
+        let committed = self.propose(asking, id, what, command).await?;
+        self.applied(committed.index).await;
+        match committed.reply {
+            Reply::Made(index) => Ok(index),
+            _ => Ok(committed.index),
+        }
+    }
+
     /// Asks the cluster to agree; `what` names the deed in the middle of a sentence.
     async fn propose(
         &self,
@@ -218,7 +235,8 @@ impl Desk {
             | Reply::Kept { .. }
             | Reply::Leased { .. }
             | Reply::Directory(_)
-            | Reply::Sending { .. } => Ok(committed),
+            | Reply::Sending { .. }
+            | Reply::Made(_) => Ok(committed),
         }
     }
 }

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use super::{
     Desk,
     api::Route,
-    asking::{Asking, Body},
+    asking::{Asking, Body, Nothing},
     incidents::find as find_incident,
     problem::Problem,
 };
@@ -79,11 +79,6 @@ struct Gone {
     /// The generation that was looked at; without it, the one that is there now.
     against: Option<u64>,
 }
-
-/// Nothing.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct Nothing {}
 
 /// What is told through channels afterwards.
 #[derive(Deserialize, ToSchema)]

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::{
     Desk,
     api::Route,
-    asking::{Asking, Body},
+    asking::{Asking, Body, Nothing},
     people::{label, note},
     problem::Problem,
 };
@@ -110,11 +110,6 @@ pub(super) struct Begin {
 struct Skip {
     why: String,
 }
-
-/// Nothing is asked for.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct Nothing {}
 
 pub(super) fn routes() -> Vec<Route> {
     let play = |path: &'static str, summary: &'static str, works| {
@@ -371,19 +366,10 @@ impl Desk {
             version: asked.version.unwrap_or(known.generation),
             drill,
         };
-        let id = asking.id(content);
         let command = Command::Playbook(Box::new(change));
-        let committed = self
-            .propose(asking, id, "starting the playbook", command)
-            .await?;
-        self.applied(committed.index).await;
-        // A repeat is not made anew: it is the newest one there is.
-        let state = self.cluster.state();
-        let made = PlayId(committed.index);
-        let newest = state.playbooks.plays.get_max().map(|(id, _)| *id);
-        let known = state.playbooks.plays.contains_key(&made);
-        let play = if known { made } else { newest.unwrap_or(made) };
-        Ok(play.to_string())
+        self.made(asking, content, "starting the playbook", command)
+            .await
+            .map(|it| PlayId(it).to_string())
     }
 
     /// Does something in a play.

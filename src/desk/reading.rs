@@ -177,6 +177,18 @@ impl Desk {
         all.filter_map(looks).collect()
     }
 
+    /// How many customers wait for an answer, what this node holds included, and since when the first of them does.
+    pub(super) fn queue(&self) -> (usize, Option<Timestamp>) {
+        let state = self.cluster.state();
+        let held = self.letterbox.held();
+        let agreed = state.talks.waiting.iter();
+        let agreed = agreed.filter(|it| !held.contains_key(&it.1)).map(|it| it.0);
+        let holding = held.keys();
+        let holding = holding.filter_map(|id| seen(&self.letterbox, &state, *id)?.since());
+        let all: Vec<Timestamp> = agreed.chain(holding).collect();
+        (all.len(), all.into_iter().min())
+    }
+
     fn brief(&self, id: ConversationId, seen: &Seen) -> Brief {
         let messages = self.said(id, seen);
         let last = messages.last().and_then(|it| it.text.as_deref());

@@ -15,8 +15,8 @@ use utoipa::ToSchema;
 use super::{
     Desk,
     api::Route,
-    asking::{Asking, Body},
-    conversations::{Kept, Nothing, words},
+    asking::{Asking, Body, Nothing},
+    conversations::{Kept, words},
     people::label,
     problem::Problem,
     reading::gone,

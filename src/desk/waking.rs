@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use super::{
     Desk,
     api::Route,
-    asking::{Asking, Body},
+    asking::{Asking, Body, Nothing},
     people::{known, label, note},
     problem::{Mistake, Problem},
 };
@@ -133,11 +133,6 @@ struct NewRules {
     /// The generation that was looked at; without it, the one that is there now.
     against: Option<u64>,
 }
-
-/// Nothing is asked for.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct Nothing {}
 
 pub(super) fn routes() -> Vec<Route> {
     let mut routes = vec![

@@ -40,4 +40,6 @@ pub enum Reply {
         /// Those of the segments that were named which the node holds, each with the index that granted it.
         held: Vec<(u32, u64)>,
     },
+    /// Something was made that is known by the log index of its entry.
+    Made(u64),
 }

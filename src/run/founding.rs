@@ -146,7 +146,8 @@ pub fn found(config: &Config, name: Label) -> Result<Resident, FoundError> {
             | Reply::Kept { .. }
             | Reply::Leased { .. }
             | Reply::Directory(_)
-            | Reply::Sending { .. } => Ok(()),
+            | Reply::Sending { .. }
+            | Reply::Made(_) => Ok(()),
         }
     })?;
     place.settle(&resident)?;

@@ -144,7 +144,7 @@ impl Visit {
         ];
         let (class, word) = match (it.overdue, it.results.first().map(|it| it.good)) {
             (true, _) => ("bad", "calendar-overdue"),
-            (false, Some(false)) => ("bad", "calendar-failed"),
+            (false, Some(false)) => ("bad", "calendar-failed-last"),
             (false, None) => ("warn", "calendar-never"),
             (false, Some(true)) => ("good", "calendar-in-time"),
         };

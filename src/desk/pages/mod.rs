@@ -276,18 +276,22 @@ impl Visit {
         standing.is_some_and(|it| it.roles.may(role))
     }
 
+    /// How many of the voters this node reaches, itself among them.
+    fn reached(&self) -> usize {
+        let cluster = &self.desk().cluster;
+        let peers = cluster.health().peers.clone();
+        let peers = peers.iter().filter(|it| it.reachable).map(|it| it.id);
+        let reached = peers.chain([cluster.id()]);
+        reached.filter(|it| self.state.voters.contains(it)).count()
+    }
+
     fn frame(&self) -> Frame<'_> {
         let desk = self.desk();
         let health = desk.cluster.health();
         let alone = health.alone();
         let inside = self.signed_in.is_some();
-        let reached = 1 + health
-            .peers
-            .iter()
-            .filter(|it| it.reachable && self.state.voters.contains(&it.id))
-            .count();
         let parts = [
-            ("reached", reached.into()),
+            ("reached", self.reached().into()),
             ("voters", self.state.voters.len().into()),
         ];
         let key = if alone { "agree-not" } else { "agree" };

@@ -21,7 +21,6 @@ use crate::desk::{
 };
 use crate::model::{
     audit::{Audit, AuditLine},
-    conversation::Author,
     people::{PeopleChange, Role},
     when::rfc3339,
 };
@@ -81,16 +80,12 @@ pub(super) async fn overview(visit: Visit) -> Response {
 
 fn happening(visit: &Visit) -> Happening {
     let (state, say) = (&visit.state, &visit.say);
-    let (mut open, mut waiting, mut apart) = (0_u64, 0_u64, 0_u64);
+    let (mut open, mut apart) = (0_u64, 0_u64);
     for conversation in state.conversations.values() {
-        if conversation.quarantined {
-            apart += 1;
-        } else if conversation.closed.is_none() {
-            open += 1;
-            let last = conversation.messages.back();
-            waiting += u64::from(last.is_some_and(|it| it.author == Author::Customer));
-        }
+        apart += u64::from(conversation.quarantined);
+        open += u64::from(!conversation.quarantined && conversation.closed.is_none());
     }
+    let waiting = visit.desk().queue().0 as u64;
     let count = |key: &str, number: u64| say.with(key, [("count", number.into())]);
     let services = state.failover.services.iter().map(|(name, it)| Answering {
         name: name.to_string(),

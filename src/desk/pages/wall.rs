@@ -8,9 +8,7 @@ use super::{Frame, Visit, alerts, says};
 use crate::desk::dns;
 use crate::model::{
     campaign::Stage,
-    conversation::Author,
     gauge::{Gauge, Level},
-    words::Timestamp,
 };
 
 #[derive(Template)]
@@ -83,13 +81,9 @@ impl Visit {
     }
 
     fn servers(&self) -> Tile {
-        let health = self.desk().cluster.health();
-        let reached = health.peers.iter().filter(|it| it.reachable);
-        let reached = 1 + reached
-            .filter(|it| self.state.voters.contains(&it.id))
-            .count();
-        let voters = self.state.voters.len();
-        let (class, amiss) = match (health.alone(), reached < voters) {
+        let alone = self.desk().cluster.health().alone();
+        let (reached, voters) = (self.reached(), self.state.voters.len());
+        let (class, amiss) = match (alone, reached < voters) {
             (true, _) => ("bad", Some(self.say.it("wall-alone"))),
             (false, true) => ("warn", Some(self.say.it("wall-missing"))),
             (false, false) => ("good", None),
@@ -104,24 +98,12 @@ impl Visit {
     }
 
     fn letters(&self) -> Tile {
-        let open = self.state.conversations.values();
-        let open = open.filter(|it| !it.quarantined && it.closed.is_none());
-        let (mut count, mut waiting, mut oldest) = (0_u64, 0_u64, None);
-        for conversation in open {
-            count += 1;
-            let last = conversation.messages.back();
-            if let Some(last) = last.filter(|it| it.author == Author::Customer) {
-                waiting += 1;
-                oldest = Some(oldest.map_or(last.agreed, |it: Timestamp| it.min(last.agreed)));
-            }
-        }
-        let age = oldest.map(|it| self.now.0.saturating_sub(it.0) / 1_000);
-        let below = match age {
-            Some(_) => self
-                .say
-                .with("wall-oldest", [("age", self.age(age).into())]),
-            None => self.say.with("overview-open", [("count", count.into())]),
-        };
+        let (waiting, first) = self.desk().queue();
+        let below = first.map_or_else(String::new, |since| {
+            let age = self.now.ms_since(since) / 1_000;
+            self.say
+                .with("wall-first", [("age", self.age(Some(age)).into())])
+        });
         Tile {
             title: self.say.it("wall-waiting"),
             value: waiting.to_string(),
@@ -150,7 +132,7 @@ impl Visit {
             (false, Level::Warning) => ("warn", Some(self.say.it("wall-warning"))),
             (false, Level::Good) => ("good", None),
         };
-        let age = self.now.0.saturating_sub(it.at.0) / 1_000;
+        let age = self.now.ms_since(it.at) / 1_000;
         Tile {
             title: it.told.title.as_str().to_owned(),
             value: it.told.value.as_str().to_owned(),

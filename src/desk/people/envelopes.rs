@@ -10,12 +10,12 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Done, Nothing, at, note, roles_of};
+use super::{Done, at, note, roles_of};
 use crate::clock;
 use crate::desk::{
     Desk,
     api::Route,
-    asking::{Asking, Body},
+    asking::{Asking, Body, Nothing},
     entry::glass::{Misread, Secret},
     problem::Problem,
 };

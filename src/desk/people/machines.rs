@@ -9,12 +9,12 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Done, Nothing, at, label, roles_of};
+use super::{Done, at, label, roles_of};
 use crate::clock;
 use crate::desk::{
     Desk,
     api::Route,
-    asking::{Asking, Body},
+    asking::{Asking, Body, Nothing},
     problem::Problem,
 };
 use crate::model::{

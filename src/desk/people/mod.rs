@@ -20,7 +20,7 @@ use utoipa::ToSchema;
 use super::{
     Desk,
     api::Route,
-    asking::{Asking, Body},
+    asking::{Asking, Body, Nothing},
     entry::{codes, credentials_context},
     problem::Problem,
 };
@@ -148,11 +148,6 @@ struct Proof {
 struct NewPassword {
     password: Option<String>,
 }
-
-/// Nothing is asked for.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct Nothing {}
 
 /// What was done.
 #[derive(Serialize, ToSchema)]

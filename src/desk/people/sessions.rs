@@ -8,11 +8,11 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Done, Nothing, at, label};
+use super::{Done, at, label};
 use crate::desk::{
     Desk,
     api::Route,
-    asking::{Asking, Body},
+    asking::{Asking, Body, Nothing},
     problem::Problem,
 };
 use crate::model::{

@@ -8,11 +8,11 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Done, Nothing, at, envelopes::colons, label, note};
+use super::{Done, at, envelopes::colons, label, note};
 use crate::desk::{
     Desk,
     api::Route,
-    asking::{Asking, Body},
+    asking::{Asking, Body, Nothing},
     problem::Problem,
 };
 use crate::model::{

@@ -3,7 +3,7 @@
 use hyper::StatusCode;
 use serde_json::json;
 
-use super::boat::Boat;
+use super::boat::{Boat, Weather};
 use super::console::{Operator, Visitor};
 
 #[tokio::test]
@@ -70,4 +70,27 @@ async fn a_value_that_cannot_be_used_is_named_and_nothing_is_taken() {
     }
     let listed = boat.get("/gauges").await.json();
     assert_eq!(listed["gauges"], json!([]));
+}
+
+#[tokio::test]
+async fn p3_the_wall_counts_who_waits_and_what_a_lone_node_holds_of_them_as_well() {
+    let boat = Boat::afloat().await;
+    let viewer = Operator::made(&boat, "vera", "viewer").await;
+    let mut visitor = Visitor::at(&boat);
+    visitor.sign_in(&viewer, &viewer.code(0)).await;
+    assert_eq!(boat.desk.queue(), (0, None));
+    boat.customer_writes(1, "Help", false).await;
+    boat.customer_writes(2, "Buy", true).await;
+    let (waiting, first) = boat.desk.queue();
+    assert_eq!(waiting, 1, "what is set apart waits for nobody");
+    boat.weather(Weather::Alone);
+    boat.customer_writes(3, "Help me as well", false).await;
+    let (waiting, still) = boat.desk.queue();
+    assert_eq!((waiting, still), (2, first), "the first is still the first");
+    let wall = visitor.get("/wall").await.text;
+    assert!(
+        wall.contains("<b>2</b>") && wall.contains("the first wrote just now"),
+        "{wall}"
+    );
+    assert!(wall.contains("no majority"), "{wall}");
 }

@@ -7,6 +7,7 @@ mod console;
 mod directory;
 mod dns;
 mod door;
+mod drills;
 mod gauges;
 mod incidents;
 mod mails;

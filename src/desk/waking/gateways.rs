@@ -10,11 +10,11 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Listed, Nothing, name_of};
+use super::{Listed, name_of};
 use crate::desk::{
     Desk,
     api::Route,
-    asking::{Asking, Body},
+    asking::{Asking, Body, Nothing},
     notices::sound_url,
     problem::{Mistake, Problem},
 };

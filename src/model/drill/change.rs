@@ -209,7 +209,10 @@ pub(in crate::model) fn change(
     {
         known.generation = index;
     }
-    Ok(Reply::Done)
+    Ok(match change {
+        DrillChange::Plan(_) => Reply::Made(index),
+        _ => Reply::Done,
+    })
 }
 
 /// What is written on the score sheet.

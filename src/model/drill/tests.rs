@@ -81,12 +81,15 @@ fn does(town: &mut Town, change: DrillChange) -> Reply {
     town.by(Actor::Operator { name }, Command::Drill(Box::new(change)))
 }
 
+fn planned(town: &mut Town, asked: Asked) -> DrillId {
+    let Reply::Made(index) = does(town, DrillChange::Plan(asked)) else {
+        panic!("not planned");
+    };
+    DrillId(index)
+}
+
 fn begun(town: &mut Town) -> DrillId {
-    assert_eq!(
-        does(town, DrillChange::Plan(asked(Some("drill")))),
-        Reply::Done
-    );
-    let id = DrillId(town.state.index);
+    let id = planned(town, asked(Some("drill")));
     assert_eq!(town.state.drills.running, Some(id));
     id
 }
@@ -255,12 +258,11 @@ fn something_real_ends_a_drill_at_once_and_none_begins_while_it_goes_on() {
     );
     // One that is planned is called off for it when its time comes.
     let later = town.state.now.plus_ms(60_000);
-    let planned = Asked {
+    let second = Asked {
         begins: later,
         ..asked(None)
     };
-    assert_eq!(does(&mut town, DrillChange::Plan(planned)), Reply::Done);
-    let second = DrillId(town.state.index);
+    let second = planned(&mut town, second);
     assert!(due(&town.state, town.state.now).is_empty());
     town.pass(60_000);
     assert_eq!(
@@ -282,7 +284,7 @@ fn a_drill_begins_and_ends_when_its_time_has_come_and_not_long_after() {
     let from = town.state.now.plus_ms(3_600_000);
     let until = from.plus_ms(3_600_000);
     let begins = from.plus_ms(60_000);
-    let planned = Asked {
+    let by_surprise = Asked {
         window: Some(Window { from, until }),
         begins,
         ..asked(None)
@@ -290,7 +292,7 @@ fn a_drill_begins_and_ends_when_its_time_has_come_and_not_long_after() {
     for begins in [from.plus_ms(3_600_001), Timestamp(0)] {
         let outside = Asked {
             begins,
-            ..planned.clone()
+            ..by_surprise.clone()
         };
         let no = does(&mut town, DrillChange::Plan(outside));
         assert!(
@@ -298,11 +300,7 @@ fn a_drill_begins_and_ends_when_its_time_has_come_and_not_long_after() {
             "{no:?}"
         );
     }
-    assert_eq!(
-        does(&mut town, DrillChange::Plan(planned.clone())),
-        Reply::Done
-    );
-    let id = DrillId(town.state.index);
+    let id = planned(&mut town, by_surprise);
     let begin = DrillChange::Begin { drill: id };
     assert_eq!(
         does(&mut town, begin.clone()),
@@ -337,12 +335,11 @@ fn a_drill_begins_and_ends_when_its_time_has_come_and_not_long_after() {
 fn a_drill_whose_time_passed_while_nobody_could_begin_it_is_not_made_up_for() {
     let mut town = town();
     let begins = town.state.now.plus_ms(1_000);
-    let planned = Asked {
+    let late = Asked {
         begins,
         ..asked(None)
     };
-    assert_eq!(does(&mut town, DrillChange::Plan(planned)), Reply::Done);
-    let late = DrillId(town.state.index);
+    let late = planned(&mut town, late);
     town.pass(1_000 + limits::DRILL_LATE_MS);
     let (begin, expire) = (
         DrillChange::Begin { drill: late },

@@ -177,7 +177,10 @@ pub(in crate::model) fn change(
         }
         PlaybookChange::End { play } => end(state, index, *play, mark)?,
     }
-    Ok(Reply::Done)
+    Ok(match change {
+        PlaybookChange::Start { .. } => Reply::Made(index),
+        _ => Reply::Done,
+    })
 }
 
 fn import(
