@@ -25,7 +25,7 @@ use crate::{
         incident::{Title, Window},
         limits,
         when::{of_rfc3339, span_ms},
-        words::{Label, Lang, Text, Timestamp},
+        words::{Lang, Text, Timestamp},
     },
 };
 

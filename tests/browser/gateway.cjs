@@ -83,6 +83,12 @@ class Gateway {
     node.pid = child.pid;
   }
 
+  // Starts it where it is not alive.
+  revive(at) {
+    const { pid } = this.nodes[at];
+    if (!isAlive(pid) || isZombie(pid)) this.start(at);
+  }
+
   async stop() {
     for (const child of this.started) child.kill('SIGTERM');
     if (!this.demo) return;

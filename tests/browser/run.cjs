@@ -30,15 +30,18 @@ const CHROMIUM_ARGS = [
 class Checks {
   constructor() { this.passed = 0; this.failed = 0; }
 
+  // Whether it passed.
   async check(sentence, work) {
     const started = Date.now();
     try {
       await work();
       this.passed += 1;
       console.log(`ok   ${sentence} (${Date.now() - started} ms)`);
+      return true;
     } catch (error) {
       this.failed += 1;
       console.log(`FAIL ${sentence}\n     ${String(error.stack || error).split('\n').slice(0, 12).join('\n     ')}`);
+      return false;
     }
   }
 }

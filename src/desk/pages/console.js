@@ -13,7 +13,8 @@
   let heard = Date.now();
   let source;
   let reading = false;
-  let typed = false;
+  // What was begun on the page before this one came along.
+  let typed = [...document.querySelectorAll('main textarea')].some((it) => it.value !== it.defaultValue);
   let again = false;
 
   // Reads the page anew and takes over the part that changes. What is typed stands outside of it.
@@ -52,9 +53,14 @@
     };
   }
 
-  // Puts another version of the page in the place of this one, with its forms.
+  // Puts another version of the page in the place of this one, with its forms. What is begun in the other forms, such
+  // as a note, goes along.
   function take(page) {
     const main = page.querySelector('main');
+    for (const begun of document.querySelectorAll('main textarea[id]')) {
+      const there = page.getElementById(begun.id);
+      if (there && begun !== box && begun.value !== begun.defaultValue) there.value = begun.value;
+    }
     // A script that came with a parsed page is not run; one that is made here is.
     const script = document.createElement('script');
     script.src = main.querySelector('script[src]').src;
@@ -88,6 +94,13 @@
       told = Date.now();
       fetch(live.dataset.writing, { method: 'POST', body: new URLSearchParams({ form: form.elements.form.value }) }).catch(() => {});
     });
+    // While an answer is on its way its words stand still: what was changed now, or sent once more under the same key,
+    // would be gone when the page of this answer arrives.
+    const onItsWay = (is) => {
+      box.readOnly = is;
+      for (const button of form.querySelectorAll('button')) button.disabled = is;
+      form.setAttribute('aria-busy', is);
+    };
     // A server that does not answer must not take the page away with what was typed.
     form.addEventListener('submit', async (event) => {
       event.preventDefault();
@@ -95,6 +108,7 @@
       const body = new FormData(form);
       body.set('do', event.submitter?.value || 'send');
       const patience = form.elements.file?.files.length ? FILES_MS : ANSWER_MS;
+      onItsWay(true);
       // The same key each time: however often it arrives, at whichever server of this name, it is one answer.
       for (const wait of [0, 1_000, 2_000]) {
         await new Promise((done) => setTimeout(done, wait));
@@ -103,6 +117,7 @@
           return take(new DOMParser().parseFromString(await answer.text(), 'text/html'));
         } catch { /* again, or elsewhere */ }
       }
+      onItsWay(false);
       lost(true);
     });
   }
