@@ -27,7 +27,7 @@ use super::{
     fetch::fetch_file,
     frames::Allegiance,
     front::{Anew, Front, Tally},
-    handing::{self, HandingError, Taker},
+    handing::{self, Taker},
     joining::Admission,
     journal::{Damage, Journal, JournalError, KeepFrom},
     machine::{Machine, Published},
@@ -570,12 +570,8 @@ async fn answer<R: AsyncRuntime, N: Net, D: Disk>(
                     let _ = answer.send(told);
                 }
                 Request::Hand { peer, key, answer } => {
-                    let state = seat.published.state.load_full();
-                    let handed = match seat.peer(peer) {
-                        Some(peer) => handing::hand(&seat.transport, &state, peer, key).await,
-                        None => Err(HandingError::Unreached),
-                    };
-                    let _ = answer.send(handed);
+                    let (state, peer) = (seat.published.state.load_full(), seat.peer(peer));
+                    let _ = answer.send(handing::hand(&seat.transport, &state, peer, key).await);
                 }
                 Request::Proofs { peer, answer } => {
                     let told = match seat.peer(peer) {

@@ -88,9 +88,10 @@ impl Taker {
 pub(super) async fn hand<N: Net>(
     transport: &Transport<N>,
     state: &State,
-    peer: Peer,
+    peer: Option<Peer>,
     key: Option<(u32, VaultSecret)>,
 ) -> Result<Option<u32>, HandingError> {
+    let peer = peer.ok_or(HandingError::Unreached)?;
     let node = peer.id;
     if key.is_some() {
         let facts = state.nodes.get(&node).map(|it| &it.facts.advertise);

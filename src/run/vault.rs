@@ -130,7 +130,7 @@ impl Rounds {
                 }
                 None
             }
-            Err(why) => Some(why),
+            Err(why) => Some(chain(&why)),
         };
         if let Some(why) = amiss
             .as_ref()
@@ -204,14 +204,23 @@ impl Rounds {
     }
 }
 
+/// Why the file does not open the vault.
+#[derive(Debug, thiserror::Error)]
+enum ByFileError {
+    #[error("the file cannot be read")]
+    File(#[from] std::io::Error),
+    #[error(transparent)]
+    Way(#[from] ways::WayError),
+}
+
 /// What the file opens; nothing where no file is there.
-fn opened(path: &Path, state: &State) -> Result<Option<VaultSecret>, String> {
+fn opened(path: &Path, state: &State) -> Result<Option<VaultSecret>, ByFileError> {
     match durable::read_at_most(path, limits::VAULT_FILE_BYTES_MAX) {
         Ok(bytes) => {
-            let secret = ways::open_by_file(&state.vault, &String::from_utf8_lossy(&bytes));
-            secret.map(Some).map_err(|it| it.to_string())
+            let text = String::from_utf8_lossy(&bytes);
+            Ok(Some(ways::open_by_file(&state.vault, &text)?))
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(error.into()),
     }
 }

@@ -29,7 +29,7 @@ mod tests {
         let code = Secret([7; 20]);
         assert_eq!(
             code.printed(),
-            "0W3G-E1R7-0W3G-E1R7-0W3G-E1R7-0W3G-E1R7-XXXX"
+            "0W3G-E1R7-0W3G-E1R7-0W3G-E1R7-0W3G-E1R7-SFCV"
         );
         assert!(Secret::read(&code.printed()) == Ok(code));
     }

@@ -120,7 +120,7 @@ async fn what_does_not_fit_is_named() {
         ),
     ] {
         let answer = boat.post(path, "2", &body).await;
-        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{body}");
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{body}");
         assert_eq!(answer.json()["field"], field, "{}", answer.json());
     }
     let last = boat
