@@ -207,7 +207,9 @@ async fn found(
     let secret = VaultSecret::generate();
     let (text, sealing) = (body.value.passphrase.clone(), secret.clone());
     let made = desk
-        .stretched(move || ways::passphrase(&text, &sealing))
+        .stretched("making the vault", move || {
+            ways::passphrase(&text, &sealing)
+        })
         .await?;
     desk.keyring.expect_vault(&secret);
     let change = VaultChange::Found {
@@ -222,7 +224,9 @@ async fn found(
             desk.cluster.state().vault.clone(),
             body.value.passphrase.clone(),
         );
-        let opened = desk.stretched(move || Ok((ways::open_by_passphrase(&vault, &text)?, vault)));
+        let opened = desk.stretched("opening the vault", move || {
+            Ok((ways::open_by_passphrase(&vault, &text)?, vault))
+        });
         let (secret, vault) = opened.await?;
         desk.keyring.unlock(&vault, &secret);
     }
@@ -266,7 +270,7 @@ async fn add(
             "passphrase, file or shares",
         ));
     }
-    let made = desk.stretched(move || match kind.as_str() {
+    let made = desk.stretched("adding the way", move || match kind.as_str() {
         "passphrase" => ways::passphrase(text.as_deref().unwrap_or_default(), &secret),
         "file" => ways::file(&way, &secret),
         _ => ways::shares(needed, shares, &secret),
@@ -359,11 +363,13 @@ async fn unlock(
         shares,
     } = body.value;
     let (vault, kept) = (state.vault.clone(), state.vault.clone());
-    let secret = desk.stretched(move || match (passphrase, file, shares) {
-        (Some(text), None, None) => ways::open_by_passphrase(&vault, &text).map(Some),
-        (None, Some(text), None) => ways::open_by_file(&vault, &text).map(Some),
-        (None, None, Some(typed)) => ways::open_by_shares(&vault, &typed).map(Some),
-        _ => Ok(None),
+    let secret = desk.stretched("opening the vault", move || {
+        match (passphrase, file, shares) {
+            (Some(text), None, None) => ways::open_by_passphrase(&vault, &text).map(Some),
+            (None, Some(text), None) => ways::open_by_file(&vault, &text).map(Some),
+            (None, None, Some(typed)) => ways::open_by_shares(&vault, &typed).map(Some),
+            _ => Ok(None),
+        }
     });
     let secret = secret.await?.ok_or_else(|| {
         let wanted = "exactly one of passphrase, file and shares";
@@ -428,9 +434,9 @@ impl Desk {
     /// Work that takes most of a second and 64 MiB: one at a time, apart from what others wait for.
     async fn stretched<T: Send + 'static>(
         &self,
+        what: &str,
         work: impl FnOnce() -> Result<T, ways::WayError> + Send + 'static,
     ) -> Result<T, Problem> {
-        let what = "opening the vault";
         let hand = self.unlocking.clone().try_acquire_owned();
         let hand = hand.map_err(|_| Problem::busy(what, "somebody else is at it"))?;
         let done = tokio::task::spawn_blocking(move || {
@@ -478,6 +484,14 @@ impl Desk {
 }
 
 fn of_way(what: &str, error: &ways::WayError) -> Problem {
+    if let ways::WayError::Length { found } = error {
+        let (least, most) = (
+            limits::VAULT_PASSPHRASE_CHARS_MIN,
+            limits::VAULT_PASSPHRASE_CHARS_MAX,
+        );
+        let wanted = format!("{least} to {most} characters");
+        return Problem::invalid("passphrase", &format!("{found} characters"), &wanted);
+    }
     let advice = "nothing was changed; 'lifeboat vault status' shows the ways into the vault";
     Problem::forbidden(
         &format!("{what} was not possible"),

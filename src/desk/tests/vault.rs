@@ -38,7 +38,7 @@ async fn a_vault_is_made_once_and_what_is_kept_is_shown_once() {
         short.json()["detail"]
             .as_str()
             .unwrap()
-            .contains("has 9 characters; wanted 16 to"),
+            .contains("found 9 characters; wanted 16 to 1000 characters"),
         "{}",
         short.json()
     );
