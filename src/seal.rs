@@ -2,17 +2,23 @@
 //!
 //! One file a node (0600), the same on every node: made when the cluster is founded, handed to a node when it joins.
 //! It seals the fields of customers, names tickets, and signs links and form tokens, so that any node understands
-//! what another one handed out. What must not open unattended (DKIM, DNSSEC, the directory) will need the vault key.
+//! what another one handed out. What must not open unattended (DKIM, DNSSEC, the directory) is sealed for the vault,
+//! whose key is in memory only.
 
 mod files;
+pub mod printed;
+mod vault;
+pub mod ways;
 
 pub use files::{FileOpener, FileSealer};
+pub use vault::{Locked, Standing, VaultSecret};
 
 use std::{
     fmt,
     path::{Path, PathBuf},
 };
 
+use arc_swap::ArcSwap;
 use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
     constant_time, hkdf, hmac,
@@ -63,6 +69,7 @@ pub enum KeyError {
 pub struct Keyring {
     keys: Vec<(u32, [u8; 32])>,
     lookup: hmac::Key,
+    vault: ArcSwap<vault::Keys>,
 }
 
 impl fmt::Debug for Keyring {
@@ -83,6 +90,7 @@ impl Keyring {
         Self {
             lookup: hmac::Key::new(hmac::HMAC_SHA256, &derive(&first, "lookup")),
             keys,
+            vault: ArcSwap::default(),
         }
     }
 
@@ -145,31 +153,16 @@ impl Keyring {
     /// Seals `plain` so that only this cluster reads it, and only under the same `context`.
     pub fn seal(&self, context: &str, plain: &[u8]) -> Sealed {
         let (number, key) = self.keys.last().copied().unwrap_or_default();
-        let nonce = clock::random_bytes::<NONCE_LEN>();
-        let mut text = plain.to_vec();
-        let tag = cipher(&key, context)
-            .seal_in_place_separate_tag(
-                Nonce::assume_unique_for_key(nonce),
-                Aad::from(context.as_bytes()),
-                &mut text,
-            )
-            .expect("AES-256-GCM seals anything below 64 GiB, and no field is near that");
-        let bytes = [&nonce[..], &text, tag.as_ref()].concat();
-        Sealed { key: number, bytes }
+        sealed((number, &key), context, plain)
     }
 
     /// Opens what was sealed under `context`. `None` when it was sealed by another key, otherwise, or was changed.
     pub fn open(&self, context: &str, sealed: &Sealed) -> Option<Vec<u8>> {
+        if sealed.is_in_vault() {
+            return self.open_from_vault(context, sealed);
+        }
         let (_, key) = self.keys.iter().find(|(number, _)| *number == sealed.key)?;
-        let (nonce, text) = sealed.bytes.split_at_checked(NONCE_LEN)?;
-        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
-        let mut text = text.to_vec();
-        let length = cipher(key, context)
-            .open_in_place(nonce, Aad::from(context.as_bytes()), &mut text)
-            .ok()?
-            .len();
-        text.truncate(length);
-        Some(text)
+        opened(key, context, sealed)
     }
 
     /// Keyed hash of `data` for one purpose: equal inputs are found again, nothing can be read back.
@@ -297,6 +290,32 @@ fn derive(key: &[u8; 32], purpose: &str) -> [u8; 32] {
         .and_then(|it| it.fill(&mut derived))
         .expect("HKDF-SHA-256 yields 32 bytes for any key and purpose");
     derived
+}
+
+fn sealed((number, key): (u32, &[u8; 32]), context: &str, plain: &[u8]) -> Sealed {
+    let nonce = clock::random_bytes::<NONCE_LEN>();
+    let mut text = plain.to_vec();
+    let tag = cipher(key, context)
+        .seal_in_place_separate_tag(
+            Nonce::assume_unique_for_key(nonce),
+            Aad::from(context.as_bytes()),
+            &mut text,
+        )
+        .expect("AES-256-GCM seals anything below 64 GiB, and no field is near that");
+    let bytes = [&nonce[..], &text, tag.as_ref()].concat();
+    Sealed { key: number, bytes }
+}
+
+fn opened(key: &[u8; 32], context: &str, sealed: &Sealed) -> Option<Vec<u8>> {
+    let (nonce, text) = sealed.bytes.split_at_checked(NONCE_LEN)?;
+    let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+    let mut text = text.to_vec();
+    let length = cipher(key, context)
+        .open_in_place(nonce, Aad::from(context.as_bytes()), &mut text)
+        .ok()?
+        .len();
+    text.truncate(length);
+    Some(text)
 }
 
 /// The cipher of one context: each customer has a key of their own, so none is used for more than a few messages.

@@ -33,6 +33,7 @@ mod recover;
 mod site;
 mod start;
 mod status;
+mod vault;
 mod waking;
 
 use std::{
@@ -203,6 +204,11 @@ enum Verb {
     Gauge {
         #[command(subcommand)]
         what: gauges::GaugeVerb,
+    },
+    /// The vault: what must not open on a stolen disk. Without a verb, how it is
+    Vault {
+        #[command(subcommand)]
+        what: Option<vault::VaultVerb>,
     },
     /// What the company says happens: opening, updating, taking back
     Incident {
@@ -380,6 +386,7 @@ fn done(line: Line) -> Result<Said, Failure> {
         | Verb::Alert { .. }
         | Verb::Channel { .. }
         | Verb::Gauge { .. }
+        | Verb::Vault { .. }
         | Verb::Notice { .. }
         | Verb::Component { .. }
         | Verb::Mail { .. }
@@ -434,6 +441,7 @@ async fn asked(
         Verb::Drill { what } => drills::drill(node, what, paper).await,
         Verb::Playbook { what } => playbooks::playbook(node, what, paper).await,
         Verb::Gauge { what } => gauges::gauge(node, what).await,
+        Verb::Vault { what } => vault::vault(node, what, paper).await,
         Verb::Channel { what } => channels::channel(node, what).await,
         Verb::Notice { what } => channels::notice(node, what, paper).await,
         Verb::Component { what } => components::component(node, what).await,

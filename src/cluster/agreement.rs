@@ -27,6 +27,7 @@ use super::{
     fetch::fetch_file,
     frames::Allegiance,
     front::{Anew, Front, Tally},
+    handing::{self, Taker},
     joining::Admission,
     journal::{Damage, Journal, JournalError, KeepFrom},
     machine::{Machine, Published},
@@ -147,6 +148,7 @@ pub(super) struct Seat<R: AsyncRuntime, N: Net, D: Disk> {
     pub(super) keeper: Arc<Keeper>,
     pub(super) witness: Arc<Witness>,
     pub(super) testimony: Arc<Testimony>,
+    pub(super) taker: Arc<Taker>,
 }
 
 impl<R: AsyncRuntime, N: Net, D: Disk> Agreement<R, N, D> {
@@ -213,6 +215,7 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Agreement<R, N, D> {
                 keeper: parts.front.keeper.clone(),
                 witness: parts.front.witness.clone(),
                 testimony: parts.front.testimony.clone(),
+                taker: parts.front.taker.clone(),
             }
         });
         Ok(Self::assemble(
@@ -565,6 +568,10 @@ async fn answer<R: AsyncRuntime, N: Net, D: Disk>(
                         None => None,
                     };
                     let _ = answer.send(told);
+                }
+                Request::Hand { peer, key, answer } => {
+                    let (state, peer) = (seat.published.state.load_full(), seat.peer(peer));
+                    let _ = answer.send(handing::hand(&seat.transport, &state, peer, key).await);
                 }
                 Request::Proofs { peer, answer } => {
                     let told = match seat.peer(peer) {

@@ -20,6 +20,7 @@ use super::{
     Cluster, FetchBlob, Request,
     copies::Keeper,
     fetch::FetchError,
+    handing::Taker,
     health::{Health, Quorum, RaftRole},
     testimony::Testimony,
     witness::Witness,
@@ -126,6 +127,8 @@ pub struct Front {
     pub(super) witness: Arc<Witness>,
     /// Who says how this node's proofs stand: the same.
     pub(super) testimony: Arc<Testimony>,
+    /// Who takes the vault's key: the same.
+    pub(super) taker: Arc<Taker>,
     wire: Arc<ArcSwap<Wire>>,
     id: NodeId,
 }
@@ -144,6 +147,7 @@ impl Front {
             keeper: Arc::default(),
             witness: Arc::default(),
             testimony: Arc::default(),
+            taker: Arc::default(),
             wire: Arc::new(ArcSwap::from_pointee(loose())),
             id,
         }

@@ -35,6 +35,7 @@ use crate::{
     model::{
         Actor, Command, Proposal, Refusal, Reply, State, limits,
         nodes::{CaRecord, NodeFacts, Profile, Role},
+        vault::AUTHORITY_CONTEXT,
         words::{ClientId, ClusterId, KeyedHash, Label, NodeId, Timestamp, TokenId},
     },
     seal::Keyring,
@@ -48,8 +49,6 @@ use crate::{
 
 /// The path by which a member asks for a newer certificate.
 pub const RENEW_PATH: &str = "certificate";
-/// What the authority's key is sealed under.
-const AUTHORITY_CONTEXT: &str = "cluster authority";
 /// How long admitting may take: a commit, with a change of leaders in between.
 const ADMIT_WITHIN: Duration = Duration::from_secs(8);
 /// How often and with what pause this node looks whether it has applied what was agreed through another one.

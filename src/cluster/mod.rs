@@ -12,6 +12,7 @@ pub mod encoding;
 pub mod fetch;
 pub mod frames;
 pub mod front;
+pub mod handing;
 pub mod hashes;
 pub mod health;
 pub mod joining;
@@ -49,14 +50,18 @@ use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::model::{
-    Proposal, Reply, State,
-    words::{BlobHash, NodeId},
+use crate::{
+    model::{
+        Proposal, Reply, State,
+        words::{BlobHash, NodeId},
+    },
+    seal::VaultSecret,
 };
 use copies::{CopyError, CopyKept, KeepCopies};
 use encoding::talk::Sighting;
 use fetch::FetchError;
 use front::{Front, Wire};
+use handing::{HandingError, TakeKey};
 use health::Health;
 use testimony::{TellProofs, Untold};
 
@@ -136,6 +141,12 @@ pub(crate) enum Request {
     Proofs {
         peer: NodeId,
         answer: oneshot::Sender<Result<Vec<u8>, Untold>>,
+    },
+    /// Hand a peer the vault's key, or ask whether it needs it.
+    Hand {
+        peer: NodeId,
+        key: Option<(u32, VaultSecret)>,
+        answer: oneshot::Sender<Result<Option<u32>, HandingError>>,
     },
 }
 
@@ -339,6 +350,29 @@ impl Cluster {
         let request = Request::Sight { peer, answer };
         self.wire.load().requests.try_send(request).ok()?;
         answered.await.ok()?
+    }
+
+    /// From now on the vault's key, when a peer hands it over, goes to `take`. A node that takes no part gets none.
+    pub fn take_keys(&self, take: Arc<TakeKey>) {
+        if let Some(front) = &self.front {
+            front.taker.is(take);
+        }
+    }
+
+    /// Hands `peer` the key of the vault with this number, or only asks. Says which it needs, if any, afterwards.
+    ///
+    /// # Errors
+    /// When it may not be handed it where it is, or did not answer.
+    pub async fn hand_key(
+        &self,
+        peer: NodeId,
+        key: Option<(u32, VaultSecret)>,
+    ) -> Result<Option<u32>, HandingError> {
+        let (answer, answered) = oneshot::channel();
+        let request = Request::Hand { peer, key, answer };
+        let sent = self.wire.load().requests.try_send(request);
+        sent.map_err(|_| HandingError::NoPart)?;
+        answered.await.unwrap_or(Err(HandingError::NoPart))
     }
 
     /// From now on peers that ask how this node's proofs stand are told this. A node that takes no part tells nobody.

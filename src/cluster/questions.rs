@@ -20,6 +20,7 @@ use super::{
         talk::{Change, Changed, Forward, Ping},
     },
     frames::{FrameSink, FrameSource, Refused},
+    handing,
     joining::{Admission, RENEW_PATH},
     machine::Machine,
     membership,
@@ -74,6 +75,7 @@ impl<R: AsyncRuntime, N: Net, D: Disk> Inbound for Questions<R, N, D> {
             copies::PATH => seat.keeper.answer(from, &body),
             witness::PATH => seat.witness.answer(),
             testimony::PATH => seat.testimony.answer(),
+            handing::PATH => seat.taker.answer(&body),
             RENEW_PATH => {
                 let renewed = self.admission.renew(from, &body);
                 Box::pin(async move { renewed })

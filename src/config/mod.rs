@@ -18,6 +18,7 @@ mod problem;
 mod proofs;
 mod secret;
 mod telemetry;
+mod vault;
 mod web;
 mod zone;
 
@@ -46,6 +47,7 @@ pub use problem::{Problem, Problems};
 pub use proofs::Proofs;
 pub use secret::{Secret, SecretError, SecretFile};
 pub use telemetry::{LogFormat, LogLevel, Telemetry};
+pub use vault::Vault;
 pub use web::Web;
 pub use zone::{NoSuchZone, WallTime, Zone};
 
@@ -73,6 +75,7 @@ struct FileSpec {
     telemetry: telemetry::TelemetrySpec,
     backup: backup::BackupSpec,
     proofs: proofs::ProofsSpec,
+    vault: vault::VaultSpec,
 }
 
 /// The configuration of one node, checked and unchanging.
@@ -100,6 +103,8 @@ pub struct Config {
     pub backup: Option<Backup>,
     /// How old proofs that everything would work may be.
     pub proofs: Proofs,
+    /// How the vault is opened when it starts.
+    pub vault: Vault,
 }
 
 impl Config {
@@ -144,6 +149,7 @@ impl Config {
             telemetry: Telemetry::check(spec.telemetry, &mut problems),
             backup: Backup::check(spec.backup, &mut problems),
             proofs: Proofs::check(spec.proofs, &mut problems),
+            vault: Vault::check(spec.vault, &mut problems),
         };
         problems.or(config)
     }

@@ -19,7 +19,7 @@ use super::{
     directory, dns, drills, files, gauges, held, incidents, mail_keys, members, notices, people,
     playbooks,
     problem::{Problem, Words},
-    readiness, roles, site, status, talks, tokens, waking,
+    readiness, roles, site, status, talks, tokens, vault, waking,
 };
 use crate::model::limits;
 
@@ -145,6 +145,7 @@ fn table() -> Vec<Route> {
         calendar::routes(),
         playbooks::routes(),
         gauges::routes(),
+        vault::routes(),
     ]
     .into_iter()
     .flatten()

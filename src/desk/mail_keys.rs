@@ -220,7 +220,8 @@ async fn add(
             &format!("{}, which the key is", algorithm.name()),
         ));
     }
-    let private = desk.keyring.seal(&key_context(&name), &private);
+    let private = desk.keyring.seal_in_vault(&key_context(&name), &private);
+    let private = private.map_err(|_| Problem::locked("keeping the key"))?;
     let change = MailKeyChange::Add {
         key: name.clone(),
         algorithm,

@@ -311,7 +311,7 @@ fn spoken(change: &MemberChange, force: bool) -> String {
 }
 
 /// The node that people mean by `n4`, `4` or its name.
-fn find(state: &State, text: &str) -> Result<NodeId, Problem> {
+pub(super) fn find(state: &State, text: &str) -> Result<NodeId, Problem> {
     let by_name = state
         .nodes
         .iter()

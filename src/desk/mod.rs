@@ -40,6 +40,7 @@ mod socket;
 mod status;
 mod talks;
 mod tokens;
+mod vault;
 mod waking;
 
 use std::{
@@ -136,6 +137,8 @@ pub struct Desk {
     parts: Arc<DeskParts>,
     /// Held while a site is taken in and packed: that takes memory, so one at a time.
     packing: Arc<Semaphore>,
+    /// Held while a passphrase is stretched for the vault, which takes memory as well.
+    unlocking: Arc<Semaphore>,
     entry: Arc<Entry>,
 }
 
@@ -154,6 +157,7 @@ impl Desk {
             entry: Arc::new(Entry::new(parts.console.alone_file.clone())),
             parts: Arc::new(parts),
             packing: Arc::new(Semaphore::new(1)),
+            unlocking: Arc::new(Semaphore::new(1)),
         }
     }
 

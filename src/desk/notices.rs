@@ -208,7 +208,12 @@ async fn make(
 ) -> Result<Json<Done>, Problem> {
     let name = name_of(&channel)?;
     let (facts, secret) = place::read(&body.value)?;
-    let secret = secret.map(|it| desk.keyring.seal(&secret_context(&name), it.as_bytes()));
+    let seal = |it: &str| {
+        desk.keyring
+            .seal_in_vault(&secret_context(&name), it.as_bytes())
+    };
+    let secret = secret.map(seal).transpose();
+    let secret = secret.map_err(|_| Problem::locked("keeping the secret"))?;
     let generation = {
         let state = desk.cluster.state();
         let known = state.notices.channels.get(&name);

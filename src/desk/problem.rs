@@ -330,6 +330,13 @@ impl Problem {
         .because(why, "try again in a few seconds")
     }
 
+    /// The vault is locked on this node.
+    pub(super) fn locked(what: &str) -> Self {
+        let why = "the vault is locked on this node";
+        let advice = "ask another node, or open it with 'lifeboat vault unlock'";
+        Self::forbidden(&format!("{what} needs the vault"), why, advice)
+    }
+
     /// The node could not do it. `why` is for the operator; it must not hold a customer's words.
     pub(super) fn failed(what: &str, why: impl Into<String>, advice: &str) -> Self {
         Self::new(

@@ -129,11 +129,19 @@ impl Keeper {
         Ok(opened.await??)
     }
 
+    /// Whether what is open is sealed otherwise than by the vault's key in force, which this node has.
+    fn unsealed(&self, state: &State) -> Option<Rewrite> {
+        let (version, _) = state.directory.wanted()?;
+        let (key, _) = self.keyring.vault_secret().ok()?;
+        let open = self.live.get().filter(|it| it.version() == version)?;
+        (!open.is_sealed_by(key)).then_some(Rewrite::Vault)
+    }
+
     /// Writes the wanted version anew where that is due and this node leads.
     async fn rewrite(&self) -> Result<(), NotWritten> {
         let state = self.cluster.state();
-        let (Some(why), Some((version, record))) = (rewrite_due(&state), state.directory.wanted())
-        else {
+        let due = rewrite_due(&state).or_else(|| self.unsealed(&state));
+        let (Some(why), Some((version, record))) = (due, state.directory.wanted()) else {
             return Ok(());
         };
         let here = record.layers().all(|it| self.blobs.has(&it.blob));
@@ -149,6 +157,7 @@ impl Keeper {
         let note = match why {
             Rewrite::Erasure => "written anew without those who were erased",
             Rewrite::Changes => "written anew with its changes",
+            Rewrite::Vault => "written anew for the vault",
         };
         // Those who were erased are the only ones that are not in it, and that was confirmed when it was asked for.
         made.difference.removed = record

@@ -32,7 +32,7 @@ use crate::{
         directory::{Counts, Directories, DirectoryVersion, Version},
         words::KeyedHash,
     },
-    seal::Keyring,
+    seal::{Keyring, Locked},
 };
 
 pub use addressee::Addressee;
@@ -71,8 +71,13 @@ pub enum DirectoryError {
     #[error("a value in a file of the directory cannot be read")]
     Value(#[from] postcard::Error),
     /// No key of this node opens it.
-    #[error("the directory is sealed with a key that this node does not have")]
+    #[error(
+        "the directory is sealed with a key that this node does not have; 'lifeboat vault status' says whether the vault is locked"
+    )]
     Sealed,
+    /// Nothing is sealed for the vault while it is locked.
+    #[error(transparent)]
+    Locked(#[from] Locked),
     /// Something is larger than a file can hold.
     #[error("the directory cannot hold this: {0} would be too large")]
     Bounds(&'static str),
@@ -143,6 +148,11 @@ impl Directory {
     /// How much is in it.
     pub fn counts(&self) -> Counts {
         self.counts
+    }
+
+    /// Whether all of its customers are sealed by this key.
+    pub fn is_sealed_by(&self, key: u32) -> bool {
+        self.layers.iter().all(|it| it.sealed_by() == key)
     }
 
     /// Every customer in order of their numbers.

@@ -1,7 +1,11 @@
 //! Reading one file of the directory: customers in order, one customer, or where a key leads. Nothing of the file is in
 //! memory but the table of its chunks and the fan; a length or place in it is believed only within its bounds.
 
-use std::{fs::File, os::unix::fs::FileExt, sync::Arc};
+use std::{
+    fs::File,
+    os::unix::fs::FileExt,
+    sync::{Arc, OnceLock},
+};
 
 use serde::de::DeserializeOwned;
 
@@ -28,7 +32,8 @@ const BUCKET_MOST: u32 = 100_000;
 pub(super) struct Reader {
     file: File,
     foot: Foot,
-    chunks: Vec<Chunk>,
+    /// Read when it is first needed: while the vault is locked, keys lead on all the same.
+    chunks: OnceLock<Vec<Chunk>>,
     fan: Vec<u32>,
     keyring: Arc<Keyring>,
 }
@@ -69,29 +74,43 @@ impl Reader {
         let foot_at = tail_at.checked_sub(u64::from(len));
         let foot_at = foot_at.ok_or(DirectoryError::Damaged("its end"))?;
         let foot: Foot = value(&piece(&file, foot_at, len as usize)?)?;
-        let table = keyring
-            .open(&table_context(&foot.id), &foot.chunks)
-            .ok_or(DirectoryError::Sealed)?;
-        let chunks: Vec<Chunk> = value(&table)?;
         let fan = numbers(&piece(&file, foot.fan, FAN * 4)?);
         Ok(Self {
             file,
             foot,
-            chunks,
+            chunks: OnceLock::new(),
             fan,
             keyring,
         })
     }
 
+    /// The number of the key that seals its customers.
+    pub(super) fn sealed_by(&self) -> u32 {
+        self.foot.chunks.key
+    }
+
+    /// Where its chunks are.
+    fn table(&self) -> Result<&[Chunk], DirectoryError> {
+        if let Some(known) = self.chunks.get() {
+            return Ok(known);
+        }
+        let table = self
+            .keyring
+            .open(&table_context(&self.foot.id), &self.foot.chunks)
+            .ok_or(DirectoryError::Sealed)?;
+        let chunks = value(&table)?;
+        Ok(self.chunks.get_or_init(|| chunks))
+    }
+
     /// How many chunks there are.
-    pub(super) fn chunks(&self) -> usize {
-        self.chunks.len()
+    pub(super) fn chunks(&self) -> Result<usize, DirectoryError> {
+        Ok(self.table()?.len())
     }
 
     /// The customers of one chunk.
     pub(super) fn chunk(&self, place: usize) -> Result<Vec<Held>, DirectoryError> {
         let chunk = self
-            .chunks
+            .table()?
             .get(place)
             .ok_or(DirectoryError::Damaged("its parts"))?;
         if chunk.len as usize > CHUNK_MOST {
@@ -109,11 +128,11 @@ impl Reader {
     }
 
     /// In which chunk a customer would be.
-    pub(super) fn chunk_of(&self, number: &str) -> Option<usize> {
+    pub(super) fn chunk_of(&self, number: &str) -> Result<Option<usize>, DirectoryError> {
         let after = self
-            .chunks
+            .table()?
             .partition_point(|it| it.first.as_str() <= number);
-        after.checked_sub(1)
+        Ok(after.checked_sub(1))
     }
 
     /// Where a key leads.

@@ -5,8 +5,10 @@ mod any;
 use super::*;
 use crate::model::{
     directory::{Publication, Version},
+    vault::{FIRST_KEY, Vault, VaultKey},
     words::{Lang, Note, Timestamp},
 };
+use crate::seal::VaultSecret;
 
 /// A file, open for reading and writing.
 fn for_both(path: &std::path::Path) -> std::fs::File {
@@ -288,8 +290,47 @@ fn what_is_at_rest_tells_nothing_of_a_customer() {
     // Another cluster's key opens nothing.
     let (version, record) = house.said.wanted().unwrap();
     let other = Arc::new(Keyring::generate());
-    let refused = Directory::open(&house.blobs, &other, &house.said, version, record).unwrap_err();
+    let stolen = Directory::open(&house.blobs, &other, &house.said, version, record).unwrap();
+    let refused = stolen.find("1").unwrap_err();
     assert!(matches!(refused, DirectoryError::Sealed), "{refused}");
+    assert!(stolen.walk().any(|it| it.is_err()));
+}
+
+/// After a cold start, before anybody has opened the vault.
+#[test]
+fn while_the_vault_is_locked_a_visitor_is_told_whether_it_is_them_and_nobody_sees_a_customer() {
+    let mut house = Boathouse::new();
+    let (secret, mut vault) = (VaultSecret::generate(), Vault::default());
+    let key = VaultKey {
+        made: Timestamp(0),
+        check: secret.check(),
+        under: None,
+    };
+    vault.keys.insert(FIRST_KEY, key);
+    assert!(house.keys().1.unlock(&vault, &secret));
+    house.import(CZECH);
+    assert!(house.open().unwrap().is_sealed_by(FIRST_KEY));
+    let known = house.open().unwrap().walk().next().unwrap().unwrap();
+    let again = Keyring::from_text(&house.keys().1.to_text()).unwrap();
+    again.look_at_vault(&vault);
+    let again = Arc::new(again);
+    let (version, record) = house.said.wanted().unwrap();
+    let open = Directory::open(&house.blobs, &again, &house.said, version, record).unwrap();
+    let places = open.places(Kind::Number, &known.number).unwrap();
+    assert!(places.is_some());
+    assert!(matches!(
+        open.find(&known.number),
+        Err(DirectoryError::Sealed)
+    ));
+    let mut more = house.intake(CZECH.as_bytes(), &How::default());
+    let written = whole(&mut more, None, |_| false, (&house.blobs, &again), true);
+    assert!(matches!(written, Err(DirectoryError::Locked(_))));
+    // The same open directory tells, once somebody has opened the vault.
+    assert!(again.unlock(&vault, &secret));
+    assert_eq!(
+        open.find(&known.number).unwrap().unwrap().number,
+        known.number
+    );
 }
 
 #[test]

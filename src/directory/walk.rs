@@ -23,7 +23,7 @@ struct Side<'a> {
 impl Side<'_> {
     fn step(&mut self) -> Result<(), DirectoryError> {
         self.next = self.held.next();
-        while self.next.is_none() && self.next_chunk < self.reader.chunks() {
+        while self.next.is_none() && self.next_chunk < self.reader.chunks()? {
             self.held = self.reader.chunk(self.next_chunk)?.into_iter();
             self.next_chunk += 1;
             self.next = self.held.next();
@@ -130,7 +130,7 @@ impl<'a> Lookup<'a> {
         }
         let layers = self.directory.layers.iter().zip(&mut self.open);
         for (layer, open) in layers.rev() {
-            let Some(place) = layer.chunk_of(number) else {
+            let Some(place) = layer.chunk_of(number)? else {
                 continue;
             };
             let held = match open.take() {

@@ -121,7 +121,9 @@ impl<'a> Writer<'a> {
             is_change: self.is_change,
             counts: self.counts,
             gone: self.gone,
-            chunks: self.keyring.seal(&table_context(&self.id), &table),
+            chunks: self
+                .keyring
+                .seal_in_vault(&table_context(&self.id), &table)?,
             places: self.draft.written(),
             place_table: (0, 0),
             keys: (0, 0),
@@ -184,7 +186,7 @@ impl<'a> Writer<'a> {
         let place = self.chunks.len().saturating_sub(1);
         let sealed = self
             .keyring
-            .seal(&chunk_context(&self.id, place), &squeezed);
+            .seal_in_vault(&chunk_context(&self.id, place), &squeezed)?;
         let at = self.draft.written();
         self.draft.write_all(&sealed.bytes)?;
         if let Some(chunk) = self.chunks.last_mut() {

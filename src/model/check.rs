@@ -13,6 +13,7 @@ use super::{
     keeper::Place,
     limits, mail_key,
     notice::{self, Standing},
+    vault,
     words::Label,
 };
 
@@ -36,6 +37,7 @@ impl State {
         self.check_certificates(&mut wrong);
         mail_key::check(self, &mut wrong);
         gauge::check(self, &mut wrong);
+        vault::check(self, &mut wrong);
         self.check_talks(&mut wrong);
         self.check_names(&mut wrong);
         self.check_returns(&mut wrong);

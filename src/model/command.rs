@@ -35,6 +35,7 @@ use super::{
     synthetic::SyntheticChange,
     talk::TalkChange,
     trust::TrustChange,
+    vault::VaultChange,
     waking::WakingChange,
     words::{
         BlobHash, ClusterId, ConversationId, KeyedHash, Label, Lang, NodeId, Note, Sealed,
@@ -391,6 +392,8 @@ pub enum Command {
     File(FileChange),
     /// Says how values for the wallboard are.
     Gauge(GaugeChange),
+    /// Changes the vault, or seals a secret in it.
+    Vault(Box<VaultChange>),
 }
 
 impl Command {

@@ -215,6 +215,8 @@ pub enum Rewrite {
     Erasure,
     /// There are many changes on top of it.
     Changes,
+    /// Its customers are not sealed by the vault's key in force: nothing in the state says so, its files do.
+    Vault,
 }
 
 /// Whether the wanted version is to be written anew.

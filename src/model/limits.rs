@@ -19,6 +19,7 @@ mod people;
 mod playbooks;
 mod proofs;
 mod talk;
+mod vault;
 mod waking;
 
 pub use alerts::*;
@@ -41,6 +42,7 @@ pub use people::*;
 pub use playbooks::*;
 pub use proofs::*;
 pub use talk::*;
+pub use vault::*;
 pub use waking::*;
 
 /// Characters in one message of a customer or an agent: a long letter, not a file.

@@ -42,6 +42,7 @@ pub mod stored;
 pub mod synthetic;
 pub mod talk;
 pub mod trust;
+pub mod vault;
 pub mod waking;
 pub mod when;
 pub mod words;
@@ -81,6 +82,7 @@ use site::{Blob, SiteVersion, Sites};
 use synthetic::Synthetics;
 use talk::Talks;
 use trust::Held;
+use vault::Vault;
 use waking::Wakings;
 use words::{
     BlobHash, ClientId, ConversationId, KeyedHash, NodeId, TicketCode, Timestamp, TokenId,
@@ -171,6 +173,8 @@ pub struct State {
     pub files: Files,
     /// Values that other machines tell for the wallboard.
     pub gauges: Gauges,
+    /// What is agreed on about the key that no disk has.
+    pub vault: Vault,
 }
 
 impl State {
@@ -418,6 +422,7 @@ impl State {
             Command::Playbook(it) => playbook::change::change(self, index, &proposal.actor, it),
             Command::File(it) => files::change(self, entry, it),
             Command::Gauge(it) => gauge::change(self, &proposal.actor, it),
+            Command::Vault(it) => vault::change(self, index, &proposal.actor, it),
         }
     }
 

@@ -27,6 +27,7 @@ use crate::{
         when::rfc3339,
         words::{NodeId, Timestamp},
     },
+    seal::{Keyring, Standing},
 };
 
 const HOUR: u64 = 3_600_000;
@@ -54,6 +55,7 @@ pub(super) async fn proofs(parts: &Parts) -> Vec<Proof> {
     proofs.push(site(&state, cluster.id()));
     proofs.push(mail(&state, now));
     proofs.push(held(&state));
+    proofs.extend(vault(&state, &parts.keyring));
     proofs.extend(directory(&state, now));
     proofs.push(backups(parts.backups.as_ref(), now));
     proofs.extend(people(&state, now));
@@ -295,6 +297,31 @@ fn held(state: &State) -> Proof {
         evidence,
         "look at 'lifeboat held' and release it",
     )
+}
+
+/// Whether this node has the vault's key, where there is a vault, and whether people could open it once more.
+fn vault(state: &State, keyring: &Keyring) -> Option<Proof> {
+    keyring.look_at_vault(&state.vault);
+    let ways = state.vault.ways.len();
+    let mut moved = state.nodes.iter().filter(|(id, node)| {
+        let at = &node.facts.advertise;
+        state.members().contains(*id) && !state.vault.may_be_handed(**id, at)
+    });
+    let (outcome, evidence) = match (keyring.vault_standing(), moved.next()) {
+        (Standing::Absent, _) => return None,
+        (Standing::Locked, _) => (Outcome::Failed, "locked on this node".to_owned()),
+        (Standing::Open, Some((id, _))) => (
+            Outcome::Warning,
+            format!("open; {id} is where nobody trusted it with the key"),
+        ),
+        (Standing::Open, None) if ways < 2 => (
+            Outcome::Warning,
+            "open; there is one way into it only".to_owned(),
+        ),
+        (Standing::Open, None) => (Outcome::Ok, format!("open; {ways} ways into it")),
+    };
+    let advice = "'lifeboat vault' says which: unlock it, trust the node, or add a second way";
+    Some(proof("vault", outcome, evidence, advice))
 }
 
 /// How old the directory is, where there is one: a company without customers' data here needs none.

@@ -34,6 +34,7 @@ pub mod restore;
 mod signing;
 mod site;
 mod supervised;
+mod vault;
 mod waking;
 mod zones;
 
@@ -205,6 +206,7 @@ pub fn run(config: &Config, metrics: Metrics, until: UntilStopped) -> Result<(),
         signer: mail::signer(config, &cluster, &keyring, &metrics),
     };
 
+    node.start_vault(&mut tasks, &runtimes, &metrics);
     let open = runtimes.people.block_on(node.open_to_the_public())?;
     node.start_background(&mut tasks, &runtimes, incarnation, &open)?;
     let names = node.start_names(&mut tasks, &runtimes, &open)?;

@@ -68,4 +68,5 @@ mod rolling;
 mod signed_mail;
 mod signing;
 mod syncs;
+mod vault;
 mod versions;

@@ -87,10 +87,14 @@ pub enum Kind {
     Sighting = 44,
     /// How a node's proofs stand, said to a peer.
     ProofsTold = 45,
+    /// The vault's key, handed to a peer, or the question whether it needs it.
+    VaultHanded = 46,
+    /// Which key of the vault the peer needs.
+    VaultNeeded = 47,
 }
 
 impl Kind {
-    const ALL: [Kind; 29] = [
+    const ALL: [Kind; 31] = [
         Kind::LogId,
         Kind::Vote,
         Kind::Entry,
@@ -120,6 +124,8 @@ impl Kind {
         Kind::CopiesKept,
         Kind::Sighting,
         Kind::ProofsTold,
+        Kind::VaultHanded,
+        Kind::VaultNeeded,
     ];
 
     fn from_byte(byte: u8) -> Option<Kind> {

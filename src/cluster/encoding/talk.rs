@@ -163,3 +163,32 @@ pub struct ProofsTold {
 impl Record for ProofsTold {
     const KIND: Kind = Kind::ProofsTold;
 }
+
+/// The vault's key, handed to a peer, or the question whether it needs it. A secret: it goes over mutual TLS only.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VaultHanded {
+    /// Its number and the key; nothing asks only.
+    pub key: Option<(u32, [u8; 32])>,
+}
+
+impl std::fmt::Debug for VaultHanded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let number = self.key.map(|it| it.0);
+        write!(f, "VaultHanded({number:?})")
+    }
+}
+
+impl Record for VaultHanded {
+    const KIND: Kind = Kind::VaultHanded;
+}
+
+/// Which key of the vault a node needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VaultNeeded {
+    /// Its number; nothing where the node is unlocked, or knows of no vault.
+    pub needs: Option<u32>,
+}
+
+impl Record for VaultNeeded {
+    const KIND: Kind = Kind::VaultNeeded;
+}

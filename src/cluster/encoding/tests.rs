@@ -219,6 +219,19 @@ fn bytes_of_how_proofs_stand_are_still_sent_and_read() {
 }
 
 #[test]
+fn bytes_of_the_vault_are_still_sent_and_read() {
+    golden(talk::VaultHanded { key: None }, "012e00");
+    let key = Some((1 << 31, [7; 32]));
+    let bytes = format!("012e018080808008{}", "07".repeat(32));
+    golden(talk::VaultHanded { key }, &bytes);
+    assert_eq!(
+        format!("{:?}", talk::VaultHanded { key }),
+        "VaultHanded(Some(2147483648))"
+    );
+    golden(talk::VaultNeeded { needs: None }, "012f00");
+}
+
+#[test]
 fn what_a_frame_is_not_is_said_and_nothing_panics() {
     let frame = encode(&VoteRecord {
         term: 1,
@@ -549,4 +562,6 @@ fn read_as_everything(frame: &[u8]) {
     let _ = decode::<talk::CopiesKept>(frame);
     let _ = decode::<talk::Sighting>(frame);
     let _ = decode::<talk::ProofsTold>(frame);
+    let _ = decode::<talk::VaultHanded>(frame);
+    let _ = decode::<talk::VaultNeeded>(frame);
 }

@@ -19,6 +19,7 @@ use crate::cluster::{
     ChangeError, Cluster, Committed, MemberChange, ProposeError, Request,
     copies::{CopyError, KeepCopies},
     fetch::FetchError,
+    handing::HandingError,
     health::{Health, PeerHealth, Quorum, RaftRole},
     testimony::Untold,
 };
@@ -189,6 +190,7 @@ impl Majority {
             }
             // Nobody else watches anything.
             Request::Sight { answer, .. } => drop(answer.send(None)),
+            Request::Hand { answer, .. } => drop(answer.send(Err(HandingError::Unreached))),
             Request::Proofs { answer, .. } => drop(answer.send(Err(Untold::Unreached))),
             Request::Keep(keep) => drop(locked(&self.keepers).insert(from, keep)),
         }

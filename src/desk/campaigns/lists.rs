@@ -103,8 +103,10 @@ impl Desk {
         lines: &[T],
     ) -> Result<(BlobHash, u64), Problem> {
         let what = "keeping the recipients";
-        let bytes = sheet::pack(&self.keyring, purpose, lines)
-            .map_err(|error| Problem::failed(what, error.to_string(), "report this"))?;
+        let bytes = sheet::pack(&self.keyring, purpose, lines).map_err(|error| match error {
+            sheet::SheetError::Locked(_) => Problem::locked(what),
+            error => Problem::failed(what, error.to_string(), "report this"),
+        })?;
         self.keep_blob(&bytes)
     }
 

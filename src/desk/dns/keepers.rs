@@ -267,7 +267,10 @@ async fn make(
         Some(text)
             if (1..=512).contains(&text.len()) && text.bytes().all(|it| it.is_ascii_graphic()) =>
         {
-            Some(desk.keyring.seal(&secret_context(&name), text.as_bytes()))
+            let sealed = desk
+                .keyring
+                .seal_in_vault(&secret_context(&name), text.as_bytes());
+            Some(sealed.map_err(|_| Problem::locked("keeping the token"))?)
         }
         Some(_) => {
             let wanted = "1 to 512 printable characters without spaces";

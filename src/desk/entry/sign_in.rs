@@ -9,7 +9,7 @@ use super::{
     alone::Report,
     codes::{self, Found},
     credentials_context,
-    glass::{Misread, Secret},
+    glass::Secret,
     network_of,
     who::Ticket,
 };
@@ -20,6 +20,7 @@ use crate::model::words::{ClientId, Label, Note};
 use crate::model::{
     Actor, Command, Proposal, Refusal, Reply, Source, command::FORMAT, conversation::Door, limits,
 };
+use crate::seal::printed::Misread;
 
 /// How long a majority may take before a sign-in is granted on this node alone.
 const AGREED_WITHIN: Duration = Duration::from_millis(2_500);

@@ -16,7 +16,7 @@ use crate::desk::{
     Desk,
     api::Route,
     asking::{Asking, Body, Nothing},
-    entry::glass::{Misread, Secret},
+    entry::glass::Secret,
     problem::Problem,
 };
 use crate::model::{
@@ -24,7 +24,7 @@ use crate::model::{
     people::{PeopleChange, Role},
     words::KeyedHash,
 };
-use crate::seal::Keyring;
+use crate::seal::{Keyring, printed::Misread};
 
 /// Days that an envelope is good when nobody says otherwise.
 const DAYS: u64 = 365;

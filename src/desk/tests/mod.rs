@@ -18,6 +18,7 @@ mod record;
 mod site;
 mod switching;
 mod talks;
+mod vault;
 mod wakings;
 
 use std::time::Duration;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::directory::Addressee;
 use crate::model::limits::CAMPAIGN_UNPACKED_BYTES_MAX;
 use crate::model::words::Sealed;
-use crate::seal::Keyring;
+use crate::seal::{Keyring, Locked};
 
 const MARK: &[u8; 4] = b"LBm1";
 /// How hard is compressed: names and domains repeat, so the quick way does.
@@ -33,8 +33,13 @@ pub struct Listed {
 #[derive(Debug, thiserror::Error)]
 pub enum SheetError {
     /// Not one of ours, or sealed under another key or purpose.
-    #[error("it cannot be opened with this cluster's key")]
+    #[error(
+        "it cannot be opened with the keys of this node; 'lifeboat vault status' says whether the vault is locked"
+    )]
     Sealed,
+    /// The vault is locked on this node, so that nothing of the kind is sealed here.
+    #[error(transparent)]
+    Locked(#[from] Locked),
     /// What is in it cannot be unpacked.
     #[error("it cannot be unpacked")]
     Unpack(#[source] std::io::Error),
@@ -52,7 +57,7 @@ pub enum SheetError {
 /// Makes a sheet.
 ///
 /// # Errors
-/// When the lines cannot be written, which a value of ours never causes.
+/// While the vault is locked, or when the lines cannot be written, which a value of ours never causes.
 pub fn pack<T: Serialize>(
     keyring: &Keyring,
     purpose: &str,
@@ -67,7 +72,7 @@ pub fn pack<T: Serialize>(
         std::io::Write::write_all(&mut text, b"\n").map_err(SheetError::Unpack)?;
     }
     let text = text.finish().map_err(SheetError::Unpack)?;
-    let sealed = keyring.seal(purpose, &text);
+    let sealed = keyring.seal_in_vault(purpose, &text)?;
     Ok([&MARK[..], &sealed.key.to_be_bytes(), &sealed.bytes].concat())
 }
 

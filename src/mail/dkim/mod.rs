@@ -18,7 +18,7 @@ use crate::model::State;
 use crate::model::domain::DomainName;
 use crate::model::mail_key::{Algorithm, KeyName, key_context, record_name, signing};
 use crate::model::words::EmailAddress;
-use crate::seal::Keyring;
+use crate::seal::{Keyring, Standing};
 use crate::telemetry::{Counter, Metrics};
 
 use key::PrivateKey;
@@ -169,6 +169,10 @@ impl Signer {
             return key.clone();
         }
         let key = read().map(Arc::new);
+        if key.is_none() && self.keyring.vault_standing() == Standing::Locked {
+            // Not for ever: it is read again once the vault is open.
+            return None;
+        }
         if key.is_none() {
             error!(
                 key = record_name(name),

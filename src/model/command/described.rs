@@ -61,6 +61,7 @@ impl Command {
             Self::Playbook(change) => change.kind(),
             Self::File(change) => change.kind(),
             Self::Gauge(change) => change.kind(),
+            Self::Vault(change) => change.kind(),
             Self::ArchiveAudit(_) => "archive-audit",
             Self::People(change) => change.kind(),
             Self::Alone(_) => "alone",
@@ -130,7 +131,8 @@ impl Command {
             | Self::MailKey(_)
             | Self::Drill(_)
             | Self::Playbook(_)
-            | Self::Gauge(_) => None,
+            | Self::Gauge(_)
+            | Self::Vault(_) => None,
         }
     }
 
@@ -196,6 +198,7 @@ impl Command {
             Self::Playbook(change) => change.about(),
             Self::File(change) => change.about(),
             Self::Gauge(change) => change.about(),
+            Self::Vault(change) => change.about(),
             Self::ArchiveAudit(segment) => segment.blob.to_string(),
             Self::People(change) => change.about(),
             Self::Alone(report) => report.about(),

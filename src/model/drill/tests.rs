@@ -476,8 +476,17 @@ proptest! {
         changes in proptest::collection::vec((changes(), 0_u64..40_000), 1..50),
     ) {
         let mut town = town();
+        // One goes on from the first step on, with a service that can be switched.
+        let drill = planned(&mut town, asked(Some("drill")));
+        does(&mut town, DrillChange::Begin { drill });
+        prop_assert!(town.state.drills.running().is_some());
         let (before, names) = (real_part(&town.state), real_names(&town));
         for (change, pause) in changes {
+            // Its deeds are more than a chance.
+            let change = match change {
+                DrillChange::Switch { target, .. } => DrillChange::Switch { drill, target },
+                other => other,
+            };
             does(&mut town, change);
             prop_assert_eq!(&real_part(&town.state), &before);
             prop_assert_eq!(&real_names(&town), &names);
