@@ -114,47 +114,7 @@ async fn a_stolen_disk_opens_nothing_and_after_a_cold_start_a_person_opens_the_v
 
         stolen(stage).await?;
 
-        for node in &mut stage.nodes {
-            node.kill().await?;
-        }
-        // One of them opens by itself once a stick is there.
-        let slot = stage.folder().join("slot.txt");
-        let named = format!("[vault]\nunlock-file = {slot:?}\n[telemetry]\n");
-        stage.nodes[2].amend("[telemetry]\n", &named)?;
-        for node in &mut stage.nodes {
-            node.up().await?;
-        }
-        stage.all_agree().await?;
-        small_write(&stage.nodes[0], "all were off").await?;
-        for node in &stage.nodes {
-            stands(node, "locked").await?;
-            anyhow::ensure!(
-                !knows_customers(node).await?,
-                "{} knows customers",
-                node.name
-            );
-        }
-        let wrong = stage.nodes[0]
-            .told(&["vault", "unlock"], "seven lifeboats before the norm\n")
-            .await;
-        anyhow::ensure!(
-            wrong.is_err_and(|it| it.to_string().contains("no way into the vault opens"))
-        );
-        tell("after a cold start nodes take messages, and the vault is shut");
-
-        fs::copy(&stick, &slot)?;
-        for node in &stage.nodes {
-            stands(node, "open").await?;
-            anyhow::ensure!(
-                knows_customers(node).await?,
-                "{} knows no customers",
-                node.name
-            );
-        }
-        stage.nodes[1]
-            .done(&["vault", "unlock", "--file", &stick])
-            .await?;
-        tell("one person opens it on one node, and the others have it");
+        cold_start(stage, &stick).await?;
 
         // What is lost ends: the stick opens nothing any more, the passphrase does.
         stage.nodes[0].done(&["vault", "remove", "stick"]).await?;
@@ -198,5 +158,49 @@ async fn stolen(stage: &mut Stage) -> Result<()> {
     stands(node, "open").await?;
     anyhow::ensure!(knows_customers(node).await?);
     tell("the node itself, started where it was, is handed the key");
+    Ok(())
+}
+
+/// All of them were off at once: they serve with the vault shut, until somebody puts the stick into one of them.
+async fn cold_start(stage: &mut Stage, stick: &str) -> Result<()> {
+    for node in &mut stage.nodes {
+        node.kill().await?;
+    }
+    // One of them opens by itself once a stick is there.
+    let slot = stage.folder().join("slot.txt");
+    let named = format!("[vault]\nunlock-file = {slot:?}\n[telemetry]\n");
+    stage.nodes[2].amend("[telemetry]\n", &named)?;
+    for node in &mut stage.nodes {
+        node.up().await?;
+    }
+    stage.all_agree().await?;
+    small_write(&stage.nodes[0], "all were off").await?;
+    for node in &stage.nodes {
+        stands(node, "locked").await?;
+        anyhow::ensure!(
+            !knows_customers(node).await?,
+            "{} knows customers",
+            node.name
+        );
+    }
+    let wrong = stage.nodes[0]
+        .told(&["vault", "unlock"], "seven lifeboats before the norm\n")
+        .await;
+    anyhow::ensure!(wrong.is_err_and(|it| it.to_string().contains("no way into the vault opens")));
+    tell("after a cold start nodes take messages, and the vault is shut");
+
+    fs::copy(stick, &slot)?;
+    for node in &stage.nodes {
+        stands(node, "open").await?;
+        anyhow::ensure!(
+            knows_customers(node).await?,
+            "{} knows no customers",
+            node.name
+        );
+    }
+    stage.nodes[1]
+        .done(&["vault", "unlock", "--file", stick])
+        .await?;
+    tell("one person opens it on one node, and the others have it");
     Ok(())
 }
