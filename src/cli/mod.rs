@@ -8,6 +8,7 @@ mod alerts;
 mod audit;
 mod backup;
 mod breakglass;
+mod bridges;
 mod calendar;
 mod certificates;
 mod channels;
@@ -224,6 +225,11 @@ enum Verb {
         #[command(subcommand)]
         what: certificates::CertificateVerb,
     },
+    /// Bridges to where agents already are: conversations go there, answers come back
+    Bridge {
+        #[command(subcommand)]
+        what: bridges::BridgeVerb,
+    },
     /// What is on its way through channels outside
     Notice {
         #[command(subcommand)]
@@ -380,6 +386,7 @@ fn done(line: Line) -> Result<Said, Failure> {
         | Verb::Alert { .. }
         | Verb::Channel { .. }
         | Verb::Gauge { .. }
+        | Verb::Bridge { .. }
         | Verb::Notice { .. }
         | Verb::Component { .. }
         | Verb::Mail { .. }
@@ -435,6 +442,7 @@ async fn asked(
         Verb::Playbook { what } => playbooks::playbook(node, what, paper).await,
         Verb::Gauge { what } => gauges::gauge(node, what).await,
         Verb::Channel { what } => channels::channel(node, what).await,
+        Verb::Bridge { what } => bridges::bridge(node, what, paper).await,
         Verb::Notice { what } => channels::notice(node, what, paper).await,
         Verb::Component { what } => components::component(node, what).await,
         Verb::Mail { what } => mail::mail(node, what, paper, !json).await,

@@ -15,9 +15,9 @@ use utoipa::{
 };
 
 use super::{
-    Desk, alerts, answers, audit, backup, calendar, campaigns, certificates, conversations,
-    directory, dns, drills, files, gauges, held, incidents, mail_keys, members, notices, people,
-    playbooks,
+    Desk, alerts, answers, audit, backup, bridges, calendar, campaigns, certificates,
+    conversations, directory, dns, drills, files, gauges, held, incidents, mail_keys, members,
+    notices, people, playbooks,
     problem::{Problem, Words},
     readiness, roles, site, status, talks, tokens, waking,
 };
@@ -145,6 +145,7 @@ fn table() -> Vec<Route> {
         calendar::routes(),
         playbooks::routes(),
         gauges::routes(),
+        bridges::routes(),
     ]
     .into_iter()
     .flatten()

@@ -3,7 +3,7 @@
 use imbl::OrdSet;
 
 use super::{
-    State,
+    State, bridge,
     command::FORMAT,
     dns::{Zone, serial_after},
     domain::DomainName,
@@ -36,6 +36,7 @@ impl State {
         self.check_certificates(&mut wrong);
         mail_key::check(self, &mut wrong);
         gauge::check(self, &mut wrong);
+        bridge::check(self, &mut wrong);
         self.check_talks(&mut wrong);
         self.check_names(&mut wrong);
         self.check_returns(&mut wrong);

@@ -11,6 +11,7 @@ use super::{
     alert::AlertChange,
     alone::AloneReport,
     audit::Segment,
+    bridge::BridgeChange,
     campaign::CampaignChange,
     certificate::CertificateChange,
     directory::DirectoryChange,
@@ -391,6 +392,8 @@ pub enum Command {
     File(FileChange),
     /// Says how values for the wallboard are.
     Gauge(GaugeChange),
+    /// Changes bridges to where agents are, or brings an answer from there.
+    Bridge(BridgeChange),
 }
 
 impl Command {

@@ -4,6 +4,7 @@
 //! files.
 
 mod alerts;
+mod bridges;
 mod campaigns;
 mod directory;
 mod drills;
@@ -22,6 +23,7 @@ mod talk;
 mod waking;
 
 pub use alerts::*;
+pub use bridges::*;
 pub use campaigns::*;
 pub use directory::*;
 pub use drills::*;

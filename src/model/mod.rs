@@ -10,6 +10,7 @@ pub mod alert;
 pub mod alone;
 pub mod audit;
 pub mod boxes;
+pub mod bridge;
 pub mod campaign;
 pub mod certificate;
 pub mod check;
@@ -56,6 +57,7 @@ use serde::{Deserialize, Serialize};
 use alert::Alerts;
 use audit::Audit;
 use boxes::BoxMark;
+use bridge::Bridges;
 use campaign::Campaigns;
 use certificate::Certificates;
 use conversation::Conversation;
@@ -171,6 +173,8 @@ pub struct State {
     pub files: Files,
     /// Values that other machines tell for the wallboard.
     pub gauges: Gauges,
+    /// Bridges to where agents already are.
+    pub bridges: Bridges,
 }
 
 impl State {
@@ -193,6 +197,7 @@ impl State {
         let result = self.allowed(proposal).and_then(|()| self.change(entry));
         if result.is_ok() {
             talk::keep_in_line(&before, self, entry);
+            bridge::change::follow(self, entry);
             drill::watch(self, entry.index);
         } else {
             // Whatever a command did before it was refused: the same state as if it had not been asked for.
@@ -418,6 +423,7 @@ impl State {
             Command::Playbook(it) => playbook::change::change(self, index, &proposal.actor, it),
             Command::File(it) => files::change(self, entry, it),
             Command::Gauge(it) => gauge::change(self, &proposal.actor, it),
+            Command::Bridge(it) => bridge::change::change(self, entry, it),
         }
     }
 
@@ -512,6 +518,7 @@ impl State {
             Command::People(change) => change.is_frequent(),
             Command::Keeper(change) => change.is_frequent(),
             Command::Gauge(change) => change.is_frequent(),
+            Command::Bridge(change) => change.is_frequent(),
             Command::Campaign(change) => change.is_frequent(),
             Command::Talk(change) => change.is_frequent(),
             Command::Names(change) => change.is_frequent(),

@@ -33,7 +33,7 @@ pub(super) async fn say(
     put(https, (url, room), token, &format!("waking-{key}"), &event).await
 }
 
-async fn put(
+pub(super) async fn put(
     https: &Https,
     (url, room): (&str, &str),
     token: &str,

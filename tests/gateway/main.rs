@@ -34,6 +34,7 @@ mod alertmanager;
 mod alone;
 mod attack;
 mod backups;
+mod bridges;
 mod campaigns;
 mod certificates;
 mod chat;

@@ -12,7 +12,7 @@ use crate::model::words::Lang;
 use crate::proofs::Outcome;
 
 /// The proofs that this program has words for: what it is, and what to do.
-pub(super) const KNOWN: [&str; 27] = [
+pub(super) const KNOWN: [&str; 28] = [
     "quorum",
     "nodes",
     "placement",
@@ -37,6 +37,7 @@ pub(super) const KNOWN: [&str; 27] = [
     "mail-keys",
     "mail-in",
     "channels",
+    "bridges",
     "customer",
     "drill",
     "calendar",

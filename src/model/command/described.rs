@@ -61,6 +61,7 @@ impl Command {
             Self::Playbook(change) => change.kind(),
             Self::File(change) => change.kind(),
             Self::Gauge(change) => change.kind(),
+            Self::Bridge(change) => change.kind(),
             Self::ArchiveAudit(_) => "archive-audit",
             Self::People(change) => change.kind(),
             Self::Alone(_) => "alone",
@@ -80,6 +81,7 @@ impl Command {
             Self::Return(change) => change.conversation(),
             Self::Synthetic(change) => Some(change.conversation()),
             Self::File(change) => Some(change.conversation()),
+            Self::Bridge(change) => change.conversation(),
             Self::Found { .. }
             | Self::CreateToken { .. }
             | Self::RevokeToken { .. }
@@ -196,6 +198,7 @@ impl Command {
             Self::Playbook(change) => change.about(),
             Self::File(change) => change.about(),
             Self::Gauge(change) => change.about(),
+            Self::Bridge(change) => change.about(),
             Self::ArchiveAudit(segment) => segment.blob.to_string(),
             Self::People(change) => change.about(),
             Self::Alone(report) => report.about(),
