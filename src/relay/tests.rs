@@ -71,6 +71,11 @@ impl Stand {
         Self { url, asked, says }
     }
 
+    /// What is answered next.
+    pub(super) fn answers(&self, says: impl IntoIterator<Item = Says>) {
+        self.says.lock().unwrap().extend(says);
+    }
+
     pub(super) fn asked(&self) -> Vec<Asked> {
         assert!(
             self.says.lock().unwrap().is_empty(),

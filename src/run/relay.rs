@@ -5,7 +5,10 @@ use std::sync::Arc;
 use super::{Node, RunError, Runtimes, chain};
 use crate::{
     config, errands,
-    relay::{Pages, Relay, Way, bridges::Bridger},
+    relay::{
+        Pages, Relay, Way,
+        bridges::{Bridger, Ears},
+    },
     tasks::Tasks,
     telemetry::Metrics,
     tls::outgoing,
@@ -66,6 +69,11 @@ impl Node<'_> {
         let bridger = Arc::new(Bridger::new(cluster.clone(), way.clone(), metrics));
         tasks.keep(runtimes.background.handle(), "bridges", move |stop| {
             errands::run(cluster.clone(), bridger.clone(), stop)
+        });
+        let (cluster, letterbox) = (self.cluster.clone(), self.letterbox.clone());
+        let ears = Arc::new(Ears::new(cluster, letterbox, way.clone(), metrics));
+        tasks.keep(runtimes.background.handle(), "ears", move |stop| {
+            ears.clone().run(stop)
         });
         let cluster = self.cluster.clone();
         let relay = Arc::new(Relay::new(cluster.clone(), way, metrics));

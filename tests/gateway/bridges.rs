@@ -140,7 +140,7 @@ async fn answers(stage: &Stage, place: usize, code: &str, text: &str, id: &str) 
 }
 
 /// A conversation with one message: its path and ticket code.
-async fn begun(stage: &Stage, place: usize, text: &str) -> Result<(String, String)> {
+pub async fn begun(stage: &Stage, place: usize, text: &str) -> Result<(String, String)> {
     let mut browser = stage.browser()?;
     let at = stage.nodes[place].https();
     let form = browser.form(at).await?;
@@ -188,29 +188,61 @@ fn came(room: &Shared) -> Vec<(u64, String)> {
     room.came.iter().map(|it| of(&it.1)).collect()
 }
 
+/// Makes the bridge on one node.
+async fn bridged(stage: &Stage, url: &str) -> Result<()> {
+    let file = |name: &str, text: &str| -> Result<String> {
+        let path = stage.folder().join(name);
+        durable::write_secret_durably(&path, text.as_bytes())?;
+        Ok(path.display().to_string())
+    };
+    let (url, secret) = (file("bridge.url", url)?, file("bridge.secret", SECRET)?);
+    let add = [
+        "bridge",
+        "add",
+        "room",
+        "--kind",
+        "webhook",
+        "--url-file",
+        &url,
+        "--secret-file",
+        &secret,
+    ];
+    stage.nodes[0].done(&add).await?;
+    Ok(())
+}
+
+/// The customer says something, and whoever carries it is killed after the room has it and before the node knows.
+async fn killed_at_work(stage: &mut Stage, room: &Shared, path: &str) -> Result<usize> {
+    room.lock().unwrap().stalls = true;
+    let said = ("00112233445566778899aabbccddee01", "Hello?");
+    send(&stage.ca(), stage.nodes[0].https(), path, said).await?;
+    let port = until("the second is on its way", async || {
+        Ok(room.lock().unwrap().stalled)
+    })
+    .await?;
+    let carrier = sender(stage, port)?;
+    stage.nodes[carrier].kill().await?;
+    room.lock().unwrap().stalls = false;
+    let rest = stage.others(&[carrier]);
+    until("the two others agree", async || {
+        Ok(stage.leader_among(&rest).await.ok())
+    })
+    .await?;
+    Ok(carrier)
+}
+
+async fn taken(stage: &Stage, place: usize, code: &str) -> Result<()> {
+    let status = answers(stage, place, code, "We look.", "msg_1").await?;
+    anyhow::ensure!(status == "200" || status == "202", "{status}");
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn p1_words_and_answers_cross_a_bridge_once_although_the_node_that_carries_them_is_killed()
 -> Result<()> {
     play(3, async |stage| {
-        let ca = stage.ca();
         let (url, room) = room(1).await?;
-        let file = |name: &str| stage.folder().join(name).display().to_string();
-        let (url_file, secret_file) = (file("bridge.url"), file("bridge.secret"));
-        durable::write_secret_durably(url_file.as_ref(), url.as_bytes())?;
-        durable::write_secret_durably(secret_file.as_ref(), SECRET.as_bytes())?;
-        let add = [
-            "bridge",
-            "add",
-            "room",
-            "--kind",
-            "webhook",
-            "--url-file",
-            &url_file,
-            "--secret-file",
-            &secret_file,
-        ];
-        stage.nodes[0].done(&add).await?;
-
+        bridged(stage, &url).await?;
         // The first is taken and its answer lost: it comes again under the same id.
         let (path, code) = begun(stage, 0, "My site is gone.").await?;
         until("the first message is there, twice sent", async || {
@@ -219,34 +251,12 @@ async fn p1_words_and_answers_cross_a_bridge_once_although_the_node_that_carries
         })
         .await?;
 
-        // The second is taken by the room, and whoever carries it is killed before it knows.
-        room.lock().unwrap().stalls = true;
-        send(
-            &ca,
-            stage.nodes[0].https(),
-            &path,
-            ("00112233445566778899aabbccddee01", "Hello?"),
-        )
-        .await?;
-        let port = until("the second is on its way", async || {
-            Ok(room.lock().unwrap().stalled)
-        })
-        .await?;
-        let carrier = sender(stage, port)?;
-        stage.nodes[carrier].kill().await?;
-        room.lock().unwrap().stalls = false;
+        let carrier = killed_at_work(stage, &room, &path).await?;
         let began = clock::monotonic();
-        let [one, other] = stage.others(&[carrier])[..] else {
-            anyhow::bail!("there are not two others");
-        };
-        until("the two others agree", async || {
-            Ok(stage.leader_among(&[one, other]).await.ok())
-        })
-        .await?;
         // The room answers, and says it again to another node as it did not hear that it was taken.
-        for place in [one, other] {
-            let status = answers(stage, place, &code, "We look.", "msg_1").await?;
-            anyhow::ensure!(status == "200" || status == "202", "{status}");
+        let rest = stage.others(&[carrier]);
+        for place in &rest {
+            taken(stage, *place, &code).await?;
         }
         let within = Duration::from_millis(2 * limits::MAIL_LEASE_MS);
         until_within("another node carries it", within, async || {
@@ -258,42 +268,30 @@ async fn p1_words_and_answers_cross_a_bridge_once_although_the_node_that_carries
             "carried by another node {:?} after the kill",
             began.elapsed()
         ));
-        send(
-            &ca,
-            stage.nodes[other].https(),
-            &path,
-            ("00112233445566778899aabbccddee02", "Still gone."),
-        )
-        .await?;
+        let said = ("00112233445566778899aabbccddee02", "Still gone.");
+        send(&stage.ca(), stage.nodes[rest[1]].https(), &path, said).await?;
         stage.nodes[carrier].up().await?;
+
         let wanted = [(1, "My site is gone."), (2, "Hello?"), (4, "Still gone.")];
-        let wanted: Vec<_> = wanted.map(|it| (it.0, it.1.to_owned())).into();
+        let wanted = wanted.map(|(number, it)| (number, it.to_owned()));
         until("everything is there", async || {
             Ok((came(&room).len() >= wanted.len()).then_some(()))
         })
         .await?;
-        let status = answers(stage, carrier, &code, "We look.", "msg_1").await?;
-        anyhow::ensure!(status == "200" || status == "202", "{status}");
-        for place in 0..3 {
+        taken(stage, carrier, &code).await?;
+        let whole = ["My site is gone.", "Hello?", "We look.", "Still gone."];
+        for node in &stage.nodes {
             until("every node has all of it once", async || {
-                let all = stage.nodes[place]
-                    .json(&["conversations", "show", &code])
-                    .await?;
-                let texts = texts(&all["messages"]);
-                Ok(
-                    (texts == ["My site is gone.", "Hello?", "We look.", "Still gone."])
-                        .then_some(()),
-                )
+                let all = node.json(&["conversations", "show", &code]).await?;
+                Ok((texts(&all["messages"]) == whole).then_some(()))
             })
             .await?;
         }
         anyhow::ensure!(came(&room) == wanted, "{:?}", came(&room));
-        let listed = stage.nodes[one].json(&["bridge", "list"]).await?;
+        let listed = stage.nodes[rest[0]].json(&["bridge", "list"]).await?;
         let it = &listed["bridges"][0];
-        anyhow::ensure!(
-            it["carried"] == 3 && it["behind"] == 0 && it["given_up"] == 0,
-            "{it}"
-        );
+        let done = it["carried"] == 3 && it["behind"] == 0 && it["given_up"] == 0;
+        anyhow::ensure!(done, "{it}");
         Ok(())
     })
     .await

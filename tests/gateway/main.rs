@@ -66,6 +66,7 @@ mod people;
 mod ready;
 mod recover;
 mod rolling;
+mod rooms;
 mod signed_mail;
 mod signing;
 mod syncs;

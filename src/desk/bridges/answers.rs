@@ -29,9 +29,12 @@ use crate::{
     model::{
         bridge::{Bridge, BridgeMeans, change::secret_context},
         limits,
-        words::{ConversationId, Label, Note, TicketCode},
+        words::{ConversationId, Label, Note},
     },
-    relay::{bridges::Answer, webhook::signature},
+    relay::{
+        bridges::{Answer, addressed},
+        webhook::signature,
+    },
 };
 
 /// An answer in signed JSON.
@@ -165,16 +168,6 @@ fn heard(headers: &HeaderMap, body: &[u8]) -> Option<Heard> {
         trigger: field("trigger_word"),
         id,
     })
-}
-
-/// The ticket code that a text begins with, and the rest of it.
-fn addressed(text: &str) -> Option<(TicketCode, &str)> {
-    let text = text.trim_start().trim_start_matches('[');
-    let end = text.find(|it: char| it.is_whitespace() || matches!(it, ':' | ']' | ','));
-    let (code, rest) = text.split_at(end.unwrap_or(text.len()));
-    let code = TicketCode::new(code).ok()?;
-    let rest = rest.trim_start_matches([':', ']', ',', ' ']);
-    Some((code, rest.trim()))
 }
 
 /// Who has proven to be a bridge.

@@ -1,7 +1,6 @@
 //! Whatever nodes lease, lose and report: each message is carried once, in order, and each answer is there once.
 
-use imbl::OrdSet;
-use proptest::prelude::*;
+mod any_order;
 
 use super::*;
 use crate::model::{
@@ -13,6 +12,7 @@ use crate::model::{
     trust::TrustChange,
     words::*,
 };
+use imbl::OrdSet;
 
 struct Story {
     state: State,
@@ -508,110 +508,4 @@ fn one_node_listens_at_a_time_and_only_it_says_what_was_heard() {
     assert_eq!(late, Reply::Refused(Refusal::StaleEpoch));
     let place = story.bridge().listening.heard.clone();
     assert_eq!(place, HistoryPlace::new("s1").ok());
-}
-
-/// What may happen, in any order.
-#[derive(Clone, Copy, Debug)]
-enum Step {
-    Writes(u8),
-    Answers(u8),
-    BridgeAnswers(u8, u8),
-    /// A node leases what is due, gets it through or not, and reports or dies: the item, whether it arrives, what it says.
-    Carries(u8, bool, u8),
-    Waits(u16),
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let step = prop_oneof![
-        (0_u8..4).prop_map(Step::Writes),
-        (0_u8..4).prop_map(Step::Answers),
-        (0_u8..4, 100_u8..110).prop_map(|(it, id)| Step::BridgeAnswers(it, id)),
-        (any::<u8>(), any::<bool>(), 0_u8..5)
-            .prop_map(|(it, ok, says)| Step::Carries(it, ok, says)),
-        any::<u16>().prop_map(Step::Waits),
-    ];
-    proptest::collection::vec(step, 1..120)
-}
-
-proptest! {
-    #[test]
-    fn p1_whatever_nodes_lease_lose_and_report_each_message_arrives_once_and_in_order(steps in steps()) {
-        let mut story = Story::bridged(webhook());
-        // What the other end has, knowing a repeat by its key: by conversation, in the order of the first arrival.
-        let mut there: std::collections::BTreeMap<u8, Vec<usize>> = Default::default();
-        let mut reports: Vec<(ItemId, u64, Outcome)> = Vec::new();
-        let arrive = |there: &mut std::collections::BTreeMap<u8, Vec<usize>>, (byte, number): (u8, usize)| {
-            let all = there.entry(byte).or_default();
-            if !all.contains(&number) {
-                all.push(number);
-            }
-        };
-        for step in steps {
-            match step {
-                Step::Writes(byte) => match story.state.conversations.contains_key(&conversation(byte)) {
-                    true => story.says(byte, Actor::Customer),
-                    false => story.opens(byte, false),
-                },
-                Step::Answers(byte) => {
-                    if story.state.conversations.contains_key(&conversation(byte)) {
-                        story.says(byte, agent());
-                    }
-                }
-                Step::BridgeAnswers(byte, id) => drop(story.answers(byte, id, bridge_itself())),
-                Step::Carries(which, arrives, says) => {
-                    let due = story.due();
-                    let Some(item) = due.get(usize::from(which) % due.len().max(1)).copied() else {
-                        continue;
-                    };
-                    let what = story.what(item);
-                    let Some(epoch) = story.lease(item, u64::from(which % 3)) else {
-                        continue;
-                    };
-                    if arrives {
-                        arrive(&mut there, what);
-                    }
-                    let outcome = match (says, arrives) {
-                        (0, true) => Outcome::Accepted,
-                        (1, _) => Outcome::Unknown(Note::cut("lost")),
-                        (2, false) => Outcome::TryLater(Note::cut("503")),
-                        (3, false) => Outcome::HandedBack,
-                        // The node died, or its report comes late.
-                        (_, true) => { reports.push((item, epoch, Outcome::Accepted)); continue; }
-                        (_, false) => continue,
-                    };
-                    story.settle(item, epoch, outcome);
-                }
-                Step::Waits(ms) => {
-                    story.later(u64::from(ms));
-                    if let Some((item, epoch, outcome)) = reports.pop() {
-                        story.settle(item, epoch, outcome);
-                    }
-                }
-            }
-        }
-        // The bridge works from now on.
-        for _ in 0..1_000 {
-            story.later(130_000);
-            let Some(item) = story.due().first().copied() else { break };
-            let what = story.what(item);
-            if let Some(epoch) = story.lease(item, 1) {
-                arrive(&mut there, what);
-                story.settle(item, epoch, Outcome::Accepted);
-            }
-        }
-        for (id, it) in &story.state.conversations {
-            let byte = id.0[0];
-            let answers = &story.bridge().spans[id].answers;
-            let wanted: Vec<usize> = (1..).zip(&it.messages)
-                .filter(|(_, it)| !answers.contains_key(&it.id))
-                .map(|(number, _)| number)
-                .collect();
-            prop_assert_eq!(there.get(&byte).cloned().unwrap_or_default(), wanted);
-            let mut ids: Vec<ClientId> = it.messages.iter().map(|it| it.id).collect();
-            ids.sort();
-            ids.dedup();
-            prop_assert_eq!(ids.len(), it.messages.len(), "an answer is there twice");
-        }
-        prop_assert_eq!(story.bridge().given_up, 0);
-    }
 }

@@ -74,8 +74,7 @@ fn any_command() -> impl Strategy<Value = Command> {
         synthetics().prop_map(Command::Synthetic),
         drills().prop_map(|it| Command::Drill(Box::new(it))),
         with_files(),
-        gauges().prop_map(Command::Gauge),
-        bridges().prop_map(Command::Bridge),
+        outside(),
         (any::<u8>(), 0..3_u64).prop_map(|(it, days)| Command::CreateToken {
             token: TokenId([it; 8]),
             secret_hash: KeyedHash([it; 32]),
@@ -129,6 +128,14 @@ fn with_files() -> impl Strategy<Value = Command> {
         message.with_files(files)
     });
     prop_oneof![said, erase]
+}
+
+/// What has to do with other machines.
+fn outside() -> impl Strategy<Value = Command> {
+    prop_oneof![
+        gauges().prop_map(Command::Gauge),
+        bridges().prop_map(Command::Bridge),
+    ]
 }
 
 /// Two bridges that come, change and go, and answers from there.

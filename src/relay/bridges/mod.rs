@@ -4,6 +4,7 @@
 //! whose answer was lost is sent again and is there once. Chat programs know no key: there a message may be seen twice,
 //! and its number says that it is the same one.
 
+mod ears;
 mod words;
 
 use serde_json::json;
@@ -27,11 +28,12 @@ use crate::model::{
     limits::{BRIDGE_AUTHOR_CHARS_MAX, BRIDGES_AT_ONCE},
     outbox::{Item, ItemId, Outcome},
     when::rfc3339,
-    words::{ClientId, ConversationId, Label, MessageText, NodeId, Note, Timestamp},
+    words::{ClientId, ConversationId, Label, MessageText, NodeId, Note, TicketCode, Timestamp},
 };
 use crate::seal::{Keyring, conversation_context};
 use crate::telemetry::{Counter, Metrics};
 
+pub use ears::Ears;
 use words::Words;
 
 /// How often a message is tried that the other end calls wrong: the address may be wrong and not the message.
@@ -322,6 +324,16 @@ impl Answer<'_> {
             }),
         }
     }
+}
+
+/// The ticket code that a text begins with, and the rest of it.
+pub fn addressed(text: &str) -> Option<(TicketCode, &str)> {
+    let text = text.trim_start().trim_start_matches('[');
+    let end = text.find(|it: char| it.is_whitespace() || matches!(it, ':' | ']' | ','));
+    let (code, rest) = text.split_at(end.unwrap_or(text.len()));
+    let code = TicketCode::new(code).ok()?;
+    let rest = rest.trim_start_matches([':', ']', ',', ' ']);
+    Some((code, rest.trim()))
 }
 
 /// The id of an answer: of the bridge, as it was made, and of what the answer is called there.

@@ -114,3 +114,31 @@ pub(super) fn test(bridge: &Label, speaks: Lang) -> String {
         Lang::En => format!("Test of the bridge {bridge}: nothing happened, no answer is needed."),
     }
 }
+
+/// Why something did not reach a customer.
+pub(super) fn not_sent(speaks: Lang, why: &str) -> String {
+    match speaks {
+        Lang::Cs => format!("Zákazníkovi nic neodešlo: {why}"),
+        Lang::En => format!("Nothing went to the customer: {why}"),
+    }
+}
+
+/// That an answer stays what it was.
+pub(super) fn stays_said(speaks: Lang) -> String {
+    match speaks {
+        Lang::Cs => "úprava ani smazání ho nezmění, odpověď už má. Napište novou.",
+        Lang::En => {
+            "an edit or a deletion changes nothing, the answer is there already. Write a new one."
+        }
+    }
+    .to_owned()
+}
+
+/// That only text is carried.
+pub(super) fn only_text(speaks: Lang) -> String {
+    match speaks {
+        Lang::Cs => "most přenáší jen text. Soubory posílejte z konzole.",
+        Lang::En => "the bridge carries text only. Send files from the console.",
+    }
+    .to_owned()
+}
