@@ -256,7 +256,13 @@ async fn a_bridge_tells_its_mistakes_at_once_and_never_its_secrets() {
     // Another place needs its own secret.
     let body = json!({ "kind": "webhook", "url": "https://evil.example.org/" });
     let moved = boat.post("/bridges/room", "2", &body).await;
-    assert_eq!(moved.status, StatusCode::CONFLICT, "{}", moved.json());
+    assert_eq!(
+        moved.status,
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "{}",
+        moved.json()
+    );
+    assert_eq!(moved.json()["field"], "secret");
 }
 
 #[tokio::test]

@@ -110,6 +110,9 @@ impl World {
 }
 
 proptest! {
+    // Each case is a long history, checked after every entry.
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
     #[test]
     fn p1_whatever_nodes_lease_lose_and_report_each_message_arrives_once_and_in_order(steps in steps()) {
         let mut world = World {
