@@ -8,6 +8,7 @@ mod alerts;
 mod audit;
 mod backup;
 mod breakglass;
+mod bridges;
 mod calendar;
 mod certificates;
 mod channels;
@@ -230,6 +231,11 @@ enum Verb {
         #[command(subcommand)]
         what: certificates::CertificateVerb,
     },
+    /// Bridges to where agents already are: conversations go there, answers come back
+    Bridge {
+        #[command(subcommand)]
+        what: bridges::BridgeVerb,
+    },
     /// What is on its way through channels outside
     Notice {
         #[command(subcommand)]
@@ -387,6 +393,7 @@ fn done(line: Line) -> Result<Said, Failure> {
         | Verb::Channel { .. }
         | Verb::Gauge { .. }
         | Verb::Vault { .. }
+        | Verb::Bridge { .. }
         | Verb::Notice { .. }
         | Verb::Component { .. }
         | Verb::Mail { .. }
@@ -443,6 +450,7 @@ async fn asked(
         Verb::Gauge { what } => gauges::gauge(node, what).await,
         Verb::Vault { what } => vault::vault(node, what, paper).await,
         Verb::Channel { what } => channels::channel(node, what).await,
+        Verb::Bridge { what } => bridges::bridge(node, what, paper).await,
         Verb::Notice { what } => channels::notice(node, what, paper).await,
         Verb::Component { what } => components::component(node, what).await,
         Verb::Mail { what } => mail::mail(node, what, paper, !json).await,

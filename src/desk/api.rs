@@ -15,9 +15,9 @@ use utoipa::{
 };
 
 use super::{
-    Desk, alerts, answers, audit, backup, calendar, campaigns, certificates, conversations,
-    directory, dns, drills, files, gauges, held, incidents, mail_keys, members, notices, people,
-    playbooks,
+    Desk, alerts, answers, audit, backup, bridges, calendar, campaigns, certificates,
+    conversations, directory, dns, drills, files, gauges, held, incidents, mail_keys, members,
+    notices, people, playbooks,
     problem::{Problem, Words},
     readiness, roles, site, status, talks, tokens, vault, waking,
 };
@@ -146,6 +146,7 @@ fn table() -> Vec<Route> {
         playbooks::routes(),
         gauges::routes(),
         vault::routes(),
+        bridges::routes(),
     ]
     .into_iter()
     .flatten()

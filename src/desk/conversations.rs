@@ -26,7 +26,7 @@ use crate::{
     clock,
     letterbox::Posted,
     model::{
-        Command, Reply, limits,
+        Command, Proposal, Reply, limits,
         words::{ConversationId, MessageText},
     },
     seal::conversation_context,
@@ -253,9 +253,19 @@ impl Desk {
         content: &[u8],
         conversation: ConversationId,
         command: Command,
-        (deed, agreed, then): (&str, &str, &str),
+        deed: (&str, &str, &str),
     ) -> Result<(StatusCode, Json<Kept>), Problem> {
         let proposal = self.proposal(asking, asking.id(content), command);
+        self.posted(proposal, conversation, deed).await
+    }
+
+    /// The same for a proposal that has its id already.
+    pub(super) async fn posted(
+        &self,
+        proposal: Proposal,
+        conversation: ConversationId,
+        (deed, agreed, then): (&str, &str, &str),
+    ) -> Result<(StatusCode, Json<Kept>), Problem> {
         let kept = |status, kept, number, says| {
             let conversation = conversation.to_string();
             Ok((

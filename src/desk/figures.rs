@@ -16,7 +16,7 @@ use crate::{
     cluster::{Cluster, health::RaftRole},
     dns::Answers,
     letterbox::Letterbox,
-    model::{failover::Answering, keeper::Standing, limits, outbox},
+    model::{bridge::Bridge, failover::Answering, keeper::Standing, limits, outbox},
     proofs::Proofs,
     tasks::{Outcome, Stop},
     telemetry::Metrics,
@@ -323,6 +323,7 @@ impl Seen {
     fn messages(&self) -> Vec<Figure> {
         let (letters, state) = (self.letterbox.health(), self.cluster.state());
         let oldest_due_ms = outbox::next_due(&state).map_or(0, |it| state.now.ms_since(it));
+        let behind: usize = state.bridges.all.values().map(Bridge::behind).sum();
         vec![
             (
                 "lifeboat_letterbox_held",
@@ -368,6 +369,11 @@ impl Seen {
                 "lifeboat_outbox_due_ms",
                 "How long the oldest has been due.",
                 oldest_due_ms,
+            ),
+            (
+                "lifeboat_bridges_behind",
+                "Conversations with something that a bridge to agents does not have yet.",
+                behind as u64,
             ),
         ]
     }

@@ -26,8 +26,18 @@ use tokio_util::task::TaskTracker;
 use tower::{ServiceExt, service_fn};
 use tracing::{debug, info, warn};
 
-use super::{Caller, Desk, api, entry::SignedIn, pages, problem::Problem};
-use crate::model::{Actor, limits, words::Note};
+use super::{
+    Caller, Desk, api,
+    entry::{SignedIn, Standing},
+    pages,
+    problem::Problem,
+    roles,
+};
+use crate::model::{
+    Actor, limits,
+    people::Roles,
+    words::{Label, Note},
+};
 use crate::tasks::{Outcome, Stop};
 use crate::web::places::Places;
 
@@ -200,7 +210,17 @@ impl Door {
         from: IpAddr,
         is_ours: bool,
     ) -> Result<(), Problem> {
-        let caller = if request.headers().contains_key(header::AUTHORIZATION) {
+        let bridge = roles::of_bridge(request.method(), request.uri().path());
+        let caller = if let Some(name) = bridge.and_then(|it| Label::new(it).ok()) {
+            Caller {
+                actor: Actor::Token { name },
+                address: Some(Note::cut(&from.to_string())),
+                standing: Some(Standing {
+                    roles: Roles::of(&[]),
+                    fresh: false,
+                }),
+            }
+        } else if request.headers().contains_key(header::AUTHORIZATION) {
             let (name, standing) = self
                 .desk
                 .machine(request.headers())

@@ -9,6 +9,7 @@ pub mod api;
 mod asking;
 mod audit;
 mod backup;
+mod bridges;
 mod calendar;
 mod calls;
 mod campaigns;

@@ -229,6 +229,19 @@ impl Problem {
         )
     }
 
+    /// Whoever asks did not prove to be what they say.
+    pub(super) fn unproven() -> Self {
+        Self::new(
+            Kind::SignedOut,
+            StatusCode::UNAUTHORIZED,
+            "the proof is not good",
+        )
+        .because(
+            "there is no such bridge, or the signature, its time or the token is not right",
+            "look at the bridge's secret and at the sender's clock; docs/operations/bridges.md says how to sign",
+        )
+    }
+
     /// The request may come from another site.
     pub(super) fn foreign() -> Self {
         Self::new(

@@ -16,7 +16,7 @@ use crate::{
         Actor, Command,
         conversation::{Author, Door},
         when::rfc3339,
-        words::{ConversationId, Sealed, TicketCode, Timestamp},
+        words::{ClientId, ConversationId, Label, Sealed, TicketCode, Timestamp},
     },
     seal::conversation_context,
 };
@@ -245,7 +245,7 @@ impl Desk {
         let agreed = seen.messages.iter().map(|it| Said {
             author: match &it.author {
                 Author::Customer => "customer".to_owned(),
-                Author::Agent(name) => name.to_string(),
+                Author::Agent(name) => self.agent(id, &it.id, name),
             },
             text: self.text(id, &it.body),
             taken: rfc3339(it.taken),
@@ -276,6 +276,17 @@ impl Desk {
             })
         });
         agreed.chain(held).collect()
+    }
+
+    /// Who of us wrote a message: over a bridge, the name there as well.
+    pub(super) fn agent(&self, id: ConversationId, message: &ClientId, name: &Label) -> String {
+        let state = self.cluster.state();
+        let there = state.bridges.author(&id, message);
+        let there = there.and_then(|(_, sealed)| self.text(id, sealed));
+        match there.filter(|it| !it.is_empty()) {
+            Some(there) => format!("{there} ({name})"),
+            None => name.to_string(),
+        }
     }
 
     pub(super) fn text(&self, id: ConversationId, sealed: &Sealed) -> Option<String> {

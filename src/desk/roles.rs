@@ -5,11 +5,12 @@
 
 use axum::{
     extract::{Request, State},
+    http::Method,
     middleware::Next,
     response::{IntoResponse, Response},
 };
 
-use super::{Caller, problem::Problem};
+use super::{Caller, api, problem::Problem};
 use crate::model::people::Role;
 
 /// What one path asks of whoever calls it.
@@ -23,6 +24,8 @@ pub(super) enum Asks {
     Fresh(Role),
     /// The local socket, whatever anybody's role.
     Local,
+    /// Whoever shows the proof that the path itself asks for; it is looked at there.
+    Proof,
 }
 
 const LOOK: Asks = Asks::For(Role::Viewer);
@@ -261,6 +264,12 @@ const API: &[(&str, &str, Asks)] = &[
     ("post", "/alerts/plain", TELL),
     ("post", "/alerts/{alert}/confirm", SPEAK),
     ("post", "/alerts/{alert}/dismiss", SPEAK),
+    ("get", "/bridges", LOOK),
+    ("post", "/bridges/{bridge}", WORK_FRESH),
+    ("post", "/bridges/{bridge}/remove", WORK_FRESH),
+    ("post", "/bridges/{bridge}/test", WORK),
+    // Signed by the bridge, or with its token.
+    ("post", "/bridges/{bridge}/answers", Asks::Proof),
 ];
 
 /// Every page of the console that is not for everybody.
@@ -378,6 +387,13 @@ pub(super) fn of_api(method: &str, path: &str) -> Option<Asks> {
     found(API, method, path)
 }
 
+/// The bridge that a request to the API says it comes from: it has no session and no token, and proves itself by its content.
+pub(super) fn of_bridge<'p>(method: &Method, path: &'p str) -> Option<&'p str> {
+    let below = path.strip_prefix(api::ROOT)?.strip_prefix("/bridges/")?;
+    let name = below.strip_suffix("/answers")?;
+    (method == Method::POST && !name.contains('/')).then_some(name)
+}
+
 /// What a page asks.
 pub(super) fn of_page(method: &str, path: &str) -> Option<Asks> {
     found(PAGES, method, path)
@@ -409,6 +425,7 @@ pub(super) fn may(caller: &Caller, asks: Option<Asks>) -> Result<(), NotYours> {
         Some(Asks::Either(_, other)) if standing.roles.may(other) => (other, false),
         Some(Asks::Either(role, _)) => (role, false),
         Some(Asks::Fresh(role)) => (role, true),
+        Some(Asks::Proof) => return Ok(()),
         Some(Asks::Local) | None => return Err(NotYours::Local),
     };
     if !standing.roles.may(role) {

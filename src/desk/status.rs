@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::{
     Desk, alerts,
     api::Route,
-    campaigns, dns as names, incidents,
+    bridges, campaigns, dns as names, incidents,
     members::{self, Member},
     notices, people, reading, waking,
 };
@@ -280,6 +280,7 @@ pub(super) fn alarms_of(desk: &Desk) -> Vec<String> {
         crate::acme::alarms(&state, clock::now()),
         waking::alarms(&state, clock::now()),
         alerts::alarms(&state),
+        bridges::alarms(&state, clock::now()),
         alarms(&state, &health, &desk.letterbox.health()),
         names::cut_off(desk),
         names::answered_alone(desk),

@@ -3,7 +3,7 @@
 use imbl::OrdSet;
 
 use super::{
-    State,
+    State, bridge,
     command::FORMAT,
     dns::{Zone, serial_after},
     domain::DomainName,
@@ -38,6 +38,7 @@ impl State {
         mail_key::check(self, &mut wrong);
         gauge::check(self, &mut wrong);
         vault::check(self, &mut wrong);
+        bridge::check(self, &mut wrong);
         self.check_talks(&mut wrong);
         self.check_names(&mut wrong);
         self.check_returns(&mut wrong);

@@ -11,6 +11,7 @@ use super::{
     alert::AlertChange,
     alone::AloneReport,
     audit::Segment,
+    bridge::BridgeChange,
     campaign::CampaignChange,
     certificate::CertificateChange,
     directory::DirectoryChange,
@@ -394,6 +395,8 @@ pub enum Command {
     Gauge(GaugeChange),
     /// Changes the vault, or seals a secret in it.
     Vault(Box<VaultChange>),
+    /// Changes bridges to where agents are, or brings an answer from there.
+    Bridge(BridgeChange),
 }
 
 impl Command {

@@ -167,6 +167,7 @@ impl Command {
                 files: &[],
             }),
             Command::File(FileChange::Said(said)) => Some(said.written()),
+            Command::Bridge(change) => change.written(),
             _ => None,
         }
     }
@@ -345,7 +346,7 @@ pub(super) fn release(state: &mut State, index: u64, id: ConversationId) -> Resu
     Ok(Reply::Done)
 }
 
-fn within(field: &str, sealed: &Sealed) -> Result<(), Refusal> {
+pub(super) fn within(field: &str, sealed: &Sealed) -> Result<(), Refusal> {
     if sealed.bytes.len() > limits::SEALED_BYTES_MAX {
         return Err(Refusal::TooLarge {
             field: field.to_owned(),

@@ -4,6 +4,7 @@
 //! files.
 
 mod alerts;
+mod bridges;
 mod campaigns;
 mod directory;
 mod drills;
@@ -23,6 +24,7 @@ mod vault;
 mod waking;
 
 pub use alerts::*;
+pub use bridges::*;
 pub use campaigns::*;
 pub use directory::*;
 pub use drills::*;

@@ -10,6 +10,7 @@ pub mod alert;
 pub mod alone;
 pub mod audit;
 pub mod boxes;
+pub mod bridge;
 pub mod campaign;
 pub mod certificate;
 pub mod check;
@@ -57,6 +58,7 @@ use serde::{Deserialize, Serialize};
 use alert::Alerts;
 use audit::Audit;
 use boxes::BoxMark;
+use bridge::Bridges;
 use campaign::Campaigns;
 use certificate::Certificates;
 use conversation::Conversation;
@@ -175,6 +177,8 @@ pub struct State {
     pub gauges: Gauges,
     /// What is agreed on about the key that no disk has.
     pub vault: Vault,
+    /// Bridges to where agents already are.
+    pub bridges: Bridges,
 }
 
 impl State {
@@ -197,6 +201,7 @@ impl State {
         let result = self.allowed(proposal).and_then(|()| self.change(entry));
         if result.is_ok() {
             talk::keep_in_line(&before, self, entry);
+            bridge::change::follow(self, entry);
             drill::watch(self, entry.index);
         } else {
             // Whatever a command did before it was refused: the same state as if it had not been asked for.
@@ -423,6 +428,7 @@ impl State {
             Command::File(it) => files::change(self, entry, it),
             Command::Gauge(it) => gauge::change(self, &proposal.actor, it),
             Command::Vault(it) => vault::change(self, index, &proposal.actor, it),
+            Command::Bridge(it) => bridge::change::change(self, entry, it),
         }
     }
 
@@ -517,6 +523,7 @@ impl State {
             Command::People(change) => change.is_frequent(),
             Command::Keeper(change) => change.is_frequent(),
             Command::Gauge(change) => change.is_frequent(),
+            Command::Bridge(change) => change.is_frequent(),
             Command::Campaign(change) => change.is_frequent(),
             Command::Talk(change) => change.is_frequent(),
             Command::Names(change) => change.is_frequent(),

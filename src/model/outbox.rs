@@ -3,18 +3,20 @@
 //! An item is due because the state says so, never because an event just fired. A node leases it (the epoch is the
 //! log index of the lease), does the work, and settles it under that epoch; a dead node's lease runs out.
 
+mod kind;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use kind::{ItemKind, Real, Recipient, Staff};
+
 use super::{
-    Refusal, Reply, State,
-    drill::{self, DrillId, Letter},
-    limits,
-    notice::{NoticeId, change as notice},
+    Refusal, Reply, State, bridge, drill, limits,
+    notice::change as notice,
     trust,
-    waking::{self, Leaving, WakingId},
-    words::{ClientId, ConversationId, Label, NodeId, Note, Timestamp},
+    waking::{self, Leaving},
+    words::{NodeId, Note, Timestamp},
 };
 
 /// The entry that made the item, and its place among the items of that entry.
@@ -76,151 +78,6 @@ pub struct Lease {
     pub until: Timestamp,
 }
 
-/// What an item is. The recipient's kind follows from it by type.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum ItemKind {
-    /// Tells the customer that the message is kept, with ticket code and link.
-    Acknowledge {
-        /// The conversation.
-        conversation: ConversationId,
-    },
-    /// Passes a customer's message to the support mailbox.
-    ForwardToSupport {
-        /// The conversation.
-        conversation: ConversationId,
-        /// The message.
-        message: ClientId,
-    },
-    /// Sends an agent's answer to the customer.
-    AnswerCustomer {
-        /// The conversation.
-        conversation: ConversationId,
-        /// The message.
-        message: ClientId,
-    },
-    /// Tells somebody of the company, or the support mailbox, what everybody must hear of.
-    TellStaff {
-        /// The alarm.
-        alarm: u64,
-        /// The person; nobody for the support mailbox.
-        person: Option<Label>,
-    },
-    /// Tells an update to a mailing list.
-    NoticeByMail {
-        /// The notice.
-        notice: NoticeId,
-    },
-    /// Tells an update through a channel that is no mail.
-    NoticeByRelay {
-        /// The notice.
-        notice: NoticeId,
-    },
-    /// Wakes somebody, by one way after the other.
-    Wake {
-        /// The waking.
-        waking: WakingId,
-    },
-    /// Tells somebody of the company of a drill. There is no way to write a customer here.
-    Drill {
-        /// The drill.
-        drill: DrillId,
-        /// What it says.
-        letter: Letter,
-        /// Whom it is for.
-        to: Staff,
-    },
-}
-
-/// Whom an item is for. A drill makes items only from [`Staff`], so it cannot name a customer (P7).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Recipient {
-    /// A person outside.
-    Real(Real),
-    /// Somebody of the company.
-    Staff(Staff),
-}
-
-/// A person outside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Real {
-    /// The customer of a conversation.
-    Customer(ConversationId),
-    /// Whoever reads the channel of a notice.
-    Readers(NoticeId),
-}
-
-/// Somebody of the company.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Staff {
-    /// The support mailbox, or its off-net stand-in.
-    Support,
-    /// A person with an account.
-    Person(Label),
-    /// Whoever is woken.
-    OnCall,
-}
-
-impl ItemKind {
-    /// Whom it is for.
-    pub fn recipient(&self) -> Recipient {
-        match self {
-            Self::Acknowledge { conversation } | Self::AnswerCustomer { conversation, .. } => {
-                Recipient::Real(Real::Customer(*conversation))
-            }
-            Self::ForwardToSupport { .. } | Self::TellStaff { person: None, .. } => {
-                Recipient::Staff(Staff::Support)
-            }
-            Self::TellStaff {
-                person: Some(name), ..
-            } => Recipient::Staff(Staff::Person(name.clone())),
-            Self::NoticeByMail { notice } | Self::NoticeByRelay { notice } => {
-                Recipient::Real(Real::Readers(*notice))
-            }
-            Self::Wake { .. } => Recipient::Staff(Staff::OnCall),
-            Self::Drill { to, .. } => Recipient::Staff(to.clone()),
-        }
-    }
-
-    /// The conversation it belongs to, if to any.
-    pub fn conversation(&self) -> Option<ConversationId> {
-        match self {
-            Self::Acknowledge { conversation }
-            | Self::ForwardToSupport { conversation, .. }
-            | Self::AnswerCustomer { conversation, .. } => Some(*conversation),
-            Self::TellStaff { .. }
-            | Self::NoticeByMail { .. }
-            | Self::NoticeByRelay { .. }
-            | Self::Wake { .. }
-            | Self::Drill { .. } => None,
-        }
-    }
-
-    /// The waking that it goes on with, if it is one.
-    pub fn waking(&self) -> Option<WakingId> {
-        match self {
-            Self::Wake { waking } => Some(*waking),
-            _ => None,
-        }
-    }
-
-    /// Whether a mail server is to take it.
-    pub fn is_mail(&self) -> bool {
-        !matches!(self, Self::NoticeByRelay { .. } | Self::Wake { .. })
-    }
-
-    fn lifetime_ms(&self) -> u64 {
-        match self {
-            Self::Acknowledge { .. } => limits::ACKNOWLEDGEMENT_MAIL_MS,
-            Self::ForwardToSupport { .. } | Self::AnswerCustomer { .. } => limits::SUPPORT_MAIL_MS,
-            Self::TellStaff { .. } => limits::ALARM_MAIL_MS,
-            Self::NoticeByMail { .. } | Self::NoticeByRelay { .. } => limits::NOTICE_KEPT_MS,
-            Self::Drill { .. } => limits::DRILL_MAIL_MS,
-            // It ends by an answer, never by time.
-            Self::Wake { .. } => u64::MAX,
-        }
-    }
-}
-
 /// What became of one attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
@@ -265,6 +122,12 @@ pub(super) fn put_later(
 pub(super) fn put_waking(state: &mut State, index: u64, kind: ItemKind) -> ItemId {
     let due = state.now;
     let not_after = due.plus_ms(kind.lifetime_ms());
+    insert(state, index, kind, (due, not_after))
+}
+
+/// Puts a message for a bridge in: each bridge has a bound of its own.
+pub(super) fn put_carrying(state: &mut State, kind: ItemKind, not_after: Timestamp) -> ItemId {
+    let (index, due) = (state.index, state.now);
     insert(state, index, kind, (due, not_after))
 }
 
@@ -361,7 +224,10 @@ pub(super) fn lease(
     if item.lease.is_none() && item.due > now {
         return Err(Refusal::NotDue);
     }
-    let kind = item.kind.clone();
+    let (kind, renewed) = (
+        item.kind.clone(),
+        item.lease.is_some_and(|it| it.until > now),
+    );
     if let Some(waking) = kind.waking() {
         match waking::leaving(state, waking) {
             Leaving::Go => {}
@@ -373,6 +239,17 @@ pub(super) fn lease(
                 forget(state, id);
                 return Ok(Reply::Done);
             }
+        }
+    }
+    match bridge::change::leaving(state, &kind, renewed) {
+        Leaving::Go => {}
+        Leaving::Later(at) => {
+            reschedule(state, id, at, |item| item.lease = None);
+            return Ok(Reply::Done);
+        }
+        Leaving::Never => {
+            give_up(state, id);
+            return Ok(Reply::Done);
         }
     }
     if !notice::leaving(state, &kind) {
@@ -460,6 +337,7 @@ pub(super) fn settle(
                 item.attempts = item.attempts.saturating_add(1);
                 item.route = next;
             });
+            bridge::change::failed(state, &kind, answer);
         }
     }
     Ok(Reply::Done)
@@ -475,6 +353,7 @@ fn retry_most(kind: &ItemKind) -> u64 {
         ItemKind::NoticeByMail { .. } | ItemKind::NoticeByRelay { .. } => {
             limits::NOTICE_RETRY_MS_MAX
         }
+        ItemKind::Carry { .. } => limits::BRIDGE_REST_MS_MAX,
         kind if is_for_support(kind) => limits::SUPPORT_RETRY_MS_MAX,
         _ => limits::MAIL_RETRY_MS_MAX,
     }
@@ -549,6 +428,7 @@ pub(super) fn let_leave(state: &mut State, id: ItemId) {
 pub(super) fn give_up(state: &mut State, id: ItemId) {
     if let Some(item) = remove(state, id) {
         state.outbox_given_up = state.outbox_given_up.saturating_add(1);
+        bridge::change::given_up(state, &item.kind, item.last_answer.as_ref());
         notice::given_up(state, &item.kind, item.last_answer);
     }
 }
@@ -569,6 +449,7 @@ fn pass_on(state: &mut State, id: ItemId, place: Option<Note>) {
             return notice::sent(state, &item.kind, place);
         }
         ItemKind::Drill { drill, to, .. } => return drill::mailed(state, *drill, to),
+        ItemKind::Carry { .. } => return bridge::change::carried(state, &item.kind, place),
     };
     let conversation = item.kind.conversation();
     let Some(conversation) = conversation.and_then(|it| state.conversations.get_mut(&it)) else {

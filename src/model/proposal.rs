@@ -118,6 +118,7 @@ impl Proposal {
         let passes = match &self.command {
             Command::Talk(change) => change.is_frequent(),
             Command::Gauge(change) => change.is_frequent(),
+            Command::Bridge(change) => change.is_frequent(),
             _ => false,
         };
         let told = matches!(&self.command, Command::Names(change) if change.is_on_record());

@@ -38,17 +38,20 @@ pub enum HeldKind {
     NewsMail,
     /// News to other channels.
     NewsChannel,
+    /// Messages for a bridge to where agents are.
+    Bridge,
 }
 
 impl HeldKind {
     /// Every kind.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Acknowledgement,
         Self::Support,
         Self::Answer,
         Self::Alarm,
         Self::NewsMail,
         Self::NewsChannel,
+        Self::Bridge,
     ];
 
     /// What kind an item is of.
@@ -62,6 +65,7 @@ impl HeldKind {
             }
             ItemKind::NoticeByMail { .. } => Self::NewsMail,
             ItemKind::NoticeByRelay { .. } => Self::NewsChannel,
+            ItemKind::Carry { .. } => Self::Bridge,
         }
     }
 
@@ -74,6 +78,7 @@ impl HeldKind {
             Self::Alarm => "alarm",
             Self::NewsMail => "news-mail",
             Self::NewsChannel => "news-channel",
+            Self::Bridge => "bridge",
         }
     }
 }
@@ -91,7 +96,7 @@ impl FromStr for HeldKind {
         let found = Self::ALL.into_iter().find(|it| it.name() == text);
         found.ok_or_else(|| {
             Wrong::wanted(
-                "acknowledgement, support, answer, alarm, news-mail or news-channel, as 'lifeboat held' shows",
+                "acknowledgement, support, answer, alarm, news-mail, news-channel or bridge, as 'lifeboat held' shows",
             )
         })
     }

@@ -133,11 +133,12 @@ enum Look {
     MailKeys,
     MailIn,
     Channels,
+    Bridges,
     Customer,
 }
 
 impl Look {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Website,
         Self::Answers,
         Self::Signatures,
@@ -146,6 +147,7 @@ impl Look {
         Self::MailKeys,
         Self::MailIn,
         Self::Channels,
+        Self::Bridges,
         Self::Customer,
     ];
 
@@ -160,6 +162,7 @@ impl Look {
             Self::MailKeys => &["mail-keys"],
             Self::MailIn => &["mail-in"],
             Self::Channels => &["channels"],
+            Self::Bridges => &["bridges"],
             Self::Customer => &["customer"],
         }
     }
@@ -169,7 +172,7 @@ impl Look {
         match self {
             Self::Website | Self::Answers | Self::Signatures | Self::MailIn => periods.nodes,
             Self::Delegation | Self::Relays | Self::MailKeys => periods.outside,
-            Self::Channels => periods.channels,
+            Self::Channels | Self::Bridges => periods.channels,
             Self::Customer => periods.customer,
         }
     }
@@ -184,6 +187,7 @@ impl Look {
             Self::MailKeys => others::mail_keys(inner).await,
             Self::MailIn => others::mail_in(inner).await,
             Self::Channels => others::channels(inner).await,
+            Self::Bridges => others::bridges(inner).await,
             Self::Customer => customer::look(inner).await,
         }
     }

@@ -26,6 +26,7 @@ const MAIL_IN: &str =
     "start the node, or open its port for mail; other mail servers try again for days";
 const MAIL_KEYS: &str =
     "'lifeboat mail ready' says which record is wanted; receivers take unsigned mail for spam";
+const BRIDGES: &str = "'lifeboat bridge list' says more; look at the program at the other end, and answer from the inbox meanwhile";
 const CHANNELS: &str = "'lifeboat channel check NAME' says more; give the channel a new token";
 
 pub(super) async fn relays(inner: &Inner) -> Found {
@@ -99,6 +100,37 @@ pub(super) async fn mail_in(inner: &Inner) -> Found {
     amiss.sort();
     let good = format!("{count} addresses greet as mail servers do");
     vec![("mail-in", Some(Finding::of(good, &amiss, MAIL_IN)))]
+}
+
+/// Whether bridges take what is carried, and their other ends can be reached from here. Nothing is posted.
+pub(super) async fn bridges(inner: &Inner) -> Found {
+    let state = inner.parts.cluster.state();
+    let all = state.bridges.all.iter();
+    let all: Vec<_> = all.map(|(name, it)| (name.clone(), it.clone())).collect();
+    if all.is_empty() {
+        return vec![("bridges", None)];
+    }
+    let Some(way) = &inner.parts.channels else {
+        let why = "this node can make no TLS connections; its log says why";
+        let finding = Finding::new(Outcome::Failed, why, BRIDGES);
+        return vec![("bridges", Some(finding))];
+    };
+    let count = all.len();
+    let looks = stream::iter(all).map(|(name, bridge)| async move {
+        if let Some(trouble) = &bridge.trouble {
+            return Some(format!("{name}: {}", trouble.why.as_str()));
+        }
+        let Some(site) = way.bridge_site(&name, &bridge) else {
+            return Some(format!("{name}: this node cannot open its address"));
+        };
+        let reached = reach(inner.parts.tls.as_ref(), &site).await;
+        reached.err().map(|why| format!("{name}: {why}"))
+    });
+    let looks: Vec<Option<String>> = looks.buffer_unordered(PROOF_LOOKS_AT_ONCE).collect().await;
+    let mut amiss: Vec<String> = looks.into_iter().flatten().collect();
+    amiss.sort();
+    let good = format!("{count} are reached and take what is carried");
+    vec![("bridges", Some(Finding::of(good, &amiss, BRIDGES)))]
 }
 
 pub(super) async fn channels(inner: &Inner) -> Found {

@@ -33,7 +33,7 @@ pub(super) async fn say(
     put(https, (url, room), token, &format!("waking-{key}"), &event).await
 }
 
-async fn put(
+pub(super) async fn put(
     https: &Https,
     (url, room): (&str, &str),
     token: &str,
@@ -82,13 +82,13 @@ pub(super) async fn check(
     }
 }
 
-fn ask(method: Method, url: &str, path: &str, token: &str, body: Option<&Value>) -> Ask {
+pub(super) fn ask(method: Method, url: &str, path: &str, token: &str, body: Option<&Value>) -> Ask {
     let url = format!("{url}/_matrix/client/v3/{path}");
     Ask::with_json(method, url, format!("Bearer {token}"), body)
 }
 
 /// A room's id as a segment of a path (RFC 3986 section 3.3).
-fn segment(text: &str) -> String {
+pub(super) fn segment(text: &str) -> String {
     let mut out = String::new();
     for byte in text.bytes() {
         match byte {
@@ -101,7 +101,7 @@ fn segment(text: &str) -> String {
     out
 }
 
-fn says(answer: &Answer) -> String {
+pub(super) fn says(answer: &Answer) -> String {
     let code = field(answer, "errcode").unwrap_or_default();
     let error = field(answer, "error").unwrap_or_else(|| "no reason is given".to_owned());
     format!("{error} {code}").trim().to_owned()

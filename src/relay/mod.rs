@@ -1,14 +1,15 @@
 //! Channels outside that are no mail: notices of the outbox carried to webhooks, Matrix rooms and Mastodon accounts, each
-//! kind in a file of its own.
+//! kind in a file of its own; and conversations carried to where agents already are (`bridges`).
 //!
 //! Every kind of channel has a key by which it knows a repeat, and it is the notice's id: so a notice whose answer was lost
 //! is told again, and the channel tells it once.
 
+pub mod bridges;
 mod gateway;
 mod mastodon;
 mod matrix;
 pub mod waking;
-mod webhook;
+pub mod webhook;
 
 use std::sync::Arc;
 

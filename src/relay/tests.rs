@@ -26,32 +26,32 @@ const TOKEN: &str = "a-token-that-nobody-may-see";
 
 /// What was asked.
 #[derive(Clone, Debug)]
-struct Asked {
-    method: String,
-    path: String,
-    headers: hyper::HeaderMap,
-    body: Value,
-    raw: Vec<u8>,
+pub(super) struct Asked {
+    pub(super) method: String,
+    pub(super) path: String,
+    pub(super) headers: hyper::HeaderMap,
+    pub(super) body: Value,
+    pub(super) raw: Vec<u8>,
 }
 
 impl Asked {
-    fn header(&self, name: &str) -> &str {
+    pub(super) fn header(&self, name: &str) -> &str {
         let value = self.headers.get(name).and_then(|it| it.to_str().ok());
         value.unwrap_or_default()
     }
 }
 
 /// What is answered: a status and a body; nothing ends the connection without an answer.
-type Says = Option<(u16, Value)>;
+pub(super) type Says = Option<(u16, Value)>;
 
-struct Stand {
-    url: String,
+pub(super) struct Stand {
+    pub(super) url: String,
     asked: Arc<Mutex<Vec<Asked>>>,
     says: Arc<Mutex<VecDeque<Says>>>,
 }
 
 impl Stand {
-    async fn new(says: impl IntoIterator<Item = Says>) -> Self {
+    pub(super) async fn new(says: impl IntoIterator<Item = Says>) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let asked = Arc::new(Mutex::new(Vec::new()));
@@ -71,7 +71,12 @@ impl Stand {
         Self { url, asked, says }
     }
 
-    fn asked(&self) -> Vec<Asked> {
+    /// What is answered next.
+    pub(super) fn answers(&self, says: impl IntoIterator<Item = Says>) {
+        self.says.lock().unwrap().extend(says);
+    }
+
+    pub(super) fn asked(&self) -> Vec<Asked> {
         assert!(
             self.says.lock().unwrap().is_empty(),
             "not asked often enough"

@@ -67,7 +67,7 @@ fn body(it: &Message<'_>) -> Value {
     })
 }
 
-fn signed(url: &str, secret: &str, id: &str, body: Vec<u8>) -> Ask {
+pub(super) fn signed(url: &str, secret: &str, id: &str, body: Vec<u8>) -> Ask {
     let at = (clock::now().0 / 1_000).to_string();
     let signature = signature(secret, id, &at, &body);
     Ask {
@@ -85,7 +85,7 @@ fn signed(url: &str, secret: &str, id: &str, body: Vec<u8>) -> Ask {
 
 /// `v1,` and HMAC-SHA-256 over id, time and body (Standard Webhooks 1.0, "Signature scheme"). A secret that begins with
 /// `whsec_` is base64, any other is taken as it is.
-pub(super) fn signature(secret: &str, id: &str, at: &str, body: &[u8]) -> String {
+pub fn signature(secret: &str, id: &str, at: &str, body: &[u8]) -> String {
     let encoded = secret.strip_prefix("whsec_");
     let key = encoded.and_then(|it| STANDARD.decode(it).ok());
     let key = key.unwrap_or_else(|| secret.as_bytes().to_vec());
@@ -96,7 +96,7 @@ pub(super) fn signature(secret: &str, id: &str, at: &str, body: &[u8]) -> String
 }
 
 /// The first line of what was answered, for people.
-fn says(answer: &Answer) -> String {
+pub(super) fn says(answer: &Answer) -> String {
     let text = String::from_utf8_lossy(&answer.body);
     let first = text.lines().next().unwrap_or_default().trim();
     match first {

@@ -1,11 +1,14 @@
-//! The node's part in telling notices through channels outside.
+//! The node's part in telling notices through channels outside, and in carrying conversations to where agents are.
 
 use std::sync::Arc;
 
 use super::{Node, RunError, Runtimes, chain};
 use crate::{
     config, errands,
-    relay::{Pages, Relay, Way},
+    relay::{
+        Pages, Relay, Way,
+        bridges::{Bridger, Ears},
+    },
     tasks::Tasks,
     telemetry::Metrics,
     tls::outgoing,
@@ -62,6 +65,16 @@ impl Node<'_> {
         let Some(way) = self.relay_way() else {
             return;
         };
+        let cluster = self.cluster.clone();
+        let bridger = Arc::new(Bridger::new(cluster.clone(), way.clone(), metrics));
+        tasks.keep(runtimes.background.handle(), "bridges", move |stop| {
+            errands::run(cluster.clone(), bridger.clone(), stop)
+        });
+        let (cluster, letterbox) = (self.cluster.clone(), self.letterbox.clone());
+        let ears = Arc::new(Ears::new(cluster, letterbox, way.clone(), metrics));
+        tasks.keep(runtimes.background.handle(), "ears", move |stop| {
+            ears.clone().run(stop)
+        });
         let cluster = self.cluster.clone();
         let relay = Arc::new(Relay::new(cluster.clone(), way, metrics));
         tasks.keep(runtimes.background.handle(), "notices", move |stop| {

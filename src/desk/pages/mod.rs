@@ -342,7 +342,7 @@ impl Visit {
         let allowed = |path: &str| match roles::of_page("get", path) {
             Some(Asks::For(role) | Asks::Fresh(role)) => self.may(role),
             Some(Asks::Either(one, other)) => self.may(one) || self.may(other),
-            Some(Asks::Local) | None => false,
+            Some(Asks::Local | Asks::Proof) | None => false,
         };
         let entry = |(name, path): (&str, &'static str)| Entry {
             name: self.say.it(&format!("menu-{name}")),

@@ -12,7 +12,7 @@ use crate::model::words::Lang;
 use crate::proofs::Outcome;
 
 /// The proofs that this program has words for: what it is, and what to do.
-pub(super) const KNOWN: [&str; 28] = [
+pub(super) const KNOWN: [&str; 29] = [
     "quorum",
     "nodes",
     "placement",
@@ -38,6 +38,7 @@ pub(super) const KNOWN: [&str; 28] = [
     "mail-keys",
     "mail-in",
     "channels",
+    "bridges",
     "customer",
     "drill",
     "calendar",

@@ -367,6 +367,19 @@ impl Visit {
         if let Some(since) = seen.since() {
             facts.push((self.say.it("talk-waits"), self.time(since)));
         }
+        let all = seen.messages.len();
+        for (name, bridge, done) in self.state.bridges.of(&id) {
+            let parts = [
+                ("bridge", name.to_string().into()),
+                ("done", done.into()),
+                ("all", all.into()),
+            ];
+            let key = match bridge.trouble {
+                Some(_) => "talk-bridge-stuck",
+                None => "talk-bridge-goes",
+            };
+            facts.push((self.say.it("talk-bridge"), self.say.with(key, parts)));
+        }
         facts
     }
 
@@ -457,7 +470,7 @@ impl Visit {
     fn agreed(&self, id: ConversationId, it: &Message, is_new: bool) -> Line {
         let (kind, who) = match &it.author {
             Author::Customer => ("customer", self.say.it("talk-customer")),
-            Author::Agent(name) => ("us", name.to_string()),
+            Author::Agent(name) => ("us", self.desk().agent(id, &it.id, name)),
         };
         let state = match (&it.author, it.passed_on) {
             (Author::Customer, _) if is_new => self.say.it("talk-new"),

@@ -2,6 +2,7 @@
 
 mod alerts;
 pub(crate) mod boat;
+mod bridges;
 mod campaigns;
 mod console;
 mod directory;

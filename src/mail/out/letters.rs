@@ -149,7 +149,8 @@ impl Letters {
             | ItemKind::NoticeByMail { .. }
             | ItemKind::NoticeByRelay { .. }
             | ItemKind::Wake { .. }
-            | ItemKind::Drill { .. } => Err(Unwritten::Gone),
+            | ItemKind::Drill { .. }
+            | ItemKind::Carry { .. } => Err(Unwritten::Gone),
         }
     }
 
@@ -298,7 +299,9 @@ impl Letters {
             (Recipient::Staff(Staff::Support), route, _) => Ok(self.support_by(route)),
             // Nothing of a conversation goes to one person of the company, or to everybody.
             (Recipient::Staff(Staff::Person(_) | Staff::OnCall), _, _)
-            | (Recipient::Real(Real::Readers(_)), _, _) => Err(Unwritten::NoAddress),
+            | (Recipient::Real(Real::Readers(_)) | Recipient::Bridge(_), _, _) => {
+                Err(Unwritten::NoAddress)
+            }
         }
     }
 

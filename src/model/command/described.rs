@@ -62,6 +62,7 @@ impl Command {
             Self::File(change) => change.kind(),
             Self::Gauge(change) => change.kind(),
             Self::Vault(change) => change.kind(),
+            Self::Bridge(change) => change.kind(),
             Self::ArchiveAudit(_) => "archive-audit",
             Self::People(change) => change.kind(),
             Self::Alone(_) => "alone",
@@ -81,6 +82,7 @@ impl Command {
             Self::Return(change) => change.conversation(),
             Self::Synthetic(change) => Some(change.conversation()),
             Self::File(change) => Some(change.conversation()),
+            Self::Bridge(change) => change.conversation(),
             Self::Found { .. }
             | Self::CreateToken { .. }
             | Self::RevokeToken { .. }
@@ -199,6 +201,7 @@ impl Command {
             Self::File(change) => change.about(),
             Self::Gauge(change) => change.about(),
             Self::Vault(change) => change.about(),
+            Self::Bridge(change) => change.about(),
             Self::ArchiveAudit(segment) => segment.blob.to_string(),
             Self::People(change) => change.about(),
             Self::Alone(report) => report.about(),

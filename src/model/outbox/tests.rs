@@ -1,6 +1,7 @@
 //! What waits in the outbox: how long it rests, and what hurries it.
 
 use super::*;
+use crate::model::words::{ClientId, ConversationId};
 
 /// A state with so many messages for support and one acknowledgement in its outbox.
 fn outbox(messages: u8) -> State {

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::bridge::{BridgeChange, BridgeFacts, BridgeMeans};
 use crate::model::directory::{Counts, DirectoryChange, DirectoryVersion, Layer, Publication};
 use crate::model::drill::{DrillChange, DrillId, change::Asked};
 use crate::model::files::FileChange;
@@ -73,7 +74,7 @@ fn any_command() -> impl Strategy<Value = Command> {
         synthetics().prop_map(Command::Synthetic),
         drills().prop_map(|it| Command::Drill(Box::new(it))),
         with_files(),
-        gauges().prop_map(Command::Gauge),
+        outside(),
         (any::<u8>(), 0..3_u64).prop_map(|(it, days)| Command::CreateToken {
             token: TokenId([it; 8]),
             secret_hash: KeyedHash([it; 32]),
@@ -127,6 +128,57 @@ fn with_files() -> impl Strategy<Value = Command> {
         message.with_files(files)
     });
     prop_oneof![said, erase]
+}
+
+/// What has to do with other machines.
+fn outside() -> impl Strategy<Value = Command> {
+    prop_oneof![
+        gauges().prop_map(Command::Gauge),
+        bridges().prop_map(Command::Bridge),
+    ]
+}
+
+/// Two bridges that come, change and go, and answers from there.
+fn bridges() -> impl Strategy<Value = BridgeChange> {
+    let name = || (0_u8..2).prop_map(|it| Label::new(&format!("b{it}")).unwrap());
+    let facts = |matrix: bool| BridgeFacts {
+        means: match matrix {
+            true => BridgeMeans::Matrix {
+                host: Note::default(),
+                room: Note::default(),
+                senders: OrdSet::new(),
+            },
+            false => BridgeMeans::Chat {
+                host: Note::default(),
+            },
+        },
+        speaks: Lang::En,
+        lang: None,
+        tags: OrdSet::new(),
+    };
+    prop_oneof![
+        (name(), any::<bool>(), prop_oneof![Just(0), 1_u64..60]).prop_map(
+            move |(bridge, matrix, against)| BridgeChange::Set {
+                bridge,
+                facts: facts(matrix),
+                url: Some(sealed(1)),
+                secret: Some(sealed(2)),
+                against,
+            }
+        ),
+        (name(), 1_u64..60).prop_map(|(bridge, against)| BridgeChange::Remove { bridge, against }),
+        (name(), 0_u8..8).prop_map(|(bridge, it)| BridgeChange::Answer {
+            bridge,
+            conversation: ConversationId([it; 16]),
+            body: sealed(it),
+            by: sealed(it),
+            taken: Timestamp(1),
+        }),
+        (name(), 1_u64..4).prop_map(|(bridge, node)| BridgeChange::Listen {
+            bridge,
+            node: NodeId(node),
+        }),
+    ]
 }
 
 /// Values for the wallboard, some of them with a time that is none.
