@@ -11,7 +11,6 @@ use super::{
     failure::Failure,
     node::Node,
     output::{Paper, printable, table},
-    people::done,
 };
 
 /// What to do with envelopes.
@@ -124,7 +123,8 @@ pub async fn breakglass(node: &Node, what: BreakGlass, paper: Paper) -> Result<S
             Ok(Said::of(answer.json, text))
         }
         BreakGlass::Withdraw { serial } => {
-            done(node, &format!("/envelopes/{serial}/withdraw"), &json!({})).await
+            node.said(&format!("/envelopes/{serial}/withdraw"), &json!({}))
+                .await
         }
     }
 }

@@ -93,11 +93,6 @@ struct Bridge {
 }
 
 #[derive(Debug, Deserialize)]
-struct Done {
-    says: String,
-}
-
-#[derive(Debug, Deserialize)]
 struct Tried {
     good: bool,
     says: String,
@@ -113,7 +108,7 @@ pub async fn bridge(node: &Node, what: BridgeVerb, paper: Paper) -> Result<Said,
             let text = listed(&answer.value.bridges, paper);
             Ok(Said::of(answer.json, text))
         }
-        BridgeVerb::Remove { bridge } => said(node, &path(&bridge, "remove"), json!({})).await,
+        BridgeVerb::Remove { bridge } => node.said(&path(&bridge, "remove"), json!({})).await,
         BridgeVerb::Test { bridge } => {
             let answer = node
                 .post::<Tried>(&path(&bridge, "test"), &json!({}))
@@ -123,12 +118,6 @@ pub async fn bridge(node: &Node, what: BridgeVerb, paper: Paper) -> Result<Said,
             Ok(Said::of(answer.json, text))
         }
     }
-}
-
-async fn said(node: &Node, path: &str, body: Value) -> Result<Said, Failure> {
-    let answer = node.post::<Done>(path, &body).await?;
-    let text = format!("{}\n", printable(&answer.value.says));
-    Ok(Said::of(answer.json, text))
 }
 
 async fn add(node: &Node, args: &AddArgs) -> Result<Said, Failure> {
@@ -166,7 +155,7 @@ async fn add(node: &Node, args: &AddArgs) -> Result<Said, Failure> {
         }
     }
     let path = format!("/bridges/{}", part(&args.bridge));
-    said(node, &path, Value::Object(body)).await
+    node.said(&path, Value::Object(body)).await
 }
 
 fn listed(bridges: &[Bridge], paper: Paper) -> String {

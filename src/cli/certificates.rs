@@ -100,11 +100,6 @@ struct Certificate {
     ends: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
-struct Done {
-    says: String,
-}
-
 /// Does what was asked for.
 pub async fn run(node: &Node, what: CertificateVerb, paper: Paper) -> Result<Said, Failure> {
     let path = |it: &str, deed: &str| format!("/certificates/{}{deed}", part(it));
@@ -124,26 +119,20 @@ pub async fn run(node: &Node, what: CertificateVerb, paper: Paper) -> Result<Sai
             if !from.is_empty() {
                 body["authorities"] = json!(from);
             }
-            said(node, &path(&certificate, ""), body).await
+            node.said(&path(&certificate, ""), body).await
         }
         CertificateVerb::Renew { certificate } => {
-            said(node, &path(&certificate, "/renew"), json!({})).await
+            node.said(&path(&certificate, "/renew"), json!({})).await
         }
         CertificateVerb::Remove { certificate } => {
-            said(node, &path(&certificate, "/remove"), json!({})).await
+            node.said(&path(&certificate, "/remove"), json!({})).await
         }
         CertificateVerb::Authority(args) => authority(node, &args).await,
         CertificateVerb::ForgetAuthority { authority } => {
             let path = format!("/authorities/{}/remove", part(&authority));
-            said(node, &path, json!({})).await
+            node.said(&path, json!({})).await
         }
     }
-}
-
-async fn said(node: &Node, path: &str, body: Value) -> Result<Said, Failure> {
-    let answer = node.post::<Done>(path, &body).await?;
-    let text = format!("{}\n", printable(&answer.value.says));
-    Ok(Said::of(answer.json, text))
 }
 
 async fn authority(node: &Node, args: &AuthorityArgs) -> Result<Said, Failure> {
@@ -170,7 +159,7 @@ async fn authority(node: &Node, args: &AuthorityArgs) -> Result<Said, Failure> {
         }
     }
     let path = format!("/authorities/{}", part(&args.authority));
-    said(node, &path, Value::Object(body)).await
+    node.said(&path, Value::Object(body)).await
 }
 
 fn listed(all: &Listed, paper: Paper) -> String {

@@ -127,11 +127,6 @@ struct Channel {
 }
 
 #[derive(Debug, Deserialize)]
-struct Done {
-    says: String,
-}
-
-#[derive(Debug, Deserialize)]
 struct Checked {
     good: bool,
     says: String,
@@ -179,7 +174,7 @@ pub async fn channel(node: &Node, what: ChannelVerb) -> Result<Said, Failure> {
             let text = listed(&answer.value.channels);
             Ok(Said::of(answer.json, text))
         }
-        ChannelVerb::Remove { channel } => said(node, &path(&channel, "remove"), json!({})).await,
+        ChannelVerb::Remove { channel } => node.said(&path(&channel, "remove"), json!({})).await,
         ChannelVerb::Check { channel } => {
             let answer = node
                 .post::<Checked>(&path(&channel, "check"), &json!({}))
@@ -189,12 +184,6 @@ pub async fn channel(node: &Node, what: ChannelVerb) -> Result<Said, Failure> {
             Ok(Said::of(answer.json, text))
         }
     }
-}
-
-async fn said(node: &Node, path: &str, body: Value) -> Result<Said, Failure> {
-    let answer = node.post::<Done>(path, &body).await?;
-    let text = format!("{}\n", printable(&answer.value.says));
-    Ok(Said::of(answer.json, text))
 }
 
 async fn add(node: &Node, args: &AddArgs) -> Result<Said, Failure> {
@@ -230,7 +219,7 @@ async fn add(node: &Node, args: &AddArgs) -> Result<Said, Failure> {
         body.insert("secret".to_owned(), json!(secret.trim()));
     }
     let path = format!("/channels/{}", part(&args.channel));
-    said(node, &path, Value::Object(body)).await
+    node.said(&path, Value::Object(body)).await
 }
 
 fn listed(channels: &[Channel]) -> String {

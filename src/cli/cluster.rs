@@ -39,11 +39,6 @@ struct Members {
     warning: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
-struct Done {
-    says: String,
-}
-
 /// What to do with nodes.
 #[derive(Debug, Subcommand)]
 pub enum Nodes {
@@ -165,15 +160,13 @@ pub async fn nodes(node: &Node, what: Option<Nodes>) -> Result<Said, Failure> {
             Sure::Yes => {
                 let path = format!("/nodes/{}/replace", part(&who));
                 let body = json!({ "with": with, "force": force.force });
-                done(node.post::<Done>(&path, &body).await?)
+                node.said(&path, &body).await
             }
             Sure::Not(member, rest) => {
                 Ok(planned(&member, &rest, "replace", &format!("{who} {with}")))
             }
         },
-        Nodes::Transfer { node: to } => {
-            done(node.post::<Done>("/leader", &json!({ "to": to })).await?)
-        }
+        Nodes::Transfer { node: to } => node.said("/leader", &json!({ "to": to })).await,
     }
 }
 
@@ -191,7 +184,7 @@ struct OfCluster {
 pub async fn profile(node: &Node, wanted: Option<String>) -> Result<Said, Failure> {
     if let Some(profile) = wanted {
         let body = json!({ "profile": profile });
-        return done(node.post::<Done>("/profile", &body).await?);
+        return node.said("/profile", &body).await;
     }
     let answer = node.get::<OfCluster>("/status").await?;
     let profile = answer.value.cluster.map(|it| it.profile);
@@ -202,14 +195,10 @@ pub async fn profile(node: &Node, wanted: Option<String>) -> Result<Said, Failur
     Ok(Said::of(json!({ "profile": profile }), text))
 }
 
-fn done(answer: super::node::Answer<Done>) -> Result<Said, Failure> {
-    Ok(Said::of(answer.json, format!("{}\n", answer.value.says)))
-}
-
 async fn change(node: &Node, who: &str, how: &str, force: &Force) -> Result<Said, Failure> {
     let path = format!("/nodes/{}/{how}", part(who));
     let body = json!({ "force": force.force });
-    done(node.post::<Done>(&path, &body).await?)
+    node.said(&path, &body).await
 }
 
 async fn list(node: &Node) -> Result<Said, Failure> {

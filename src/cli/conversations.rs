@@ -213,11 +213,6 @@ struct Kept {
 }
 
 #[derive(Debug, Deserialize)]
-struct Done {
-    says: String,
-}
-
-#[derive(Debug, Deserialize)]
 struct AnsweredAll {
     agreed: usize,
     held: usize,
@@ -376,9 +371,7 @@ async fn prepared(node: &Node, what: Prepared) -> Result<Said, Failure> {
             (path, json!({ "against": against(name) }))
         }
     };
-    let answer = node.post::<Done>(&path, &body).await?;
-    let text = format!("{}\n", printable(&answer.value.says));
-    Ok(Said::of(answer.json, text))
+    node.said(&path, &body).await
 }
 
 async fn write(

@@ -159,11 +159,6 @@ struct Freeze {
 }
 
 #[derive(Debug, Deserialize)]
-struct Done {
-    says: String,
-}
-
-#[derive(Debug, Deserialize)]
 struct Plan {
     done: bool,
     #[serde(default)]
@@ -223,22 +218,18 @@ pub async fn dns(node: &Node, what: Dns, paper: Paper) -> Result<Said, Failure> 
         }
         Dns::Unpin { service, local } => {
             let path = format!("/dns/services/{}/unpin", part(&service));
-            said(node, &path, json!({ "local": local })).await
+            node.said(&path, json!({ "local": local })).await
         }
         Dns::Undo { service } => {
-            said(
-                node,
-                &format!("/dns/services/{}/undo", part(&service)),
-                json!({}),
-            )
-            .await
+            node.said(&format!("/dns/services/{}/undo", part(&service)), json!({}))
+                .await
         }
         Dns::Freeze { pin } => {
             let body = json!({ "reason": pin.reason, "for": pin.lasting });
-            said(node, "/dns/freeze", body).await
+            node.said("/dns/freeze", body).await
         }
-        Dns::Thaw => said(node, "/dns/thaw", json!({})).await,
-        Dns::Release => said(node, "/dns/release", json!({})).await,
+        Dns::Thaw => node.said("/dns/thaw", json!({})).await,
+        Dns::Release => node.said("/dns/release", json!({})).await,
         Dns::Zone { what } => zones::zone(node, what, paper).await,
         Dns::Service { what } => services::service(node, what, paper).await,
         Dns::Sign { zone } => signing::sign(node, &zone, false).await,
@@ -253,13 +244,6 @@ pub async fn dns(node: &Node, what: Dns, paper: Paper) -> Result<Said, Failure> 
 fn pinning(target: Option<String>, pin: &PinArgs, local: bool, dry_run: bool) -> serde_json::Value {
     let (reason, lasting) = (&pin.reason, &pin.lasting);
     json!({ "target": target, "reason": reason, "for": lasting, "local": local, "dry_run": dry_run })
-}
-
-/// Asks for something whose answer is a sentence.
-async fn said(node: &Node, path: &str, body: serde_json::Value) -> Result<Said, Failure> {
-    let answer = node.post::<Done>(path, &body).await?;
-    let text = format!("{}\n", printable(&answer.value.says));
-    Ok(Said::of(answer.json, text))
 }
 
 async fn status(node: &Node, paper: Paper) -> Result<Said, Failure> {

@@ -3,6 +3,7 @@
 //! Every write carries the key of this run, so that it can be repeated safely when its outcome is not known.
 
 use std::{
+    borrow::Borrow,
     convert::Infallible,
     fs::File,
     io::{ErrorKind, Read, Write},
@@ -14,11 +15,12 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited, StreamBody, combinators::BoxBody};
 use hyper::{Method, Request, StatusCode, body::Frame, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 
+use super::Said;
 use super::afar::Way;
 use super::failure::{Exit, Failure, chain};
 use super::output::printable;
@@ -51,6 +53,12 @@ enum Reach {
 trait Line: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Line for T {}
+
+/// What came of a write, in words.
+#[derive(Deserialize)]
+struct Sentence {
+    says: String,
+}
 
 /// What a node answered.
 #[derive(Debug)]
@@ -86,6 +94,13 @@ impl Node {
         body: &Value,
     ) -> Result<Answer<T>, Failure> {
         self.ask(Method::POST, path, Some(body)).await
+    }
+
+    /// Asks for something that is answered with a sentence.
+    pub async fn said(&self, path: &str, body: impl Borrow<Value>) -> Result<Said, Failure> {
+        let answer = self.post::<Sentence>(path, body.borrow()).await?;
+        let text = format!("{}\n", printable(&answer.value.says));
+        Ok(Said::of(answer.json, text))
     }
 
     /// Takes something away.

@@ -237,12 +237,6 @@ struct Told {
     says: String,
 }
 
-/// What was done.
-#[derive(Debug, Deserialize)]
-pub(super) struct Done {
-    says: String,
-}
-
 /// Does what `lifeboat people` was asked for.
 pub async fn people(node: &Node, what: People, paper: Paper) -> Result<Said, Failure> {
     match what {
@@ -263,7 +257,7 @@ pub async fn people(node: &Node, what: People, paper: Paper) -> Result<Said, Fai
         }
         People::SetRole { name, role } => {
             let path = format!("/people/{}/roles", part(&name));
-            done(node, &path, &json!({ "roles": role })).await
+            node.said(&path, &json!({ "roles": role })).await
         }
         People::Ways { name, way } => set_ways(node, &name, &way).await,
         People::Prove { name, way: None } => waking::prove(node, &name, paper).await,
@@ -272,7 +266,7 @@ pub async fn people(node: &Node, what: People, paper: Paper) -> Result<Said, Fai
             way: Some(way),
         } => {
             let path = format!("/people/{}/prove", part(&name));
-            done(node, &path, &json!({ "way": way })).await
+            node.said(&path, &json!({ "way": way })).await
         }
         People::Reset {
             name,
@@ -283,7 +277,8 @@ pub async fn people(node: &Node, what: People, paper: Paper) -> Result<Said, Fai
             credentials(node, &path, &body).await
         }
         People::Remove { name, confirm } if confirm.as_deref() == Some(name.as_str()) => {
-            done(node, &format!("/people/{}/remove", part(&name)), &json!({})).await
+            node.said(&format!("/people/{}/remove", part(&name)), &json!({}))
+                .await
         }
         People::Remove { name, .. } => {
             let mut said = show(node, &name, paper).await?;
@@ -294,9 +289,12 @@ pub async fn people(node: &Node, what: People, paper: Paper) -> Result<Said, Fai
         People::Sessions => sessions(node, paper).await,
         People::Revoke {
             session: Some(id), ..
-        } => done(node, &format!("/sessions/{}/end", part(&id)), &json!({})).await,
+        } => {
+            node.said(&format!("/sessions/{}/end", part(&id)), &json!({}))
+                .await
+        }
         People::Revoke { person, .. } => {
-            done(node, "/sessions/end", &json!({ "name": person })).await
+            node.said("/sessions/end", &json!({ "name": person })).await
         }
         People::Token { what } => token(node, what, paper).await,
     }
@@ -307,19 +305,14 @@ pub async fn shift(node: &Node, what: Option<Shift>, paper: Paper) -> Result<Sai
     match what.unwrap_or(Shift::Show) {
         Shift::Show => leads(node, paper).await,
         Shift::Lead { who, note } => {
-            done(node, "/shift", &json!({ "who": who, "note": note })).await
+            node.said("/shift", &json!({ "who": who, "note": note }))
+                .await
         }
         Shift::Acknowledge { alarm } => {
-            done(node, &format!("/alarms/{alarm}/acknowledge"), &json!({})).await
+            node.said(&format!("/alarms/{alarm}/acknowledge"), &json!({}))
+                .await
         }
     }
-}
-
-/// Asks for something that is answered with a sentence.
-pub(super) async fn done(node: &Node, path: &str, body: &Value) -> Result<Said, Failure> {
-    let answer = node.post::<Done>(path, body).await?;
-    let text = format!("{}\n", printable(&answer.value.says));
-    Ok(Said::of(answer.json, text))
 }
 
 async fn list(node: &Node, paper: Paper) -> Result<Said, Failure> {
@@ -404,7 +397,7 @@ async fn set_ways(node: &Node, name: &str, given: &[String]) -> Result<Said, Fai
         ways.push(json!({ "kind": kind, "address": address }));
     }
     let path = format!("/people/{}/ways", part(name));
-    done(node, &path, &json!({ "ways": ways })).await
+    node.said(&path, &json!({ "ways": ways })).await
 }
 
 async fn credentials(node: &Node, path: &str, body: &Value) -> Result<Said, Failure> {
@@ -529,12 +522,8 @@ async fn token(node: &Node, what: Token, paper: Paper) -> Result<Said, Failure> 
             Ok(Said::of(answer.json, text))
         }
         Token::Revoke { name } => {
-            done(
-                node,
-                &format!("/api-tokens/{}/revoke", part(&name)),
-                &json!({}),
-            )
-            .await
+            node.said(&format!("/api-tokens/{}/revoke", part(&name)), &json!({}))
+                .await
         }
     }
 }

@@ -4,7 +4,6 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::said;
 use crate::cli::{
     Said,
     failure::Failure,
@@ -180,7 +179,7 @@ pub async fn keeper(node: &Node, what: KeeperVerb, paper: Paper) -> Result<Said,
             }
             Ok(Said::of(answer.json, text))
         }
-        KeeperVerb::Remove { keeper } => said(node, &path(&keeper, "remove"), json!({})).await,
+        KeeperVerb::Remove { keeper } => node.said(&path(&keeper, "remove"), json!({})).await,
         KeeperVerb::Plan { keeper } => {
             let answer = node.get::<Plan>(&path(&keeper, "plan")).await?;
             let text = planned(&answer.value, paper);
@@ -244,7 +243,7 @@ async fn add(node: &Node, args: &AddArgs) -> Result<Said, Failure> {
         body.insert("secret".to_owned(), json!(secret.trim()));
     }
     let path = format!("/dns/keepers/{}", part(&args.keeper));
-    said(node, &path, Value::Object(body)).await
+    node.said(&path, Value::Object(body)).await
 }
 
 /// A keeper in a few lines, with its names as a table.

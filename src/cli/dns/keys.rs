@@ -4,7 +4,7 @@ use clap::Subcommand;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{listed, said};
+use super::listed;
 use crate::cli::{
     Said,
     failure::Failure,
@@ -90,12 +90,8 @@ pub async fn tsig(node: &Node, what: Tsig, paper: Paper) -> Result<Said, Failure
             Ok(Said::of(answer.json, text))
         }
         Tsig::Remove { name } => {
-            said(
-                node,
-                &format!("/dns/keys/{}/remove", part(&name)),
-                json!({}),
-            )
-            .await
+            node.said(&format!("/dns/keys/{}/remove", part(&name)), json!({}))
+                .await
         }
     }
 }

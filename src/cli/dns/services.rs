@@ -6,7 +6,7 @@ use clap::Subcommand;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{listed, said};
+use super::listed;
 use crate::{
     cli::{
         Said,
@@ -140,7 +140,7 @@ pub async fn service(node: &Node, what: ServiceVerb, paper: Paper) -> Result<Sai
         }
         ServiceVerb::Remove { service } => {
             let path = format!("/dns/services/{}/remove", part(&service));
-            said(node, &path, json!({})).await
+            node.said(&path, json!({})).await
         }
     }
 }

@@ -4,7 +4,7 @@ use clap::Subcommand;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{listed, said};
+use super::listed;
 use crate::cli::{
     Said,
     failure::Failure,
@@ -122,11 +122,11 @@ pub async fn key(node: &Node, what: KeyVerb, paper: Paper) -> Result<Said, Failu
         KeyVerb::Roll { zone } => sign(node, &zone, true).await,
         KeyVerb::Parent { zone, server } => {
             let path = format!("/dns/zones/{}/parent", part(&zone));
-            said(node, &path, json!({ "servers": server })).await
+            node.said(&path, json!({ "servers": server })).await
         }
         KeyVerb::Done { zone, force } => {
             let path = format!("/dns/zones/{}/keys/drop", part(&zone));
-            said(node, &path, json!({ "force": force })).await
+            node.said(&path, json!({ "force": force })).await
         }
     }
 }
@@ -164,11 +164,11 @@ async fn keys(node: &Node, zone: &str) -> Result<crate::cli::node::Answer<Keys>,
 /// Signs a zone, or begins to roll its key.
 pub async fn sign(node: &Node, zone: &str, roll: bool) -> Result<Said, Failure> {
     let path = format!("/dns/zones/{}/sign", part(zone));
-    said(node, &path, json!({ "roll": roll })).await
+    node.said(&path, json!({ "roll": roll })).await
 }
 
 /// Asks the parent to forget a zone's keys, or ends signing.
 pub async fn unsign(node: &Node, zone: &str, force: bool) -> Result<Said, Failure> {
     let path = format!("/dns/zones/{}/unsign", part(zone));
-    said(node, &path, json!({ "force": force })).await
+    node.said(&path, json!({ "force": force })).await
 }

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{files_in, listed, roll, said};
+use super::{files_in, listed, roll};
 use crate::{
     cli::{
         Said,
@@ -261,7 +261,7 @@ pub async fn zone(node: &Node, what: ZoneVerb, paper: Paper) -> Result<Said, Fai
         ZoneVerb::Show { zone } => show(node, &zone, paper).await,
         ZoneVerb::Rollback { zone, edition } => {
             let path = format!("/dns/zones/{}/rollback", part(&zone));
-            said(node, &path, json!({ "edition": edition })).await
+            node.said(&path, json!({ "edition": edition })).await
         }
         ZoneVerb::Set(settings) => set(node, &settings).await,
         ZoneVerb::Updates(it) => {
@@ -273,7 +273,7 @@ pub async fn zone(node: &Node, what: ZoneVerb, paper: Paper) -> Result<Said, Fai
                 "types": it.types,
                 "remove": it.remove,
             });
-            said(node, &path, body).await
+            node.said(&path, body).await
         }
         ZoneVerb::Remove { zone, confirm } => remove(node, &zone, confirm).await,
     }
@@ -530,7 +530,7 @@ async fn set(node: &Node, settings: &Settings) -> Result<Said, Failure> {
         body["key"] = json!(key);
     }
     let path = format!("/dns/zones/{}/settings", part(&settings.zone));
-    said(node, &path, body).await
+    node.said(&path, body).await
 }
 
 async fn remove(node: &Node, zone: &str, confirm: Option<u64>) -> Result<Said, Failure> {
