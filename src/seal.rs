@@ -209,6 +209,24 @@ impl Keyring {
             .map(|()| address)
     }
 
+    /// The token by which one customer claims for one incident: both in it, and a proof that we made it.
+    pub fn claim(&self, incident: u32, customer: &str) -> String {
+        let named = [&incident.to_be_bytes()[..], customer.as_bytes()].concat();
+        let KeyedHash(hash) = self.mac("claim", &named);
+        URL_SAFE_NO_PAD.encode([&hash[..16], &named[..]].concat())
+    }
+
+    /// The incident and the customer of such a token; `None` when it is not one of ours.
+    pub fn open_claim(&self, token: &str) -> Option<(u32, String)> {
+        let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
+        let (secret, named) = bytes.split_at_checked(16)?;
+        let KeyedHash(hash) = self.mac("claim", named);
+        constant_time::verify_slices_are_equal(&hash[..16], secret).ok()?;
+        let (incident, customer) = named.split_first_chunk::<4>()?;
+        let customer = std::str::from_utf8(customer).ok()?;
+        Some((u32::from_be_bytes(*incident), customer.to_owned()))
+    }
+
     /// The secret part of the address at which a try of a waking is answered, by the waking's and the try's numbers.
     pub fn waking(&self, waking: u64, number: u32) -> String {
         let named = [&waking.to_be_bytes()[..], &number.to_be_bytes()].concat();

@@ -14,8 +14,10 @@ use super::{
     failure::{Exit, Failure},
     node::{Node, part},
     output::{Paper, printable, table},
+    rules::{self, Notify},
 };
 
+mod affected;
 mod shown;
 
 use shown::{Shown, shown};
@@ -81,6 +83,20 @@ pub enum IncidentVerb {
     Export {
         /// The incident
         incident: String,
+    },
+    /// Show which customers, services and minutes it affected
+    Affected(affected::Which),
+    /// Tell those affected by mail, now and when it changes
+    Notify(Notify),
+    /// Show whose claim the token in a customer's link is
+    Claim {
+        /// The token
+        token: String,
+    },
+    /// Which servers, racks, datacentres or products it affected, from when until when
+    Effect {
+        #[command(subcommand)]
+        what: affected::EffectVerb,
     },
 }
 
@@ -298,6 +314,10 @@ pub async fn incident(node: &Node, what: IncidentVerb, paper: Paper) -> Result<S
         IncidentVerb::Export { incident } => {
             Ok(Said::bytes(node.fetch(&path(&incident, "/export")).await?))
         }
+        IncidentVerb::Notify(asked) => rules::notify(node, &asked).await,
+        IncidentVerb::Claim { token } => rules::claim(node, &token, paper).await,
+        IncidentVerb::Affected(which) => affected::affected(node, &which, paper).await,
+        IncidentVerb::Effect { what } => affected::effect(node, what, paper).await,
     }
 }
 

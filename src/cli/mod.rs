@@ -31,6 +31,7 @@ mod people;
 mod playbooks;
 mod ready;
 mod recover;
+mod rules;
 mod site;
 mod start;
 mod status;
@@ -200,6 +201,11 @@ enum Verb {
     Alert {
         #[command(subcommand)]
         what: alerts::AlertVerb,
+    },
+    /// By what rules something is said without a person, for single servers
+    Rules {
+        #[command(subcommand)]
+        what: rules::RuleVerb,
     },
     /// Values of other machines for the wallboard
     Gauge {
@@ -390,6 +396,7 @@ fn done(line: Line) -> Result<Said, Failure> {
         | Verb::Calendar { .. }
         | Verb::Playbook { .. }
         | Verb::Alert { .. }
+        | Verb::Rules { .. }
         | Verb::Channel { .. }
         | Verb::Gauge { .. }
         | Verb::Vault { .. }
@@ -443,6 +450,7 @@ async fn asked(
         Verb::Maintenance { what } => incidents::maintenance(node, what, paper).await,
         Verb::Certificate { what } => certificates::run(node, what, paper).await,
         Verb::Alert { what } => alerts::alert(node, what, paper).await,
+        Verb::Rules { what } => rules::rules(node, what).await,
         Verb::Wake { what } => waking::wake(node, what, paper).await,
         Verb::Calendar { what } => calendar::calendar(node, what, paper).await,
         Verb::Drill { what } => drills::drill(node, what, paper).await,

@@ -20,6 +20,7 @@ use super::{
     asking::{Asking, Body},
     incidents::{Next, Open, find as find_incident, new_id},
     problem::Problem,
+    rules::matching,
 };
 use crate::{
     clock,
@@ -31,6 +32,7 @@ use crate::{
         },
         incident::{IncidentChange, IncidentId, Severity, Title},
         limits,
+        rule::{RuleChange, Spot, change::is_news as places_are_news},
         when::rfc3339,
         words::{Label, Lang, Note, Timestamp},
     },
@@ -63,10 +65,10 @@ pub(super) struct AlertShown {
     pub(super) instances: Vec<String>,
     pub(super) first: String,
     pub(super) last: String,
-    /// proposed, confirmed, confirmed-ended, dismissed or ended.
+    /// proposed, confirmed, confirmed-ended, dismissed, ended or gathered.
     pub(super) state: &'static str,
     pub(super) incident: Option<String>,
-    /// Who decided, and why where it was dismissed.
+    /// Who decided, and why where it was dismissed; of what was gathered the alert that stands for it.
     pub(super) by: Option<String>,
     pub(super) reason: Option<String>,
 }
@@ -234,7 +236,7 @@ async fn of_alertmanager(
     let title = title.unwrap_or_else(|| spoken(&sent.group_labels));
     let text = one("description").unwrap_or_else(|| spoken(&sent.common_labels));
     let mut said = said(&desk.cluster.state(), &title, &text, &sent.common_labels);
-    let mut beyond = sent.truncated;
+    let (mut beyond, mut firing) = (sent.truncated, Vec::new());
     for (place, it) in sent.alerts.iter().enumerate() {
         let instance = match it.fingerprint.as_str() {
             "" => number(&[&spoken(&it.labels)]),
@@ -251,13 +253,15 @@ async fn of_alertmanager(
             said.ended.push(instance);
         } else if said.firing.len() < limits::ALERT_FIRING_MAX {
             said.firing.push((instance, Note::cut(&name)));
+            firing.push((instance, &it.labels));
         } else {
             beyond = beyond.saturating_add(1);
         }
     }
     said.more = beyond;
+    let rule = matching(&desk.cluster.state(), &firing).filter(|_| beyond == 0);
     said.over = sent.status == "resolved";
-    desk.alert_came(&asking, &body.bytes, id, said)
+    desk.alert_came(&asking, &body.bytes, id, (said, rule))
         .await
         .map(Json)
 }
@@ -278,11 +282,13 @@ async fn of_anybody(
     let id = AlertId(number(&[&asking.actor.spoken(), &sent.key]));
     let mut said = said(&desk.cluster.state(), &sent.title, &sent.text, &sent.labels);
     said.over = sent.status == "resolved";
+    let mut rule = None;
     if !said.over {
-        said.firing
-            .push((number(&[&sent.key]), Note::cut(&sent.title)));
+        let instance = number(&[&sent.key]);
+        said.firing.push((instance, Note::cut(&sent.title)));
+        rule = matching(&desk.cluster.state(), &[(instance, &sent.labels)]);
     }
-    desk.alert_came(&asking, &body.bytes, id, said)
+    desk.alert_came(&asking, &body.bytes, id, (said, rule))
         .await
         .map(Json)
 }
@@ -456,10 +462,13 @@ impl Desk {
         asking: &Asking,
         content: &[u8],
         id: AlertId,
-        said: Said,
+        (said, rule): (Said, Option<(Label, Vec<(u64, Spot)>)>),
     ) -> Result<Taken, Problem> {
         let alert = id.to_string();
-        if !is_news(&self.cluster.state(), id, &said) {
+        let state = self.cluster.state();
+        let placed = rule.as_ref();
+        let placed = placed.is_some_and(|(rule, it)| places_are_news(&state, id, rule, it));
+        if !is_news(&state, id, &said) && !placed {
             return Ok(Taken { alert, news: false });
         }
         if !fits(clock::now()) {
@@ -470,7 +479,15 @@ impl Desk {
                 "tell it again in a minute",
             ));
         }
-        let change = Command::Alert(AlertChange::Came { alert: id, said });
+        let change = match rule {
+            None => Command::Alert(AlertChange::Came { alert: id, said }),
+            Some((rule, places)) => Command::Rule(Box::new(RuleChange::Came {
+                alert: id,
+                said: Box::new(said),
+                rule,
+                places,
+            })),
+        };
         self.agreed(asking, content, "taking the alert", change)
             .await?;
         Ok(Taken { alert, news: true })
@@ -515,6 +532,7 @@ impl Desk {
             },
             by: match &it.standing {
                 Standing::Confirmed { by, .. } | Standing::Dismissed { by, .. } => Some(by.clone()),
+                Standing::Gathered { into } => Some(into.to_string()),
                 Standing::Proposed | Standing::Ended { .. } => None,
             },
             reason: match &it.standing {

@@ -15,11 +15,11 @@ use utoipa::{
 };
 
 use super::{
-    Desk, alerts, answers, audit, backup, bridges, calendar, campaigns, certificates,
+    Desk, affected, alerts, answers, audit, backup, bridges, calendar, campaigns, certificates,
     conversations, directory, dns, drills, files, gauges, held, incidents, mail_keys, members,
     notices, people, playbooks,
     problem::{Problem, Words},
-    readiness, roles, site, status, talks, tokens, vault, waking,
+    readiness, roles, rules, site, status, talks, tokens, vault, waking,
 };
 use crate::model::limits;
 
@@ -130,6 +130,7 @@ fn table() -> Vec<Route> {
         answers::routes(),
         dns::routes(),
         incidents::routes(),
+        affected::routes(),
         notices::routes(),
         certificates::routes(),
         mail_keys::routes(),
@@ -141,6 +142,7 @@ fn table() -> Vec<Route> {
         people::routes(),
         waking::routes(),
         alerts::routes(),
+        rules::routes(),
         drills::routes(),
         calendar::routes(),
         playbooks::routes(),

@@ -412,13 +412,13 @@ async fn affects(
 }
 
 /// An audience that can be asked without knowing customers.
-fn of_places(text: &str) -> Result<(AudienceText, Audience), Problem> {
-    let audience = read(text, Lists::new())?;
-    let line = AudienceText::new(text)
-        .map_err(|wrong| Problem::invalid("audience", text, &wrong.wanted))?;
+pub(super) fn of_places(field: &str, text: &str) -> Result<(AudienceText, Audience), Problem> {
+    let audience = read_as(field, text, Lists::new())?;
+    let line =
+        AudienceText::new(text).map_err(|wrong| Problem::invalid(field, text, &wrong.wanted))?;
     if !audience.is_of_places() {
         let wanted = "server, rack, datacentre and product only, with and, or, not and brackets: it is answered to visitors";
-        return Err(Problem::invalid("audience", text, wanted));
+        return Err(Problem::invalid(field, text, wanted));
     }
     Ok((line, audience))
 }
@@ -430,9 +430,13 @@ pub(super) fn read_audience(text: &str) -> Result<Audience, Problem> {
 
 /// Reads an audience.
 fn read(text: &str, lists: Lists) -> Result<Audience, Problem> {
+    read_as("audience", text, lists)
+}
+
+fn read_as(field: &str, text: &str, lists: Lists) -> Result<Audience, Problem> {
     Audience::read(text, lists).map_err(|wrong| {
         let found = format!("{} at character {}", wrong.found, wrong.at);
-        Problem::invalid("audience", &found, &wrong.wanted)
+        Problem::invalid(field, &found, &wrong.wanted)
     })
 }
 
@@ -465,7 +469,7 @@ fn none_yet() -> Problem {
     Problem::not_found("directory", "take one in with 'lifeboat directory import'")
 }
 
-fn unread(what: &str, error: &DirectoryError) -> Problem {
+pub(super) fn unread(what: &str, error: &DirectoryError) -> Problem {
     let advice = "this node may not have copied it yet; try again, or ask another node";
     Problem::failed(what, chain(error), advice)
 }
@@ -482,7 +486,8 @@ impl Desk {
             .incident
             .parse()
             .map_err(|wrong: Wrong| Problem::invalid("incident", &asked.incident, &wrong.wanted))?;
-        let audience = asked.audience.as_deref().map(of_places).transpose()?;
+        let audience = asked.audience.as_deref();
+        let audience = audience.map(|it| of_places("audience", it)).transpose()?;
         let text = audience.as_ref().map(|it| it.0.clone());
         let command = Command::Directory(DirectoryChange::Affects {
             incident,
@@ -513,7 +518,7 @@ impl Desk {
     }
 
     /// Does something that waits for a disk away from the threads that answer.
-    async fn blocking<T: Send + 'static>(
+    pub(super) async fn blocking<T: Send + 'static>(
         &self,
         what: &'static str,
         work: impl FnOnce(&Desk) -> Result<T, Problem> + Send + 'static,

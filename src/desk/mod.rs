@@ -3,6 +3,7 @@
 //! What can be read comes from this node alone and is there without a majority. What is asked for becomes a proposal
 //! with the caller's name on it, or goes through the letterbox. Nothing here decides; the model does.
 
+mod affected;
 mod alerts;
 mod answers;
 pub mod api;
@@ -35,6 +36,7 @@ mod problem;
 mod readiness;
 mod reading;
 mod roles;
+mod rules;
 mod seen;
 mod site;
 mod socket;

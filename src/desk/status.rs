@@ -12,7 +12,7 @@ use super::{
     api::Route,
     bridges, campaigns, dns as names, incidents,
     members::{self, Member},
-    notices, people, reading, waking,
+    notices, people, reading, rules, waking,
 };
 use crate::{
     clock,
@@ -280,6 +280,7 @@ pub(super) fn alarms_of(desk: &Desk) -> Vec<String> {
         crate::acme::alarms(&state, clock::now()),
         waking::alarms(&state, clock::now()),
         alerts::alarms(&state),
+        rules::alarms(&state, clock::now()),
         bridges::alarms(&state, clock::now()),
         alarms(&state, &health, &desk.letterbox.health()),
         names::cut_off(desk),

@@ -132,6 +132,14 @@ impl Iterator for Addressees<'_> {
     }
 }
 
+/// The best address of a customer whose mailbox is not at one of the domains that failed; the best of all where none is.
+pub fn reachable<'c>(customer: &'c Customer, failed: &BTreeSet<String>) -> Option<&'c str> {
+    let works = |it: &&Contact| !has_failed(failed, &it.address);
+    let chosen = customer.contacts.iter().find(works);
+    let chosen = chosen.or_else(|| customer.contacts.first());
+    chosen.map(|it| it.address.as_str())
+}
+
 /// Whether a mailbox lives at one of these domains, or below one.
 fn has_failed(failed: &BTreeSet<String>, address: &str) -> bool {
     let Some((_, domain)) = address.rsplit_once('@') else {

@@ -7,6 +7,7 @@
 
 mod addressee;
 mod addressees;
+mod affected;
 mod arena;
 mod audience;
 mod changes;
@@ -36,7 +37,8 @@ use crate::{
 };
 
 pub use addressee::Addressee;
-pub use addressees::{Addressees, Choice, Told};
+pub use addressees::{Addressees, Choice, Told, reachable};
+pub use affected::{Hit, HitService, Hits, Periods, Sum, Time};
 pub use audience::{Audience, AudienceWrong, Lists};
 pub use changes::{Difference, difference};
 pub use column::{Field, Mapped};

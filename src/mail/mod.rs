@@ -2,6 +2,7 @@
 //! comes in is judged, and becomes a return, a conversation, or a note about one.
 
 pub mod authentic;
+pub mod automatic;
 pub mod campaign;
 pub mod dkim;
 pub mod inward;

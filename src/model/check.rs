@@ -45,6 +45,8 @@ impl State {
         self.check_record(&mut wrong);
         self.check_wakings(&mut wrong);
         self.check_alerts(&mut wrong);
+        self.check_effects(&mut wrong);
+        self.check_rules(&mut wrong);
         self.check_synthetics(&mut wrong);
         self.check_drills(&mut wrong);
         self.check_playbooks(&mut wrong);

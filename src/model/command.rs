@@ -18,6 +18,7 @@ use super::{
     dns::{TsigAlgorithm, ZoneSettings, publish::ZonePart, signing::SigningChange},
     domain::DomainName,
     drill::DrillChange,
+    effect::EffectChange,
     failover::{Policy, Target},
     files::FileChange,
     gauge::GaugeChange,
@@ -32,6 +33,7 @@ use super::{
     people::PeopleChange,
     playbook::PlaybookChange,
     returns::ReturnChange,
+    rule::RuleChange,
     site::SiteVersion,
     synthetic::SyntheticChange,
     talk::TalkChange,
@@ -397,6 +399,10 @@ pub enum Command {
     Vault(Box<VaultChange>),
     /// Changes bridges to where agents are, or brings an answer from there.
     Bridge(BridgeChange),
+    /// Says which places an incident affected, from when until when.
+    Effect(EffectChange),
+    /// Changes rules, or does what a rule is due to do.
+    Rule(Box<RuleChange>),
 }
 
 impl Command {

@@ -20,6 +20,7 @@ pub mod directory;
 pub mod dns;
 pub mod domain;
 pub mod drill;
+pub mod effect;
 pub mod failover;
 pub mod files;
 pub mod gauge;
@@ -38,6 +39,7 @@ pub mod proposal;
 pub mod refusal;
 pub mod reply;
 pub mod returns;
+pub mod rule;
 pub mod site;
 pub mod stored;
 pub mod synthetic;
@@ -66,6 +68,7 @@ use directory::Directories;
 use dns::Dns;
 use dns::publish::Giver;
 use drill::Drills;
+use effect::Effects;
 use failover::{Failover, change, change::Deed};
 use files::Files;
 use gauge::Gauges;
@@ -80,6 +83,7 @@ use outbox::{Item, ItemId};
 use people::People;
 use playbook::Playbooks;
 use returns::Returns;
+use rule::Rules;
 use site::{Blob, SiteVersion, Sites};
 use synthetic::Synthetics;
 use talk::Talks;
@@ -179,6 +183,10 @@ pub struct State {
     pub vault: Vault,
     /// Bridges to where agents already are.
     pub bridges: Bridges,
+    /// Which places incidents affected, from when until when.
+    pub effects: Effects,
+    /// By what rules something is said without a person.
+    pub rules: Rules,
 }
 
 impl State {
@@ -429,6 +437,8 @@ impl State {
             Command::Gauge(it) => gauge::change(self, &proposal.actor, it),
             Command::Vault(it) => vault::change(self, index, &proposal.actor, it),
             Command::Bridge(it) => bridge::change::change(self, entry, it),
+            Command::Effect(it) => effect::change(self, proposal.actor.spoken(), it),
+            Command::Rule(it) => rule::change::change(self, index, &proposal.actor, it),
         }
     }
 

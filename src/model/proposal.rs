@@ -70,6 +70,11 @@ pub enum Actor {
     Node(NodeId),
     /// The cluster's own housekeeping.
     System,
+    /// What the cluster does by a rule that a person set.
+    Rule {
+        /// The rule's name.
+        name: Label,
+    },
 }
 
 impl Actor {
@@ -77,7 +82,7 @@ impl Actor {
     pub fn is_operator(&self) -> bool {
         match self {
             Self::Operator { .. } | Self::Token { .. } | Self::Local { .. } => true,
-            Self::Customer | Self::Node(_) | Self::System => false,
+            Self::Customer | Self::Node(_) | Self::System | Self::Rule { .. } => false,
         }
     }
 
@@ -90,6 +95,7 @@ impl Actor {
             Self::Local { uid } => format!("local user {uid}"),
             Self::Node(id) => format!("node {id}"),
             Self::System => "the cluster".to_owned(),
+            Self::Rule { name } => format!("rule {name}"),
         }
     }
 }
@@ -121,7 +127,11 @@ impl Proposal {
             Command::Bridge(change) => change.is_frequent(),
             _ => false,
         };
-        let told = matches!(&self.command, Command::Names(change) if change.is_on_record());
+        let told = match &self.command {
+            Command::Names(change) => change.is_on_record(),
+            Command::Rule(change) => change.is_on_record(),
+            _ => false,
+        };
         (self.actor.is_operator() && !passes) || told || matches!(self.command, Command::Alone(_))
     }
 
@@ -138,6 +148,14 @@ impl Proposal {
             origin: node,
             stamp: None,
             command,
+        }
+    }
+
+    /// What a rule does, asked for by the node that leads.
+    pub fn of_rule(id: ClientId, node: NodeId, rule: Label, command: Command) -> Self {
+        Self {
+            actor: Actor::Rule { name: rule },
+            ..Self::of_node(id, node, command)
         }
     }
 }

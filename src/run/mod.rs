@@ -31,6 +31,7 @@ pub mod recovery;
 mod relay;
 mod report;
 pub mod restore;
+mod rules;
 mod signing;
 mod site;
 mod supervised;
@@ -461,6 +462,7 @@ impl Node<'_> {
             bells.clone().ring_bells(stop)
         });
         self.start_drills(tasks, runtimes);
+        self.start_rules(tasks, runtimes);
         let (blobs, cluster) = (self.blobs.clone(), self.cluster.clone());
         let letterbox = self.letterbox.clone();
         let held: LookHeld = Arc::new(move || files::held_blobs(&letterbox));

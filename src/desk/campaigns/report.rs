@@ -157,7 +157,7 @@ fn lines(campaign: &Campaign, people: &[Addressee], returns: &OrdMap<u32, Back>)
 }
 
 /// A field in quotes; one that a spreadsheet would take for a formula gets an apostrophe before it.
-fn quoted(field: &str) -> String {
+pub(in crate::desk) fn quoted(field: &str) -> String {
     let formula = field.starts_with(['=', '+', '-', '@', '\t', '\r']);
     let before = if formula { "'" } else { "" };
     format!("\"{before}{}\"", field.replace('"', "\"\""))

@@ -16,7 +16,7 @@ use super::{none_yet, read, unread};
 use crate::{
     desk::{Desk, asking::Body, problem::Problem},
     directory::{Addressee, Audience, Choice, Customer, Directory, Lists},
-    model::{State, incident::Stage, limits},
+    model::{State, directory::AudienceText, effect, incident::Stage, limits},
 };
 
 /// Customers that a search shows.
@@ -213,7 +213,7 @@ fn of_customer(directory: &Directory, state: &State, customer: Customer) -> Card
     let services = customer.services.into_iter().map(|it| {
         let incidents = touches
             .iter()
-            .filter(|(_, audience)| audience.means(&it.place));
+            .filter(|(_, scopes)| scopes.iter().any(|scope| scope.means(&it.place)));
         Had {
             name: it.label().to_owned(),
             incidents: incidents.map(|(id, _)| id.clone()).collect(),
@@ -239,12 +239,12 @@ fn of_customer(directory: &Directory, state: &State, customer: Customer) -> Card
 }
 
 /// What goes on and whom it touches, where that was said.
-fn touching(state: &State) -> Vec<(String, Audience)> {
-    let all = state.directory.affects.iter().filter_map(|(id, said)| {
-        let incident = state.incidents.all.get(id)?;
+fn touching(state: &State) -> Vec<(String, Vec<Audience>)> {
+    let all = state.incidents.all.iter().filter_map(|(id, incident)| {
         let acute = incident.goes_on() && incident.stage != Stage::Scheduled;
-        let audience = Audience::read(said.audience.as_str(), Lists::new()).ok()?;
-        acute.then(|| (id.to_string(), audience))
+        let (scopes, _) = effect::touching(state, *id).filter(|_| acute)?;
+        let read = |it: &&AudienceText| Audience::read(it.as_str(), Lists::new()).ok();
+        Some((id.to_string(), scopes.iter().filter_map(read).collect()))
     });
     all.collect()
 }

@@ -16,6 +16,7 @@ use crate::desk::{
     asking::Asking,
     incidents::Texts,
     problem::Problem,
+    rules::RuleShown,
 };
 use crate::model::{incident::Severity, people::Role, when::of_rfc3339};
 
@@ -27,6 +28,9 @@ const PAST: usize = 30;
 struct Alerts<'a> {
     frame: Frame<'a>,
     may: bool,
+    rules: Vec<String>,
+    on: bool,
+    once: String,
     waiting: Vec<Row>,
     past: Vec<Row>,
     beyond: Option<String>,
@@ -82,8 +86,12 @@ pub(super) async fn list(visit: Visit) -> Response {
             .say
             .with("alerts-beyond", [("count", all.beyond.into())])
     });
+    let rules = visit.desk().rules();
     let page = Alerts {
         may: visit.may(Role::Leader),
+        rules: rules.rules.iter().map(|it| visit.rule_row(it)).collect(),
+        on: rules.on,
+        once: hex(&clock::random_bytes::<16>()),
         waiting: waiting.into_iter().map(|it| visit.alert_row(it)).collect(),
         past: past
             .into_iter()
@@ -94,6 +102,15 @@ pub(super) async fn list(visit: Visit) -> Response {
         frame: visit.frame(),
     };
     visit.scripted(StatusCode::OK, &page)
+}
+
+/// Lets rules do nothing more.
+pub(super) async fn off(visit: Visit, asking: Asking, posted: Posted) -> Response {
+    let asking = asking.once(posted.text("once"), "/alerts/rules-off");
+    match visit.desk().rules_off(&asking, &posted.content()).await {
+        Ok(_) => see("/alerts"),
+        Err(problem) => visit.failed(&problem),
+    }
 }
 
 pub(super) async fn show(visit: Visit, Path(id): Path<String>) -> Response {
@@ -176,6 +193,16 @@ impl Visit {
             }
             _ => None,
         }
+    }
+
+    fn rule_row(&self, it: &RuleShown) -> String {
+        let parts = [
+            ("name", it.rule.clone().into()),
+            ("lately", it.lately.into()),
+            ("most", it.an_hour.into()),
+        ];
+        let key = if it.publish { "rule-publishes" } else { "rule-proposes" };
+        self.say.with(key, parts)
     }
 
     /// What waits for somebody, for the overview.
@@ -282,6 +309,7 @@ pub(super) fn kinds() -> Vec<String> {
         "confirmed-ended",
         "dismissed",
         "ended",
+        "gathered",
     ];
     states.map(|it| format!("alert-is-{it}")).to_vec()
 }

@@ -3,6 +3,7 @@
 //!
 //! A page without a line in `roles` is nobody's. A form without this session's token is refused.
 
+mod affected;
 mod alerts;
 mod calendar;
 mod door;

@@ -6,7 +6,7 @@ use axum::{
 };
 
 use super::{
-    Pages, alerts, calendar, drills, files, inbox, live, mailing, mails, outcomes, playbooks,
+    Pages, affected, alerts, calendar, drills, files, inbox, live, mailing, mails, outcomes, playbooks,
     ready, says, staff, switching, talk, told, views, waking, wall,
 };
 use crate::model::limits;
@@ -36,6 +36,13 @@ pub(super) fn table() -> Vec<(&'static str, &'static str, MethodRouter<Pages>)> 
         ("post", "/notices/stop", post(told::stop)),
         ("post", "/notices/{notice}/done", post(told::done)),
         ("post", "/incidents/{incident}/affects", post(says::affects)),
+        ("get", "/incidents/{incident}/affected", get(affected::show)),
+        (
+            "get",
+            "/incidents/{incident}/affected.csv",
+            get(affected::csv),
+        ),
+        ("post", "/alerts/rules-off", post(alerts::off)),
         ("get", "/live", get(live::all)),
         ("get", "/inbox", get(inbox::list)),
         ("get", "/inbox/live", get(live::inbox)),

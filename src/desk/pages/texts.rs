@@ -159,6 +159,8 @@ mod tests {
         include_str!("templates/plain.html"),
         include_str!("templates/incidents.html"),
         include_str!("templates/incident.html"),
+        include_str!("templates/affected.html"),
+        include_str!("affected.rs"),
         include_str!("templates/say.html"),
         include_str!("templates/affects.html"),
         include_str!("templates/channels.html"),

@@ -1,5 +1,6 @@
 //! The API as its callers meet it: over a real socket, on a node with a real state, letterbox and disk.
 
+mod affected;
 mod alerts;
 pub(crate) mod boat;
 mod bridges;

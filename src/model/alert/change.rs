@@ -7,7 +7,7 @@ use super::{Alert, AlertId, Standing};
 use crate::model::{
     Actor, Refusal, Reply, State,
     incident::{self, IncidentChange, IncidentId, Severity, Title},
-    limits,
+    limits, rule,
     waking::{self, Why},
     words::{Label, Note},
 };
@@ -153,7 +153,10 @@ pub fn is_news(state: &State, id: AlertId, said: &Said) -> bool {
     let ends = said.over || after.count() == 0;
     match &known.standing {
         Standing::Ended { .. } | Standing::Confirmed { ended: Some(_), .. } => !ends,
-        Standing::Proposed | Standing::Dismissed { .. } | Standing::Confirmed { .. } => {
+        Standing::Proposed
+        | Standing::Dismissed { .. }
+        | Standing::Confirmed { .. }
+        | Standing::Gathered { .. } => {
             ends || after != *known
         }
     }
@@ -229,6 +232,7 @@ fn came(
     let title = Note::cut(alert.title.as_str());
     state.alerts.all.insert(id, alert);
     make_room(state);
+    rule::follow(state, id);
     if said.wake && waits && was_over && !state.wakings.all.values().any(is_for_alerts) {
         // When as many go on as may, somebody is being woken anyway.
         let _begun = waking::start(state, index, (Why::Alert, title, by), None);
@@ -290,7 +294,9 @@ fn confirm(
         by,
         ended: None,
     };
-    decide(state, alert, standing)
+    decide(state, alert, standing)?;
+    rule::confirmed(state, alert, id);
+    Ok(Reply::Done)
 }
 
 /// Refuses what somebody has decided already, with what was made of it.
@@ -304,6 +310,7 @@ fn waits(state: &State, id: AlertId) -> Result<(), Refusal> {
         }
         Standing::Dismissed { by, .. } => format!("already dismissed by {by}"),
         Standing::Ended { .. } => "ended by itself".to_owned(),
+        Standing::Gathered { into } => format!("one of several: decide on alert {into}"),
     };
     let wanted = "one that waits for somebody";
     Err(Refusal::unsound("alert", found, wanted))

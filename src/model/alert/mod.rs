@@ -105,6 +105,11 @@ pub enum Standing {
         /// When.
         at: Timestamp,
     },
+    /// It came beyond a rule's bound; another alert stands for it and others.
+    Gathered {
+        /// That one.
+        into: AlertId,
+    },
 }
 
 impl Standing {
@@ -116,7 +121,13 @@ impl Standing {
             Self::Confirmed { .. } => "confirmed-ended",
             Self::Dismissed { .. } => "dismissed",
             Self::Ended { .. } => "ended",
+            Self::Gathered { .. } => "gathered",
         }
+    }
+
+    /// Whether the alert itself is over.
+    pub fn is_over(&self) -> bool {
+        matches!(self, Self::Ended { .. } | Self::Confirmed { ended: Some(_), .. })
     }
 }
 

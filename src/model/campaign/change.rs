@@ -277,7 +277,7 @@ pub(super) fn known(state: &mut State, campaign: CampaignId) -> Result<&mut Camp
 }
 
 /// Refuses what a campaign's stage does not allow.
-fn in_stage(campaign: &Campaign, fits: bool, wanted: &str) -> Result<(), Refusal> {
+pub(super) fn in_stage(campaign: &Campaign, fits: bool, wanted: &str) -> Result<(), Refusal> {
     if fits {
         return Ok(());
     }
@@ -450,17 +450,10 @@ fn approve(
         let wanted = "a request of the last 24 hours: ask again";
         return Err(Refusal::unsound("campaign", "asked too long ago", wanted));
     }
-    for (what, blob) in [
-        ("texts", campaign.draft.texts.0),
-        ("manifest", frozen.manifest.0),
-    ] {
-        if !site::held_by_majority(state, &blob) {
-            let wanted = "one that a majority of the servers has copied: try again in a moment";
-            return Err(Refusal::unsound(what, "not copied yet", wanted));
-        }
-    }
+    copied(state, &campaign.draft, frozen)?;
     let by = actor.spoken();
-    let second = by != asked.by;
+    // A rule that asked is nobody who could be the first of two.
+    let second = by != asked.by && !state.rules.rounds.contains_key(&id);
     if frozen.recipients > alone_up_to && !second && alone.is_none() {
         let found = format!("{by}, who asked for it");
         let wanted = format!(
@@ -488,8 +481,30 @@ fn approve(
     Ok(Reply::Done)
 }
 
+/// Refuses what a majority of the voters could not send.
+pub(super) fn copied(state: &State, draft: &Draft, frozen: &Frozen) -> Result<(), Refusal> {
+    for (what, blob) in [("texts", draft.texts.0), ("manifest", frozen.manifest.0)] {
+        if !site::held_by_majority(state, &blob) {
+            let wanted = "one that a majority of the servers has copied: try again in a moment";
+            return Err(Refusal::unsound(what, "not copied yet", wanted));
+        }
+    }
+    Ok(())
+}
+
+/// Drafts a new one, with its recipients frozen and its approval asked for in the same step.
+pub(in crate::model) fn drafted_and_asked(
+    state: &mut State,
+    index: u64,
+    actor: &Actor,
+    (id, new, frozen): (CampaignId, &Draft, &Frozen),
+) -> Result<Reply, Refusal> {
+    draft(state, index, actor, (id, new), 0)?;
+    ask(state, index, actor, (id, frozen), index)
+}
+
 /// Cuts the manifest into segments.
-fn lay_out(campaign: &mut Campaign, recipients: u32) {
+pub(super) fn lay_out(campaign: &mut Campaign, recipients: u32) {
     let size = (recipients / limits::SEGMENTS_WANTED).clamp(
         limits::SEGMENT_RECIPIENTS_MIN,
         limits::SEGMENT_RECIPIENTS_MAX,
@@ -539,7 +554,11 @@ fn resume(state: &mut State, index: u64, id: CampaignId) -> Result<Reply, Refusa
     Ok(Reply::Done)
 }
 
-fn cancel(state: &mut State, index: u64, id: CampaignId) -> Result<Reply, Refusal> {
+pub(in crate::model) fn cancel(
+    state: &mut State,
+    index: u64,
+    id: CampaignId,
+) -> Result<Reply, Refusal> {
     let now = state.now;
     let campaign = known(state, id)?;
     let fits = !matches!(campaign.stage, Stage::Ended(_));

@@ -1,7 +1,10 @@
-//! Who must not be written to.
+//! Who must not be written to, and what a rule that a person set beforehand lets go.
 
-use super::{Scope, Suppression};
-use crate::model::{Refusal, Reply, State, limits, words::KeyedHash};
+use super::{
+    Approval, CampaignId, Scope, Stage, Suppression, binds,
+    change::{copied, in_stage, known, lay_out},
+};
+use crate::model::{Actor, Refusal, Reply, State, limits, words::KeyedHash};
 
 pub(in crate::model) fn suppress(
     state: &mut State,
@@ -30,5 +33,43 @@ pub(in crate::model) fn suppress(
             },
         );
     }
+    Ok(Reply::Done)
+}
+
+/// A rule lets an automatic mail go after its hold. Whether it may, its caller has looked at; `count` is what it looked at.
+pub(in crate::model) fn approve_by_rule(
+    state: &mut State,
+    index: u64,
+    actor: &Actor,
+    (id, hold_ms, count): (CampaignId, u64, u32),
+) -> Result<Reply, Refusal> {
+    let now = state.now;
+    let Actor::Rule { .. } = actor else {
+        return Err(Refusal::NotAllowed {
+            actor: actor.spoken(),
+        });
+    };
+    let campaign = known(state, id)?.clone();
+    let fits = campaign.stage == Stage::Asked;
+    in_stage(&campaign, fits, "one that waits for an approval")?;
+    let frozen = campaign.frozen.as_ref().ok_or(Refusal::Internal)?;
+    if frozen.recipients != count || count > state.campaigns.alone_up_to() {
+        let wanted = "as many as the rule looked at, and as one person alone may mail to";
+        let found = frozen.recipients.to_string();
+        return Err(Refusal::unsound("count", found, wanted));
+    }
+    copied(state, &campaign.draft, frozen)?;
+    let approval = Approval {
+        by: actor.spoken(),
+        at: now,
+        binds: binds(&campaign.draft, frozen),
+        from: now.plus_ms(hold_ms),
+        alone: None,
+    };
+    let campaign = known(state, id)?;
+    campaign.generation = index;
+    campaign.stage = Stage::Sending;
+    campaign.approval = Some(approval);
+    lay_out(campaign, count);
     Ok(Reply::Done)
 }

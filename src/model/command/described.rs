@@ -63,6 +63,8 @@ impl Command {
             Self::Gauge(change) => change.kind(),
             Self::Vault(change) => change.kind(),
             Self::Bridge(change) => change.kind(),
+            Self::Effect(change) => change.kind(),
+            Self::Rule(change) => change.kind(),
             Self::ArchiveAudit(_) => "archive-audit",
             Self::People(change) => change.kind(),
             Self::Alone(_) => "alone",
@@ -134,7 +136,9 @@ impl Command {
             | Self::Drill(_)
             | Self::Playbook(_)
             | Self::Gauge(_)
-            | Self::Vault(_) => None,
+            | Self::Vault(_)
+            | Self::Effect(_)
+            | Self::Rule(_) => None,
         }
     }
 
@@ -202,6 +206,8 @@ impl Command {
             Self::Gauge(change) => change.about(),
             Self::Vault(change) => change.about(),
             Self::Bridge(change) => change.about(),
+            Self::Effect(change) => change.about(),
+            Self::Rule(change) => change.about(),
             Self::ArchiveAudit(segment) => segment.blob.to_string(),
             Self::People(change) => change.about(),
             Self::Alone(report) => report.about(),

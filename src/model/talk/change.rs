@@ -144,7 +144,7 @@ pub(in crate::model) fn agent(actor: &Actor) -> Result<Label, Refusal> {
     match actor {
         Actor::Operator { name } | Actor::Token { name } => Ok(name.clone()),
         Actor::Local { .. } => Label::new("local").map_err(|_| Refusal::Internal),
-        Actor::Customer | Actor::Node(_) | Actor::System => Err(Refusal::NotAllowed {
+        Actor::Customer | Actor::Node(_) | Actor::System | Actor::Rule { .. } => Err(Refusal::NotAllowed {
             actor: actor.spoken(),
         }),
     }

@@ -14,6 +14,7 @@ use axum::http::{HeaderValue, Response, StatusCode, header};
 
 use crate::directory::{Audience, Directory, DirectoryError, Kind, Lists, Place, domain};
 use crate::model::State as Agreed;
+use crate::model::effect::touching;
 use crate::model::incident::{Incident, IncidentId, Promise, Stage};
 use crate::model::limits;
 use crate::model::words::{ReferenceText, Timestamp};
@@ -55,7 +56,7 @@ struct Case {
 struct Going {
     id: IncidentId,
     incident: Incident,
-    touches: Option<(Audience, Timestamp)>,
+    touches: Option<(Vec<Audience>, Timestamp)>,
 }
 
 pub(super) async fn show(State(public): State<Arc<Public>>, request: Request) -> Response<Body> {
@@ -121,13 +122,15 @@ fn going(state: &Agreed) -> Vec<Going> {
         .filter(|(_, it)| it.stage != Stage::Scheduled);
     let all = said.going().into_iter().chain(in_progress);
     all.map(|(id, incident)| {
-        let touches = state.directory.affects.get(&id);
         Going {
             id,
             incident: incident.clone(),
-            touches: touches.and_then(|it| {
-                let audience = Audience::read(it.audience.as_str(), Lists::new()).ok()?;
-                audience.is_of_places().then_some((audience, it.at))
+            touches: touching(state, id).and_then(|(scopes, at)| {
+                let scopes = scopes.iter().map(|it| {
+                    let scope = Audience::read(it.as_str(), Lists::new()).ok()?;
+                    scope.is_of_places().then_some(scope)
+                });
+                Some((scopes.collect::<Option<_>>()?, at))
             }),
         }
     })
@@ -211,8 +214,9 @@ impl Asked<'_> {
     fn answered(&self, going: &[Going], places: &[Place], typed: &str) -> Told {
         let title = |it: &Going| it.incident.title(self.say.lang).1.to_owned();
         let touched = |it: &&Going| {
-            let audience = it.touches.as_ref().map(|it| &it.0);
-            audience.is_some_and(|audience| places.iter().any(|it| audience.means(it)))
+            let scopes = it.touches.as_ref().map(|it| &it.0);
+            let means = |scope: &Audience| places.iter().any(|it| scope.means(it));
+            scopes.is_some_and(|scopes| scopes.iter().any(means))
         };
         let affected: Vec<&Going> = going.iter().filter(touched).collect();
         if !affected.is_empty() {

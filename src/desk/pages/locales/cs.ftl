@@ -632,7 +632,7 @@ mail-body-correction = Oprava: { $subject }
 
 menu-alerts = Dohled
 alerts-title = Co hlásí dohled
-alerts-lead = Zákazníci se o tom nedozvědí, dokud to někdo neřekne.
+alerts-lead = Zákazníci se o tom dozvědí, až to někdo řekne, nebo podle pravidla.
 alerts-none = Na nikoho nic nečeká.
 alerts-beyond = A dalších { $count } se už nevešlo.
 alerts-past = Dřív
@@ -883,3 +883,18 @@ wall-warning = pozor
 wall-lost = Tato stránka už nějakou dobu nic neslyšela od svého serveru; co ukazuje, je staré.
 wall-as-of = Stav k
 overview-wall = Na obrazovku do místnosti
+
+affected-title = Koho se to dotklo
+affected-scopes = Dotčeno: { $scopes }.
+affected-sum = zákazníků { $customers }, služeb { $services }, minut všech služeb dohromady { $minutes }
+affected-version = Spočteno z verze adresáře { $version }.
+affected-minutes = { $count } min
+affected-none = Nikoho v adresáři.
+affected-csv = Všechny jako CSV
+alert-is-gathered = jedno z více, rozhoduje se o nich u hlášení { $who }
+rules-title = Pravidla
+rules-on = Co je tady, řekneme zákazníkům bez člověka.
+rules-off = Pravidla jsou vypnutá. Bez člověka se nic neřekne.
+rules-off-do = Vypnout pravidla
+rule-publishes = { $name }: řekne to zákazníkům, za tuto hodinu { $lately } z { $most }
+rule-proposes = { $name }: zná servery a čeká na člověka

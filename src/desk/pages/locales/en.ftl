@@ -630,7 +630,7 @@ mail-body-correction = Correction: { $subject }
 
 menu-alerts = Alerts
 alerts-title = What machines tell
-alerts-lead = Customers learn nothing of it until somebody says so.
+alerts-lead = Customers learn of it when somebody says so, or by a rule.
 alerts-none = Nothing waits for anybody.
 alerts-beyond = And { $count } more found no room.
 alerts-past = Before
@@ -884,3 +884,18 @@ wall-warning = look
 wall-lost = This page has heard nothing from its server for a while; what it shows is old.
 wall-as-of = As of
 overview-wall = On a screen for the room
+
+affected-title = Who was affected
+affected-scopes = Affected: { $scopes }.
+affected-sum = { $customers } customers, { $services } services, { $minutes } minutes of all services together
+affected-version = Computed from version { $version } of the directory.
+affected-minutes = { $count } min
+affected-none = Nobody in the directory.
+affected-csv = All of them as CSV
+alert-is-gathered = one of several, decided on with alert { $who }
+rules-title = Rules
+rules-on = What stands here is said without a person.
+rules-off = Rules are off. Nothing is said without a person.
+rules-off-do = Switch rules off
+rule-publishes = { $name }: tells customers, { $lately } of { $most } within this hour
+rule-proposes = { $name }: knows the servers and waits for a person

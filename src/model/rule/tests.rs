@@ -1,0 +1,639 @@
+//! Rules in any order of alerts, looks and people: bounded, one incident for each alert, a storm is one proposal, and mail
+//! goes only as far as a person said beforehand.
+
+use proptest::prelude::*;
+
+use super::{
+    change::{change, is_news},
+    mail::{Cover, news, round_due},
+    *,
+};
+use crate::model::{
+    Actor, Refusal, Reply,
+    alert::{AlertChange, change::Said as AlertSaid, change::change as alert_change},
+    campaign::{self, CampaignChange, Draft, Frozen, Kind, Stage},
+    incident::{self, IncidentChange},
+    nodes::{CaRecord, ClusterFacts, Profile},
+    words::{BlobHash, ClusterId, KeyedHash, NodeId, Note, Sealed},
+};
+
+const MINUTE: u64 = 60_000;
+
+fn label(text: &str) -> Label {
+    Label::new(text).unwrap()
+}
+
+fn vps() -> Label {
+    label("vps")
+}
+
+fn person() -> Actor {
+    Actor::Operator {
+        name: label("jana"),
+    }
+}
+
+fn rule(name: &str) -> Actor {
+    Actor::Rule { name: label(name) }
+}
+
+fn machine() -> Actor {
+    Actor::Token {
+        name: label("prometheus"),
+    }
+}
+
+fn texts(text: &str) -> OrdMap<Lang, Said> {
+    OrdMap::unit(Lang::En, Said::new(text).unwrap())
+}
+
+fn facts() -> RuleFacts {
+    RuleFacts {
+        labels: OrdMap::unit(Pattern::cut("alertname"), Pattern::cut("Vps*")),
+        place: Pattern::cut("instance"),
+        field: Field::Server,
+        titles: OrdMap::unit(Lang::En, Title::cut("{place} restarted")),
+        texts: texts("The server {place} restarted."),
+        over: texts("{place} works again."),
+        severity: Some(Severity::Minor),
+        publish: true,
+        stands_ms: MINUTE,
+        an_hour: 2,
+        places: 1,
+        tell: Vec::new(),
+        mail: Some(MailFacts {
+            up_to: 50,
+            hold_ms: 30_000,
+            still_ms: Some(10 * MINUTE),
+        }),
+    }
+}
+
+/// A founded cluster of one voter, with the rule, armed.
+fn state() -> State {
+    let mut state = State {
+        cluster: Some(ClusterFacts {
+            id: ClusterId([1; 16]),
+            name: label("example"),
+            generation: 3,
+            profile: Profile::Near,
+            authority: CaRecord {
+                certificate: String::new(),
+                key: Sealed {
+                    key: 1,
+                    bytes: Vec::new(),
+                },
+            },
+            founded: Timestamp(0),
+        }),
+        voters: OrdSet::unit(NodeId(1)),
+        now: Timestamp(1_000_000_000),
+        index: 10,
+        ..State::default()
+    };
+    sets(&mut state, facts()).unwrap();
+    does(&mut state, &person(), RuleChange::Arm { on: true }).unwrap();
+    state
+}
+
+/// Does it a second later, as the next entry; a refusal must leave the state as it was.
+fn does(state: &mut State, actor: &Actor, it: RuleChange) -> Result<Reply, Refusal> {
+    state.index += 1;
+    state.now = state.now.plus_ms(1_000);
+    let (mut tried, index) = (state.clone(), state.index);
+    let result = change(&mut tried, index, actor, &it);
+    if result.is_ok() {
+        *state = tried;
+    }
+    sound(state);
+    result
+}
+
+fn sound(state: &State) {
+    let mut wrong = Vec::new();
+    state.check_rules(&mut wrong);
+    state.check_effects(&mut wrong);
+    state.check_alerts(&mut wrong);
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
+fn sets(state: &mut State, facts: RuleFacts) -> Result<Reply, Refusal> {
+    let against = state.rules.all.get(&vps()).map_or(0, |it| it.generation);
+    let it = RuleChange::Set {
+        rule: vps(),
+        facts: Box::new(facts),
+        against,
+    };
+    does(state, &person(), it)
+}
+
+fn said(instances: &[u64]) -> AlertSaid {
+    AlertSaid {
+        title: Title::cut("VpsDown"),
+        text: Note::default(),
+        affects: Vec::new(),
+        severity: Severity::Major,
+        firing: instances
+            .iter()
+            .map(|it| (*it, Note::cut("host")))
+            .collect(),
+        ended: Vec::new(),
+        more: 0,
+        over: instances.is_empty(),
+        wake: false,
+    }
+}
+
+/// The alert of one server, or that it is over.
+fn comes(state: &mut State, alert: u64, fires: bool) {
+    let instances: &[u64] = if fires { &[1] } else { &[] };
+    let spot = Spot::new(&format!("web{alert}:9100")).unwrap();
+    let it = RuleChange::Came {
+        alert: AlertId(alert),
+        said: Box::new(said(instances)),
+        rule: vps(),
+        places: instances.iter().map(|it| (*it, spot.clone())).collect(),
+    };
+    does(state, &machine(), it).unwrap();
+}
+
+/// The leader looks: everything that is due is done, once.
+fn looks(state: &mut State) -> Vec<Deed> {
+    let mut done = Vec::new();
+    for (name, deed) in due(state, state.now) {
+        let it = match deed.clone() {
+            Deed::Publish(alert) => RuleChange::Publish {
+                alert,
+                incident: IncidentId(u32::try_from(state.index).unwrap()),
+            },
+            Deed::Gather => RuleChange::Gather,
+            Deed::End(alert) => RuleChange::End { alert },
+            Deed::Approve(campaign) => RuleChange::Approve { campaign },
+            Deed::Retract(campaign) => RuleChange::Retract { campaign },
+        };
+        if does(state, &Actor::Rule { name }, it).is_ok() {
+            done.push(deed);
+        }
+    }
+    done
+}
+
+fn later(state: &mut State, minutes: u64) {
+    state.now = state.now.plus_ms(minutes * MINUTE);
+}
+
+fn the_only(state: &State) -> (IncidentId, incident::Incident) {
+    assert_eq!(state.incidents.all.len(), 1);
+    let (id, it) = state.incidents.all.get_min().unwrap();
+    (*id, it.clone())
+}
+
+
+#[test]
+fn what_stood_long_enough_is_told_with_its_place_and_told_again_when_it_is_over() {
+    let mut state = state();
+    comes(&mut state, 7, true);
+    assert!(looks(&mut state).is_empty(), "it has not stood yet");
+    later(&mut state, 1);
+    assert_eq!(looks(&mut state), [Deed::Publish(AlertId(7))]);
+    assert!(looks(&mut state).is_empty(), "once");
+    let (id, it) = the_only(&state);
+    assert_eq!(it.title(Lang::En).1, "web7 restarted");
+    assert_eq!((it.updates[0].by.as_str(), it.severity), ("rule vps", Severity::Minor));
+    let effect = state.effects.of[&id].all[0].clone();
+    assert_eq!(effect.scope.as_str(), "server=\"web7\"");
+    assert_eq!(effect.from, state.alerts.all[&AlertId(7)].first);
+    later(&mut state, 5);
+    comes(&mut state, 7, false);
+    let over = state.now;
+    assert_eq!(looks(&mut state), [Deed::End(AlertId(7))]);
+    let (_, it) = the_only(&state);
+    assert_eq!(it.stage, incident::Stage::Resolved);
+    assert_eq!(state.effects.of[&id].all[0].until, Some(over));
+    // The same again is another incident.
+    comes(&mut state, 7, true);
+    later(&mut state, 1);
+    assert_eq!(looks(&mut state), [Deed::Publish(AlertId(7))]);
+    assert_eq!(state.incidents.all.len(), 2);
+}
+
+#[test]
+fn p7_nothing_is_said_by_a_rule_that_nobody_armed_nor_after_a_restore() {
+    let mut state = state();
+    comes(&mut state, 7, true);
+    later(&mut state, 2);
+    if let Some(cluster) = &mut state.cluster {
+        cluster.generation += 1;
+    }
+    assert!(looks(&mut state).is_empty());
+    let publish = RuleChange::Publish {
+        alert: AlertId(7),
+        incident: IncidentId(1),
+    };
+    assert!(does(&mut state, &rule("vps"), publish.clone()).is_err());
+    does(&mut state, &person(), RuleChange::Arm { on: true }).unwrap();
+    // Nobody but the rule itself does what a rule does.
+    for actor in [person(), machine(), Actor::System, rule("other")] {
+        assert!(does(&mut state, &actor, publish.clone()).is_err(), "{actor:?}");
+    }
+    assert!(does(&mut state, &rule("vps"), publish).is_ok());
+    let set = RuleChange::Arm { on: false };
+    assert!(does(&mut state, &rule("vps"), set).is_err());
+}
+
+#[test]
+fn a_storm_is_one_proposal_and_its_places_are_known_when_a_person_confirms_it() {
+    let mut state = state();
+    for alert in 1..=30 {
+        comes(&mut state, alert, true);
+    }
+    later(&mut state, 2);
+    assert_eq!(looks(&mut state), [Deed::Gather]);
+    assert!(state.incidents.all.is_empty());
+    let waiting: Vec<AlertId> = state.alerts.waiting().map(|it| it.0).collect();
+    assert_eq!(waiting.len(), 1);
+    let digest = waiting[0];
+    assert_eq!(state.alerts.all[&digest].count(), 30);
+    assert_eq!(state.alerts.all[&digest].title.as_str(), "30 x VpsDown");
+    // What comes later joins it; what is over leaves it.
+    comes(&mut state, 31, true);
+    later(&mut state, 2);
+    assert_eq!(looks(&mut state), [Deed::Gather]);
+    comes(&mut state, 1, false);
+    assert_eq!(state.alerts.all[&digest].count(), 30);
+    let one = AlertChange::Dismiss {
+        alert: AlertId(2),
+        reason: Note::cut("x"),
+    };
+    let refused = alert_change(&mut state.clone(), 1, &person(), &one).unwrap_err();
+    assert!(refused.to_string().contains(&digest.to_string()), "{refused}");
+    confirm(&mut state, digest, 99);
+    let effects = &state.effects.of[&IncidentId(99)].all;
+    assert_eq!(effects.len(), 30);
+    comes(&mut state, 2, false);
+    let ended = state.effects.of[&IncidentId(99)].all.iter();
+    assert_eq!(ended.filter(|it| it.until.is_some()).count(), 1);
+    // The person who confirmed it says when it is over.
+    for alert in 3..=31 {
+        comes(&mut state, alert, false);
+    }
+    assert_eq!(state.alerts.all[&digest].standing.name(), "confirmed-ended");
+    assert!(looks(&mut state).is_empty());
+}
+
+fn confirm(state: &mut State, alert: AlertId, number: u32) {
+    let incident = IncidentId(number);
+    let opening = incident::change::Opening {
+        titles: OrdMap::unit(Lang::En, Title::cut("Many servers restarted")),
+        severity: Severity::Major,
+        stage: incident::Stage::Investigating,
+        affected: OrdMap::new(),
+        window: None,
+        texts: texts("We look."),
+        next_ms: None,
+        tell: Vec::new(),
+    };
+    let says = Some(Box::new(IncidentChange::Open { incident, opening }));
+    let it = AlertChange::Confirm {
+        alert,
+        incident,
+        says,
+    };
+    state.index += 1;
+    alert_change(state, state.index, &person(), &it).unwrap();
+    sound(state);
+}
+
+#[test]
+fn whoever_speaks_in_between_has_the_last_word_and_a_person_who_confirms_is_helped() {
+    let mut state = state();
+    comes(&mut state, 7, true);
+    confirm(&mut state, AlertId(7), 70);
+    assert_eq!(state.effects.of[&IncidentId(70)].all.len(), 1);
+    assert_eq!(state.rules.tellings[&IncidentId(70)].by, "rule vps");
+    later(&mut state, 5);
+    assert!(looks(&mut state).is_empty(), "a person was quicker");
+    comes(&mut state, 8, true);
+    later(&mut state, 2);
+    looks(&mut state);
+    let id = state.rules.cases[&AlertId(8)].incident.unwrap();
+    let update = IncidentChange::Update {
+        incident: id,
+        against: state.incidents.all[&id].generation,
+        stage: incident::Stage::Identified,
+        severity: None,
+        affected: None,
+        texts: texts("A broken fan."),
+        next_ms: None,
+        tell: Vec::new(),
+    };
+    incident::change::change(&mut state, 500, "jana".to_owned(), &update).unwrap();
+    comes(&mut state, 8, false);
+    assert!(looks(&mut state).is_empty(), "a person speaks now");
+    assert!(state.incidents.all[&id].goes_on());
+}
+
+#[test]
+fn a_rule_that_cannot_be_meant_is_refused_by_field() {
+    let mut state = state();
+    let mut wrong = |spoil: fn(&mut RuleFacts), field: &str| {
+        let mut it = facts();
+        spoil(&mut it);
+        let refused = sets(&mut state, it).unwrap_err().to_string();
+        assert!(refused.contains(field), "{field}: {refused}");
+    };
+    wrong(|it| it.labels = OrdMap::new(), "labels");
+    wrong(|it| it.place = Pattern::default(), "place");
+    wrong(|it| it.over = OrdMap::new(), "over");
+    wrong(|it| it.an_hour = 0, "an_hour");
+    wrong(|it| it.places = 11, "places");
+    wrong(|it| it.stands_ms = 2 * limits::RULE_STANDS_MS_MAX, "stands");
+    wrong(|it| it.tell = vec![label("nowhere")], "channels");
+    let mail = |up_to, hold_ms| {
+        Some(MailFacts {
+            up_to,
+            hold_ms,
+            still_ms: None,
+        })
+    };
+    let mut it = facts();
+    it.mail = mail(101, 30_000);
+    let refused = sets(&mut state, it).unwrap_err().to_string();
+    assert!(refused.contains("mail.up_to"), "{refused}");
+    let mut it = facts();
+    it.mail = mail(1, 9_999);
+    let refused = sets(&mut state, it).unwrap_err().to_string();
+    assert!(refused.contains("mail.hold"), "{refused}");
+    for text in ["*", "a\"b", "", "a*"] {
+        assert!(Spot::new(text).is_err(), "{text}");
+    }
+    assert_eq!(Spot::new(" Web1.Example.NET:9100 ").unwrap().as_str(), "web1.example.net");
+}
+
+#[test]
+fn patterns_fit_whole_values() {
+    for (pattern, text, wanted) in [
+        ("VpsDown", "VpsDown", true),
+        ("VpsDown", "VpsDownLong", false),
+        ("Vps*", "VpsDown", true),
+        ("*Down", "VpsDown", true),
+        ("V*o*n", "VpsDown", true),
+        ("V*x*n", "VpsDown", false),
+        ("*", "", true),
+        ("", "", true),
+        ("", "a", false),
+        ("a*a", "a", false),
+    ] {
+        assert_eq!(fits(pattern, text), wanted, "{pattern} {text}");
+    }
+}
+
+const CAMPAIGN: CampaignId = CampaignId(5);
+
+fn held(state: &mut State, blob: u8) {
+    let blob = state.blobs.get_mut(&BlobHash([blob; 32])).unwrap();
+    blob.holders.insert(NodeId(1), 1);
+}
+
+/// The mail that is due, written to so many.
+fn written(state: &mut State, id: CampaignId, recipients: u32) -> Result<Reply, Refusal> {
+    let tellings = state.rules.tellings.iter();
+    let covers = tellings.map(|(incident, it)| Cover {
+        incident: *incident,
+        news: news(it, &state.incidents.all[incident], state.now),
+        effects: mail::newest_effect(state, *incident),
+        owed: None,
+    });
+    let blob = |it: u8| (BlobHash([it; 32]), 1);
+    let it = RuleChange::Round {
+        campaign: id,
+        draft: Box::new(Draft {
+            name: Note::cut("notices"),
+            kind: Kind::Essential,
+            texts: blob(1),
+            list: blob(2),
+            follows: None,
+            deliver_ms: limits::NOTICE_DELIVER_MS,
+            waves: false,
+        }),
+        frozen: Box::new(Frozen {
+            manifest: blob(3),
+            recipients,
+            routes: KeyedHash([4; 32]),
+            langs: Vec::new(),
+            domains: Vec::new(),
+            repeated: 0,
+            suppressed: 0,
+        }),
+        covers: covers.collect(),
+        against: state.rules.turn,
+    };
+    does(state, &rule(Rules::NOTICES), it)
+}
+
+/// An incident that the rule published, whose customers are to be mailed.
+fn published() -> State {
+    let mut state = state();
+    comes(&mut state, 7, true);
+    later(&mut state, 1);
+    looks(&mut state);
+    state
+}
+
+#[test]
+fn p7_a_mail_goes_after_its_hold_to_as_many_as_a_person_said_and_not_to_more() {
+    let mut state = published();
+    assert!(round_due(&state, state.now));
+    written(&mut state, CAMPAIGN, 50).unwrap();
+    assert!(!round_due(&state, state.now.plus_ms(MINUTE)), "once");
+    assert!(looks(&mut state).is_empty(), "no majority has copied it");
+    for blob in [1, 2, 3] {
+        held(&mut state, blob);
+    }
+    assert_eq!(looks(&mut state), [Deed::Approve(CAMPAIGN)]);
+    let it = state.campaigns.all[&CAMPAIGN].clone();
+    let approval = it.approval.clone().unwrap();
+    assert_eq!((approval.by.as_str(), approval.from), ("rule notices", state.now.plus_ms(30_000)));
+    assert!(!campaign::may_send(&state, &it, state.now));
+    assert!(campaign::may_send(&state, &it, approval.from));
+
+    // 51 are more than a person said: it waits for one.
+    let mut state = published();
+    written(&mut state, CAMPAIGN, 51).unwrap();
+    for blob in [1, 2, 3] {
+        held(&mut state, blob);
+    }
+    assert!(looks(&mut state).is_empty());
+    let approve = RuleChange::Approve { campaign: CAMPAIGN };
+    assert!(does(&mut state, &rule(Rules::NOTICES), approve).is_err());
+    assert_eq!(state.campaigns.all[&CAMPAIGN].stage, Stage::Asked);
+}
+
+
+#[test]
+fn p7_within_an_hour_rules_mail_to_no_more_than_one_person_alone_may_and_who_approves_more_is_alone() {
+    let mut state = published();
+    state.campaigns.alone_up_to = Some(60);
+    written(&mut state, CAMPAIGN, 40).unwrap();
+    comes(&mut state, 8, true);
+    later(&mut state, 2);
+    looks(&mut state);
+    written(&mut state, CampaignId(6), 40).unwrap();
+    assert!(state.rules.rounds[&CAMPAIGN].by_rule);
+    assert!(!state.rules.rounds[&CampaignId(6)].by_rule);
+    // A rule that asked is no first person of two.
+    state.campaigns.alone_up_to = Some(10);
+    for blob in [1, 2, 3] {
+        held(&mut state, blob);
+    }
+    let it = &state.campaigns.all[&CampaignId(6)];
+    let approve = CampaignChange::Approve {
+        campaign: CampaignId(6),
+        binds: campaign::binds(&it.draft, it.frozen.as_ref().unwrap()),
+        count: 40,
+        alone: None,
+    };
+    let refused = campaign::change::change(&mut state.clone(), 900, &person(), &approve);
+    assert!(refused.unwrap_err().to_string().contains("somebody else"));
+    let again = RuleChange::Nobody {
+        covers: Vec::new(),
+        too_many: false,
+        against: 0,
+    };
+    let stale = does(&mut state, &rule(Rules::NOTICES), again);
+    assert!(matches!(stale, Err(Refusal::Stale { .. })), "{stale:?}");
+}
+
+#[test]
+fn what_holds_no_more_is_taken_back_before_it_leaves_and_told_anew() {
+    let mut state = published();
+    written(&mut state, CAMPAIGN, 5).unwrap();
+    for blob in [1, 2, 3] {
+        held(&mut state, blob);
+    }
+    looks(&mut state);
+    comes(&mut state, 7, false);
+    assert_eq!(looks(&mut state), [Deed::End(AlertId(7))]);
+    assert_eq!(looks(&mut state), [Deed::Retract(CAMPAIGN)]);
+    assert!(matches!(state.campaigns.all[&CAMPAIGN].stage, Stage::Ended(_)));
+    later(&mut state, 1);
+    assert!(round_due(&state, state.now), "the end is told instead");
+    // What has begun to leave is not taken back.
+    written(&mut state, CampaignId(6), 5).unwrap();
+    looks(&mut state);
+    later(&mut state, 1);
+    does(&mut state, &person(), RuleChange::Arm { on: false }).unwrap();
+    assert!(looks(&mut state).is_empty());
+    let back = RuleChange::Retract {
+        campaign: CampaignId(6),
+    };
+    assert!(does(&mut state, &rule(Rules::NOTICES), back).is_err());
+}
+
+#[test]
+fn whoever_switches_rules_off_stops_what_counts_down() {
+    let mut state = published();
+    written(&mut state, CAMPAIGN, 5).unwrap();
+    for blob in [1, 2, 3] {
+        held(&mut state, blob);
+    }
+    looks(&mut state);
+    does(&mut state, &person(), RuleChange::Arm { on: false }).unwrap();
+    assert_eq!(looks(&mut state), [Deed::Retract(CAMPAIGN)]);
+    assert!(!round_due(&state, state.now.plus_ms(MINUTE)));
+}
+
+#[test]
+fn a_person_has_customers_told_of_what_is_known_and_ends_it() {
+    let mut state = state();
+    let incident = IncidentId(70);
+    let mail = facts().mail;
+    let tell = |facts| RuleChange::Tell { incident, facts };
+    assert!(does(&mut state, &person(), tell(mail)).is_err(), "no such incident");
+    comes(&mut state, 1, true);
+    let no_mail = RuleFacts {
+        mail: None,
+        ..facts()
+    };
+    sets(&mut state, no_mail).unwrap();
+    confirm(&mut state, AlertId(1), 70);
+    assert!(does(&mut state, &machine(), tell(mail)).is_err(), "a program lets no mail go");
+    does(&mut state, &person(), tell(mail)).unwrap();
+    assert!(round_due(&state, state.now.plus_ms(MINUTE)));
+    let telling = state.rules.tellings[&incident].clone();
+    let it = state.incidents.all[&incident].clone();
+    let count = |minutes: u64| news(&telling, &it, telling.since.plus_ms(minutes * MINUTE));
+    assert_eq!((count(0), count(9), count(10), count(35)), (1, 1, 2, 4));
+    does(&mut state, &person(), tell(None)).unwrap();
+    assert!(!round_due(&state, state.now.plus_ms(MINUTE)));
+}
+
+proptest! {
+    #[test]
+    fn any_order_of_alerts_looks_and_people_stays_within_bounds(
+        calls in proptest::collection::vec((0_u64..12, 0_u8..9, 0_u64..30), 0..200)
+    ) {
+        let mut state = state();
+        let mut number = 100_u32;
+        for (alert, how, minutes) in calls {
+            later(&mut state, minutes % 3);
+            match how {
+                0..=2 => comes(&mut state, alert, true),
+                3 | 4 => comes(&mut state, alert, false),
+                5 => {
+                    let waiting: Vec<AlertId> = state.alerts.waiting().map(|it| it.0).collect();
+                    if let Some(id) = waiting.get(usize::try_from(alert).unwrap() % waiting.len().max(1)) {
+                        if state.incidents.all.values().filter(|it| it.goes_on()).count() < limits::INCIDENTS_GOING_MAX {
+                            number += 1;
+                            confirm(&mut state, *id, number);
+                        }
+                    }
+                }
+                6 => drop(does(&mut state, &person(), RuleChange::Arm { on: alert % 3 != 0 })),
+                7 if round_due(&state, state.now) => {
+                    number += 1;
+                    let _maybe = written(&mut state, CampaignId(number), 5 + u32::try_from(minutes).unwrap());
+                }
+                _ => drop(looks(&mut state)),
+            }
+            // Whatever happened: an hour's bound held, and every alert is one incident.
+            let now = state.now;
+            prop_assert!(state.rules.published_lately(&vps(), now) <= 2);
+            let mut opened: Vec<IncidentId> = state.rules.cases.values()
+                .filter(|it| it.published)
+                .filter_map(|it| it.incident)
+                .collect();
+            let all = opened.len();
+            opened.sort();
+            opened.dedup();
+            prop_assert_eq!(opened.len(), all);
+            let by_rule: u32 = state.rules.rounds.values()
+                .filter(|it| it.by_rule && !it.retracted && now.ms_since(it.at) < limits::RULE_HOUR_MS)
+                .map(|it| it.recipients)
+                .sum();
+            prop_assert!(by_rule <= state.campaigns.alone_up_to());
+        }
+    }
+
+    #[test]
+    fn a_repeat_is_no_news(instances in proptest::collection::vec(0_u64..6, 1..6)) {
+        let mut state = state();
+        let mut instances = instances;
+        instances.sort_unstable();
+        instances.dedup();
+        let places: Vec<(u64, Spot)> = instances.iter()
+            .map(|it| (*it, Spot::new(&format!("web{it}")).unwrap()))
+            .collect();
+        let it = RuleChange::Came {
+            alert: AlertId(1),
+            said: Box::new(said(&instances)),
+            rule: vps(),
+            places: places.clone(),
+        };
+        does(&mut state, &machine(), it).unwrap();
+        prop_assert!(!is_news(&state, AlertId(1), &vps(), &places));
+        let other = vec![(instances[0], Spot::new("web9").unwrap())];
+        prop_assert!(!is_news(&state, AlertId(1), &vps(), &other));
+        prop_assert!(is_news(&state, AlertId(1), &label("other"), &places));
+    }
+}
