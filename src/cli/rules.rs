@@ -221,7 +221,11 @@ pub(super) async fn claim(node: &Node, token: &str, paper: Paper) -> Result<Said
         "customer {}, incident {}{}; computed from directory {}\n",
         printable(&it.customer),
         printable(&it.incident),
-        if it.over { ", which is over" } else { ", which goes on" },
+        if it.over {
+            ", which is over"
+        } else {
+            ", which goes on"
+        },
         printable(&it.directory),
     );
     match &it.affected {
@@ -275,7 +279,9 @@ fn listed(all: &Rules) -> String {
     };
     let rows: Vec<Vec<String>> = all.rules.iter().map(row).collect();
     if !rows.is_empty() {
-        let heading = ["RULE", "DOES", "LATELY", "AFTER", "LABELS", "PLACE", "MAILS", "BY"];
+        let heading = [
+            "RULE", "DOES", "LATELY", "AFTER", "LABELS", "PLACE", "MAILS", "BY",
+        ];
         text.push_str(&table(&heading, &rows));
     }
     let row = |it: &Telling| {
@@ -301,7 +307,11 @@ fn listed(all: &Rules) -> String {
         "" => "no link to claim".to_owned(),
         url => format!("a link to claim at {}", printable(url)),
     };
-    let letter = if all.notices.usual { "the usual letter" } else { "your letter" };
+    let letter = if all.notices.usual {
+        "the usual letter"
+    } else {
+        "your letter"
+    };
     text.push_str(&format!(
         "a customer gets one notice in {} at most, in {letter}, with {url}\n",
         all.notices.gap

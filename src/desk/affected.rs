@@ -293,9 +293,8 @@ fn number(text: &str) -> Result<u32, Problem> {
 
 fn time(field: &str, text: Option<&str>) -> Result<Option<Timestamp>, Problem> {
     let wanted = "a time in UTC such as 2026-11-27T03:05:00.000Z";
-    let read = text.map(|text| {
-        of_rfc3339(text).ok_or_else(|| Problem::invalid(field, text, wanted))
-    });
+    let read =
+        text.map(|text| of_rfc3339(text).ok_or_else(|| Problem::invalid(field, text, wanted)));
     read.transpose()
 }
 
@@ -404,7 +403,10 @@ impl Desk {
     pub(super) fn affected_csv(&self, incident: &str) -> Result<Response, Problem> {
         let asked = self.affected_question(incident)?;
         let version = asked.directory.version().to_string();
-        let name = format!("attachment; filename=\"affected-{}-{version}.csv\"", asked.id);
+        let name = format!(
+            "attachment; filename=\"affected-{}-{version}.csv\"",
+            asked.id
+        );
         let (pieces, read) = mpsc::channel(limits::AFFECTED_PIECES);
         // Ends when it is written, or when whoever reads it is gone.
         tokio::task::spawn_blocking(move || asked.written(&pieces));

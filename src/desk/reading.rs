@@ -263,7 +263,9 @@ impl Desk {
                 author: match &item.proposal.actor {
                     Actor::Customer => "customer".to_owned(),
                     Actor::Operator { name } | Actor::Token { name } => name.to_string(),
-                    Actor::Local { .. } | Actor::Node(_) | Actor::System | Actor::Rule { .. } => "local".to_owned(),
+                    Actor::Local { .. } | Actor::Node(_) | Actor::System | Actor::Rule { .. } => {
+                        "local".to_owned()
+                    }
                 },
                 text: self.text(id, body),
                 taken: rfc3339(taken),

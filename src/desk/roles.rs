@@ -124,7 +124,11 @@ const API: &[(&str, &str, Asks)] = &[
     ("get", "/incidents/{incident}/effects", LOOK),
     ("post", "/incidents/{incident}/effects", SPEAK),
     ("post", "/incidents/{incident}/effects/{effect}", SPEAK),
-    ("post", "/incidents/{incident}/effects/{effect}/remove", SPEAK),
+    (
+        "post",
+        "/incidents/{incident}/effects/{effect}/remove",
+        SPEAK,
+    ),
     ("get", "/directory", LOOK),
     ("post", "/directory", WORK),
     ("post", "/directory/changes", WORK),

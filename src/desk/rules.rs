@@ -28,8 +28,9 @@ use crate::mail::{
     campaign::texts::Words,
 };
 use crate::model::{
-    Command, State, limits,
+    Command, State,
     campaign::Stage,
+    limits,
     rule::{
         self, Field, MailFacts, Pattern, Rule, RuleChange, RuleFacts, Spot, fits,
         mail::{Letter, Round, Subject, is_due},
@@ -239,7 +240,10 @@ async fn set(
     let name = label("rule", &name)?;
     let known = desk.cluster.state();
     let known = known.rules.all.get(&name).map_or(0, |it| it.generation);
-    let facts = body.value.read().map_err(|it| Problem::mistaken("the rule", it))?;
+    let facts = body
+        .value
+        .read()
+        .map_err(|it| Problem::mistaken("the rule", it))?;
     let change = RuleChange::Set {
         rule: name,
         facts: Box::new(facts),
@@ -258,9 +262,8 @@ async fn remove(
     let name = label("rule", &name)?;
     let state = desk.cluster.state();
     let known = state.rules.all.get(&name);
-    let known = known.ok_or_else(|| {
-        Problem::not_found("rule", "'lifeboat rules list' shows those there are")
-    })?;
+    let known = known
+        .ok_or_else(|| Problem::not_found("rule", "'lifeboat rules list' shows those there are"))?;
     let change = RuleChange::Remove {
         rule: name,
         against: known.generation,
@@ -341,8 +344,9 @@ fn letters(
         (tag.clone(), words)
     });
     if !said.is_empty() {
-        tried(&words.collect(), company)
-            .map_err(|it| Problem::invalid(&format!("letter: {}", it.place), &it.found, &it.wanted))?;
+        tried(&words.collect(), company).map_err(|it| {
+            Problem::invalid(&format!("letter: {}", it.place), &it.found, &it.wanted)
+        })?;
     }
     Ok(letters)
 }
@@ -363,7 +367,11 @@ async fn tell(
                 Some(text) => span("hold", text)?,
                 None => limits::COUNTDOWN_MS,
             },
-            still_ms: asked.still.as_deref().map(|it| span("still", it)).transpose()?,
+            still_ms: asked
+                .still
+                .as_deref()
+                .map(|it| span("still", it))
+                .transpose()?,
         }),
         (false, None) => {
             let wanted = "to how many customers a mail goes without a person";
@@ -577,7 +585,10 @@ pub(super) fn alarms(state: &State, now: Timestamp) -> Vec<String> {
                 "more customers of incident {id} are affected than are written to without a person; write a mass mail"
             ));
         }
-        let since = it.since.max(rules.last_round).max(it.owed.unwrap_or_default());
+        let since = it
+            .since
+            .max(rules.last_round)
+            .max(it.owed.unwrap_or_default());
         if rule::armed(state) && is_due(state, *id, it, now) && now.ms_since(since) > LATE_MS {
             alarms.push(format!(
                 "notices about incident {id} are due and not written; the leader's log says why"

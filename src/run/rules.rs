@@ -106,8 +106,7 @@ async fn write(cluster: Cluster, writer: Arc<Writer>, stop: Stop) -> Outcome {
         let now = clock::now().max(state.now);
         if leads(&cluster) && round_due(&state, now) {
             let writer = writer.clone();
-            let written =
-                tokio::task::spawn_blocking(move || writer.write(&state, now)).await?;
+            let written = tokio::task::spawn_blocking(move || writer.write(&state, now)).await?;
             match (written, Label::new(Rules::NOTICES)) {
                 (Ok(change), Ok(rule)) => propose(&cluster, rule, change).await,
                 (Err(error), _) => {

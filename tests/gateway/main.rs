@@ -67,6 +67,7 @@ mod ready;
 mod recover;
 mod rolling;
 mod rooms;
+mod rules;
 mod signed_mail;
 mod signing;
 mod syncs;

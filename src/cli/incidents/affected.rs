@@ -142,7 +142,11 @@ fn shown(it: &Affected, paper: Paper) -> String {
             .map_or("goes on".to_owned(), |it| paper.time(it))
     };
     let row = |it: &Customer| {
-        let services: Vec<String> = it.services.iter().map(|it| printable(&it.service)).collect();
+        let services: Vec<String> = it
+            .services
+            .iter()
+            .map(|it| printable(&it.service))
+            .collect();
         vec![
             printable(&it.customer),
             it.minutes.to_string(),
@@ -224,7 +228,8 @@ fn listed(it: &Effects, paper: Paper) -> String {
     match (rows.is_empty(), it.known.as_str()) {
         (false, _) => table(&["EFFECT", "SCOPE", "FROM", "UNTIL", "SAID BY"], &rows),
         (true, "incident") => {
-            "nothing was said but for \"is it me\", which counts for the whole incident\n".to_owned()
+            "nothing was said but for \"is it me\", which counts for the whole incident\n"
+                .to_owned()
         }
         (true, _) => "it is not known what was affected\n".to_owned(),
     }

@@ -266,7 +266,14 @@ impl Timeline {
         let named = id.to_string();
         // Two incidents at a time: what was said of the other one is not this one's story.
         let of_another = |it: &AuditLine| {
-            let kinds = ["-incident", "-update", "confirm-alert"];
+            let kinds = [
+                "-incident",
+                "-update",
+                "confirm-alert",
+                "-effect",
+                "publish-by-rule",
+                "tell-affected",
+            ];
             kinds.iter().any(|kind| it.what.ends_with(kind)) && !it.about.starts_with(&named)
         };
         let acted = state.audit.lines.iter();

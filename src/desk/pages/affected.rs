@@ -56,7 +56,11 @@ pub(super) async fn show(
         Ok(found) => found,
         Err(problem) => return visit.failed(&problem),
     };
-    let minutes = |count: u64| visit.say.with("affected-minutes", [("count", count.into())]);
+    let minutes = |count: u64| {
+        visit
+            .say
+            .with("affected-minutes", [("count", count.into())])
+    };
     let rows = found.customers.iter().map(|it| Row {
         customer: it.customer.clone(),
         minutes: minutes(it.minutes),
@@ -78,9 +82,10 @@ pub(super) async fn show(
     let more = found.next.as_ref();
     let page = Affected {
         sum,
-        version: visit
-            .say
-            .with("affected-version", [("version", found.directory.clone().into())]),
+        version: visit.say.with(
+            "affected-version",
+            [("version", found.directory.clone().into())],
+        ),
         rows: rows.collect(),
         more: more.map(|it| format!("/incidents/{}/affected?after={}", encoded(&id), encoded(it))),
         incident: id,

@@ -201,7 +201,11 @@ impl Visit {
             ("lately", it.lately.into()),
             ("most", it.an_hour.into()),
         ];
-        let key = if it.publish { "rule-publishes" } else { "rule-proposes" };
+        let key = if it.publish {
+            "rule-publishes"
+        } else {
+            "rule-proposes"
+        };
         self.say.with(key, parts)
     }
 

@@ -6,8 +6,8 @@ use axum::{
 };
 
 use super::{
-    Pages, affected, alerts, calendar, drills, files, inbox, live, mailing, mails, outcomes, playbooks,
-    ready, says, staff, switching, talk, told, views, waking, wall,
+    Pages, affected, alerts, calendar, drills, files, inbox, live, mailing, mails, outcomes,
+    playbooks, ready, says, staff, switching, talk, told, views, waking, wall,
 };
 use crate::model::limits;
 

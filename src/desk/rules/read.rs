@@ -82,7 +82,10 @@ impl RuleSaid {
         let labels = self.labels.iter().filter_map(|(name, pattern)| {
             let field = format!("labels.{name}");
             let name = kept(&mut wrong, &field, name, Pattern::new(name))?;
-            Some((name, kept(&mut wrong, &field, pattern, Pattern::new(pattern))?))
+            Some((
+                name,
+                kept(&mut wrong, &field, pattern, Pattern::new(pattern))?,
+            ))
         });
         let labels: OrdMap<Pattern, Pattern> = labels.collect();
         let place = kept(
@@ -94,13 +97,18 @@ impl RuleSaid {
         let is = self.place.is.as_deref().unwrap_or(Field::Server.name());
         let field = Field::ALL.into_iter().find(|it| it.name() == is);
         if field.is_none() {
-            wrong.push(mistake("place.is", is, "server, rack, datacentre or product"));
+            wrong.push(mistake(
+                "place.is",
+                is,
+                "server, rack, datacentre or product",
+            ));
         }
         let titles = by_lang(&mut wrong, "titles", &self.titles, Title::new);
         let texts = by_lang(&mut wrong, "texts", &self.texts, Said::new);
         let over = by_lang(&mut wrong, "over", &self.over, Said::new);
         let severity = self.severity.as_deref();
-        let severity = severity.and_then(|it| kept(&mut wrong, "severity", it, it.parse::<Severity>()));
+        let severity =
+            severity.and_then(|it| kept(&mut wrong, "severity", it, it.parse::<Severity>()));
         let tell = self.tell.iter();
         let tell: Vec<Label> = tell
             .filter_map(|it| kept(&mut wrong, "tell", it, Label::new(it)))

@@ -103,7 +103,11 @@ async fn what_was_said_wrong_is_corrected_and_what_cannot_be_is_named() {
     for (key, body, field) in [
         ("a", json!({ "scope": "customer=1" }), "scope"),
         ("b", json!({ "scope": "server=" }), "scope"),
-        ("c", json!({ "scope": "server=web1", "from": "yesterday" }), "from"),
+        (
+            "c",
+            json!({ "scope": "server=web1", "from": "yesterday" }),
+            "from",
+        ),
     ] {
         let wrong = boat.post(&path, key, &body).await;
         assert_eq!(wrong.json()["field"], field, "{}", wrong.json());
@@ -116,9 +120,13 @@ async fn what_was_said_wrong_is_corrected_and_what_cannot_be_is_named() {
     let times = json!({ "from": ago(30), "until": ago(29) });
     let done = boat.post(&format!("{path}/1"), "c", &times).await.json();
     assert_eq!(done["effects"][0]["from"], times["from"], "{done}");
-    let gone = boat.post(&format!("{path}/1/remove"), "r", &json!({})).await;
+    let gone = boat
+        .post(&format!("{path}/1/remove"), "r", &json!({}))
+        .await;
     assert_eq!(gone.json()["known"], "unknown", "{}", gone.json());
-    let gone = boat.post(&format!("{path}/1/remove"), "s", &json!({})).await;
+    let gone = boat
+        .post(&format!("{path}/1/remove"), "s", &json!({}))
+        .await;
     assert_eq!(gone.status, StatusCode::NOT_FOUND);
     // Without effects what is said for "is it me" counts.
     let touches = json!({ "incident": id, "audience": "datacentre=prague" });
@@ -126,13 +134,22 @@ async fn what_was_said_wrong_is_corrected_and_what_cannot_be_is_named() {
     let all = boat.get(&format!("/incidents/{id}/affected")).await.json();
     assert_eq!(all["sum"]["customers"], 2, "{all}");
     let timeline = boat.get(&format!("/incidents/{id}/timeline")).await.json();
-    assert!(timeline.to_string().contains("correct-effect"), "{timeline}");
+    assert!(
+        timeline.to_string().contains("correct-effect"),
+        "{timeline}"
+    );
 }
 
 #[tokio::test]
 async fn the_console_shows_the_numbers_and_an_agent_may_have_the_file() {
     let (boat, id) = peopled().await;
-    adds(&boat, &id, "1", json!({ "scope": "server=web1", "from": ago(3), "until": ago(1) })).await;
+    adds(
+        &boat,
+        &id,
+        "1",
+        json!({ "scope": "server=web1", "from": ago(3), "until": ago(1) }),
+    )
+    .await;
     let eva = Operator::made(&boat, "eva", "agent").await;
     let mut agent = Visitor::at(&boat);
     agent.sign_in(&eva, &eva.code(0)).await;

@@ -17,6 +17,7 @@ mod notices;
 mod people;
 mod ready;
 mod record;
+mod rules;
 mod site;
 mod switching;
 mod talks;

@@ -22,8 +22,8 @@ use crate::mail::campaign::texts::{Flaw, Press, Texts};
 use crate::model::campaign::{CampaignId, Draft, Frozen, Kind};
 use crate::model::effect::{self, Known};
 use crate::model::incident::{Incident, IncidentId};
-use crate::model::rule::mail::{Cover, Letter, news, newest_effect};
 use crate::model::rule::RuleChange;
+use crate::model::rule::mail::{Cover, Letter, newest_effect, news};
 use crate::model::words::{KeyedHash, Lang, Note, Timestamp};
 use crate::model::{State, limits};
 use crate::seal::Keyring;
@@ -133,7 +133,10 @@ impl Writer {
             state.campaigns.keeps_away(&name, Kind::Essential)
         });
         if let Some(fault) = checked.faults.first() {
-            let why = format!("{}: found {}; wanted {}", fault.field, fault.found, fault.wanted);
+            let why = format!(
+                "{}: found {}; wanted {}",
+                fault.field, fault.found, fault.wanted
+            );
             return Err(NoticeError::Letter(why));
         }
         if checked.recipients.is_empty() {
@@ -197,7 +200,11 @@ impl Writer {
         let mut rounds: Vec<_> = state.rules.rounds.iter().collect();
         rounds.sort_by_key(|(_, it)| it.at);
         for (id, round) in rounds.into_iter().filter(|(_, it)| !it.retracted) {
-            let frozen = state.campaigns.all.get(id).and_then(|it| it.frozen.as_ref());
+            let frozen = state
+                .campaigns
+                .all
+                .get(id)
+                .and_then(|it| it.frozen.as_ref());
             let Some(frozen) = frozen else {
                 continue;
             };

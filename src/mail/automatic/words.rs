@@ -63,15 +63,26 @@ impl Case<'_> {
         let text = self.incident.newest().map(|it| it.reading(lang));
         match text {
             Some(
-                Reading::Current(text) | Reading::Outdated { text, .. } | Reading::Missing { text, .. },
+                Reading::Current(text)
+                | Reading::Outdated { text, .. }
+                | Reading::Missing { text, .. },
             ) => lines.push(text.as_str().to_owned()),
             Some(Reading::Nothing) | None => {}
         }
-        let services: Vec<&str> = self.hit.services.iter().map(|it| it.name.as_str()).collect();
+        let services: Vec<&str> = self
+            .hit
+            .services
+            .iter()
+            .map(|it| it.name.as_str())
+            .collect();
         let services: Vec<&str> = services.into_iter().filter(|it| !it.is_empty()).collect();
         if !services.is_empty() {
             let more = services.len().saturating_sub(NAMED);
-            let more = if more > 0 { format!(" +{more}") } else { String::new() };
+            let more = if more > 0 {
+                format!(" +{more}")
+            } else {
+                String::new()
+            };
             let named = &services[..services.len().min(NAMED)];
             lines.push(format!("{}: {}{more}", say.services, named.join(", ")));
         }

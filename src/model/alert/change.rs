@@ -156,9 +156,7 @@ pub fn is_news(state: &State, id: AlertId, said: &Said) -> bool {
         Standing::Proposed
         | Standing::Dismissed { .. }
         | Standing::Confirmed { .. }
-        | Standing::Gathered { .. } => {
-            ends || after != *known
-        }
+        | Standing::Gathered { .. } => ends || after != *known,
     }
 }
 

@@ -127,7 +127,10 @@ impl Standing {
 
     /// Whether the alert itself is over.
     pub fn is_over(&self) -> bool {
-        matches!(self, Self::Ended { .. } | Self::Confirmed { ended: Some(_), .. })
+        matches!(
+            self,
+            Self::Ended { .. } | Self::Confirmed { ended: Some(_), .. }
+        )
     }
 }
 

@@ -222,7 +222,11 @@ pub(in crate::model) fn add(
     by: String,
 ) -> Result<u32, Refusal> {
     let (known, at) = (&state.incidents.all, state.now);
-    let orphans = state.effects.of.keys().filter(|it| !known.contains_key(*it));
+    let orphans = state
+        .effects
+        .of
+        .keys()
+        .filter(|it| !known.contains_key(*it));
     let orphans: Vec<IncidentId> = orphans.copied().collect();
     for orphan in orphans {
         state.effects.of.remove(&orphan);
@@ -251,7 +255,11 @@ fn sound(now: Timestamp, from: Timestamp, until: Option<Timestamp>) -> Result<()
     let latest = now.plus_ms(limits::EFFECT_AHEAD_MS);
     if from > latest || until.is_some_and(|it| it > latest) {
         let field = if from > latest { "from" } else { "until" };
-        return Err(Refusal::unsound(field, "a time to come", "one that has been"));
+        return Err(Refusal::unsound(
+            field,
+            "a time to come",
+            "one that has been",
+        ));
     }
     if until.is_some_and(|it| it < from) {
         let wanted = "a time after its beginning";
@@ -268,7 +276,10 @@ impl State {
             for it in &of.all {
                 let fits = it.number > before && it.number <= of.last;
                 if !fits || it.until.is_some_and(|until| until < it.from) {
-                    wrong.push(format!("effects of incident {id}: {} is not sound", it.number));
+                    wrong.push(format!(
+                        "effects of incident {id}: {} is not sound",
+                        it.number
+                    ));
                 }
                 before = it.number;
             }

@@ -120,7 +120,10 @@ fn times_that_are_none_are_refused_by_field_and_a_number_is_never_given_twice() 
     };
     change(&mut state, "jana".to_owned(), &correct).unwrap();
     let it = &state.effects.of[&ID].all[0];
-    assert_eq!((it.from, it.until, it.by.as_str()), (at(101), Some(at(130)), "jana"));
+    assert_eq!(
+        (it.from, it.until, it.by.as_str()),
+        (at(101), Some(at(130)), "jana")
+    );
     let other = EffectChange::Remove {
         incident: IncidentId(8),
         effect: 2,

@@ -12,10 +12,7 @@ use super::{
 };
 use crate::model::{
     Actor, Refusal, Reply, State,
-    alert::{
-        self, Alert, AlertChange, AlertId, Standing,
-        change::Said as AlertSaid,
-    },
+    alert::{self, Alert, AlertChange, AlertId, Standing, change::Said as AlertSaid},
     campaign::{CampaignId, Draft, Frozen},
     effect::{self, Known},
     incident::{self, Impact, IncidentChange, IncidentId, Stage, Title, change::Opening},
@@ -154,7 +151,11 @@ impl RuleChange {
     pub fn about(&self) -> String {
         match self {
             Self::Set { rule, facts, .. } => {
-                let how = if facts.publish { "publishes" } else { "proposes" };
+                let how = if facts.publish {
+                    "publishes"
+                } else {
+                    "proposes"
+                };
                 let mail = facts.mail.map_or(String::new(), |it| {
                     format!(", mails up to {} customers", it.up_to)
                 });
@@ -386,7 +387,13 @@ fn sound(state: &State, facts: &RuleFacts) -> Result<(), Refusal> {
     }
     let langs = facts.titles.len();
     for (field, empty) in [
-        ("titles", facts.titles.values().all(|it| it.as_str().trim().is_empty())),
+        (
+            "titles",
+            facts
+                .titles
+                .values()
+                .all(|it| it.as_str().trim().is_empty()),
+        ),
         ("texts", facts.texts.is_empty()),
         ("over", facts.over.is_empty()),
     ] {
@@ -626,7 +633,8 @@ fn tell(
     let incident = known.ok_or_else(|| Refusal::unknown("incident"))?;
     let Some(facts) = facts else {
         let telling = state.rules.tellings.get_mut(&id);
-        let telling = telling.ok_or_else(|| Refusal::unknown("incident whose customers are told"))?;
+        let telling =
+            telling.ok_or_else(|| Refusal::unknown("incident whose customers are told"))?;
         telling.stopped = true;
         return Ok(Reply::Done);
     };
@@ -638,11 +646,14 @@ fn tell(
     }
     if !matches!(effect::known(state, id, incident), Known::These(_)) {
         let wanted = "one of which somebody said what it affected";
-        return Err(Refusal::unsound("incident", "one of which nobody did", wanted));
+        return Err(Refusal::unsound(
+            "incident",
+            "one of which nobody did",
+            wanted,
+        ));
     }
     mail_sound(state, facts)?;
-    if state.rules.tellings.len() >= limits::TELLINGS_MAX
-        && !state.rules.tellings.contains_key(&id)
+    if state.rules.tellings.len() >= limits::TELLINGS_MAX && !state.rules.tellings.contains_key(&id)
     {
         return Err(Refusal::TooMany {
             what: "incidents whose customers are told by mail".to_owned(),

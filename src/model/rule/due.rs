@@ -33,7 +33,11 @@ pub fn due(state: &State, now: Timestamp) -> Vec<(Label, Deed)> {
     for rule in state.rules.all.keys() {
         due.extend(storm_or_not(state, now, rule).map(|it| (rule.clone(), it)));
     }
-    let ends = state.rules.cases.iter().filter(|(id, case)| ended(state, **id, case));
+    let ends = state
+        .rules
+        .cases
+        .iter()
+        .filter(|(id, case)| ended(state, **id, case));
     due.extend(ends.map(|(id, case)| (case.rule.clone(), Deed::End(*id))));
     due
 }
@@ -115,16 +119,18 @@ pub(super) fn open_digest(state: &State, rule: &Label) -> Option<AlertId> {
 /// Whether what a rule published is over, and no person has spoken in between.
 pub(super) fn ended(state: &State, id: AlertId, case: &Case) -> bool {
     let alert = state.alerts.all.get(&id);
-    let over = alert.is_some_and(|it| {
-        matches!(it.standing, Standing::Confirmed { ended: Some(_), .. })
-    });
+    let over =
+        alert.is_some_and(|it| matches!(it.standing, Standing::Confirmed { ended: Some(_), .. }));
     let incident = case.incident.filter(|_| over && case.published);
     let incident = incident.and_then(|it| state.incidents.all.get(&it));
     let own = spoken(&case.rule);
     incident.is_some_and(|it| {
         it.goes_on()
             && it.updates.len() < limits::INCIDENT_UPDATES_MAX
-            && it.updates.iter().all(|it| it.by == own && it.edits.is_empty())
+            && it
+                .updates
+                .iter()
+                .all(|it| it.by == own && it.edits.is_empty())
             && state.rules.all.contains_key(&case.rule)
     })
 }

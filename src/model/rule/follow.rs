@@ -111,7 +111,12 @@ fn begin_effects(state: &mut State, id: AlertId, since: Timestamp) {
     let Some(incident) = case.incident else {
         return;
     };
-    if !state.incidents.all.get(&incident).is_some_and(|it| it.goes_on()) {
+    if !state
+        .incidents
+        .all
+        .get(&incident)
+        .is_some_and(|it| it.goes_on())
+    {
         return;
     }
     for (instance, spot) in case.places.clone() {

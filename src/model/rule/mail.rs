@@ -86,9 +86,10 @@ pub struct Round {
 /// one that it is over.
 pub fn news(telling: &Telling, incident: &Incident, now: Timestamp) -> u32 {
     let until = incident.ended.unwrap_or(now).min(now);
-    let still = telling.facts.still_ms.map_or(0, |every| {
-        until.ms_since(telling.since) / every.max(1)
-    });
+    let still = telling
+        .facts
+        .still_ms
+        .map_or(0, |every| until.ms_since(telling.since) / every.max(1));
     let still = u32::try_from(still).unwrap_or(u32::MAX / 2);
     1 + still + u32::from(incident.ended.is_some())
 }
@@ -141,7 +142,10 @@ pub fn round_due(state: &State, now: Timestamp) -> bool {
         && now.ms_since(rules.last_round) >= limits::NOTICE_ROUND_MS
         && lately.count() < limits::NOTICE_ROUNDS_AN_HOUR
         && kept < limits::NOTICE_ROUNDS_MAX
-        && rules.tellings.iter().any(|(id, it)| is_due(state, *id, it, now))
+        && rules
+            .tellings
+            .iter()
+            .any(|(id, it)| is_due(state, *id, it, now))
 }
 
 /// What is due to be done with automatic mails.
@@ -313,7 +317,9 @@ fn clean(state: &mut State) {
     let over = state.rules.tellings.iter().filter(|(id, it)| {
         let incident = state.incidents.all.get(*id);
         incident.is_none_or(|incident| {
-            let end = incident.ended.or(incident.withdrawn.as_ref().map(|it| it.at));
+            let end = incident
+                .ended
+                .or(incident.withdrawn.as_ref().map(|it| it.at));
             let told = it.stopped || !is_due(state, **id, it, now) && it.owed.is_none();
             told && end.is_some_and(|end| now.ms_since(end) >= gap)
         })

@@ -216,9 +216,8 @@ impl Rules {
 
     /// How many a rule has published in the hour before `now`.
     pub fn published_lately(&self, rule: &Label, now: Timestamp) -> usize {
-        let lately = |it: &&(Timestamp, Label)| {
-            it.1 == *rule && now.ms_since(it.0) < limits::RULE_HOUR_MS
-        };
+        let lately =
+            |it: &&(Timestamp, Label)| it.1 == *rule && now.ms_since(it.0) < limits::RULE_HOUR_MS;
         self.published.iter().filter(lately).count()
     }
 }
@@ -304,19 +303,30 @@ impl State {
                 wrong.push(format!("rules: a case of alert {id}, which is not there"));
                 continue;
             };
-            let unknown = case.places.keys().find(|it| !alert.firing.contains_key(*it));
+            let unknown = case
+                .places
+                .keys()
+                .find(|it| !alert.firing.contains_key(*it));
             if let Some(instance) = unknown {
-                wrong.push(format!("rules: alert {id} has a place of {instance:x}, which is over"));
+                wrong.push(format!(
+                    "rules: alert {id} has a place of {instance:x}, which is over"
+                ));
             }
-            let gathered = matches!(&alert.standing, Standing::Gathered { into } if Some(*into) == case.into);
+            let gathered =
+                matches!(&alert.standing, Standing::Gathered { into } if Some(*into) == case.into);
             if case.into.is_some() && !gathered && !alert.standing.is_over() {
-                wrong.push(format!("rules: alert {id} is not where it was gathered into"));
+                wrong.push(format!(
+                    "rules: alert {id} is not where it was gathered into"
+                ));
             }
             for (instance, number) in &case.effects {
                 let of = case.incident.and_then(|it| self.effects.of.get(&it));
                 let open = of.and_then(|it| it.all.iter().find(|it| it.number == *number));
-                if !case.places.contains_key(instance) && open.is_some_and(|it| it.until.is_none()) {
-                    wrong.push(format!("rules: effect {number} of alert {id} goes on though it is over"));
+                if !case.places.contains_key(instance) && open.is_some_and(|it| it.until.is_none())
+                {
+                    wrong.push(format!(
+                        "rules: effect {number} of alert {id} goes on though it is over"
+                    ));
                 }
             }
         }

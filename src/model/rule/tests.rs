@@ -188,7 +188,6 @@ fn the_only(state: &State) -> (IncidentId, incident::Incident) {
     (*id, it.clone())
 }
 
-
 #[test]
 fn what_stood_long_enough_is_told_with_its_place_and_told_again_when_it_is_over() {
     let mut state = state();
@@ -199,7 +198,10 @@ fn what_stood_long_enough_is_told_with_its_place_and_told_again_when_it_is_over(
     assert!(looks(&mut state).is_empty(), "once");
     let (id, it) = the_only(&state);
     assert_eq!(it.title(Lang::En).1, "web7 restarted");
-    assert_eq!((it.updates[0].by.as_str(), it.severity), ("rule vps", Severity::Minor));
+    assert_eq!(
+        (it.updates[0].by.as_str(), it.severity),
+        ("rule vps", Severity::Minor)
+    );
     let effect = state.effects.of[&id].all[0].clone();
     assert_eq!(effect.scope.as_str(), "server=\"web7\"");
     assert_eq!(effect.from, state.alerts.all[&AlertId(7)].first);
@@ -234,7 +236,10 @@ fn p7_nothing_is_said_by_a_rule_that_nobody_armed_nor_after_a_restore() {
     does(&mut state, &person(), RuleChange::Arm { on: true }).unwrap();
     // Nobody but the rule itself does what a rule does.
     for actor in [person(), machine(), Actor::System, rule("other")] {
-        assert!(does(&mut state, &actor, publish.clone()).is_err(), "{actor:?}");
+        assert!(
+            does(&mut state, &actor, publish.clone()).is_err(),
+            "{actor:?}"
+        );
     }
     assert!(does(&mut state, &rule("vps"), publish).is_ok());
     let set = RuleChange::Arm { on: false };
@@ -266,7 +271,10 @@ fn a_storm_is_one_proposal_and_its_places_are_known_when_a_person_confirms_it() 
         reason: Note::cut("x"),
     };
     let refused = alert_change(&mut state.clone(), 1, &person(), &one).unwrap_err();
-    assert!(refused.to_string().contains(&digest.to_string()), "{refused}");
+    assert!(
+        refused.to_string().contains(&digest.to_string()),
+        "{refused}"
+    );
     confirm(&mut state, digest, 99);
     let effects = &state.effects.of[&IncidentId(99)].all;
     assert_eq!(effects.len(), 30);
@@ -367,7 +375,10 @@ fn a_rule_that_cannot_be_meant_is_refused_by_field() {
     for text in ["*", "a\"b", "", "a*"] {
         assert!(Spot::new(text).is_err(), "{text}");
     }
-    assert_eq!(Spot::new(" Web1.Example.NET:9100 ").unwrap().as_str(), "web1.example.net");
+    assert_eq!(
+        Spot::new(" Web1.Example.NET:9100 ").unwrap().as_str(),
+        "web1.example.net"
+    );
 }
 
 #[test]
@@ -453,7 +464,10 @@ fn p7_a_mail_goes_after_its_hold_to_as_many_as_a_person_said_and_not_to_more() {
     assert_eq!(looks(&mut state), [Deed::Approve(CAMPAIGN)]);
     let it = state.campaigns.all[&CAMPAIGN].clone();
     let approval = it.approval.clone().unwrap();
-    assert_eq!((approval.by.as_str(), approval.from), ("rule notices", state.now.plus_ms(30_000)));
+    assert_eq!(
+        (approval.by.as_str(), approval.from),
+        ("rule notices", state.now.plus_ms(30_000))
+    );
     assert!(!campaign::may_send(&state, &it, state.now));
     assert!(campaign::may_send(&state, &it, approval.from));
 
@@ -469,9 +483,9 @@ fn p7_a_mail_goes_after_its_hold_to_as_many_as_a_person_said_and_not_to_more() {
     assert_eq!(state.campaigns.all[&CAMPAIGN].stage, Stage::Asked);
 }
 
-
 #[test]
-fn p7_within_an_hour_rules_mail_to_no_more_than_one_person_alone_may_and_who_approves_more_is_alone() {
+fn p7_within_an_hour_rules_mail_to_no_more_than_one_person_alone_may_and_who_approves_more_is_alone()
+ {
     let mut state = published();
     state.campaigns.alone_up_to = Some(60);
     written(&mut state, CAMPAIGN, 40).unwrap();
@@ -515,7 +529,10 @@ fn what_holds_no_more_is_taken_back_before_it_leaves_and_told_anew() {
     comes(&mut state, 7, false);
     assert_eq!(looks(&mut state), [Deed::End(AlertId(7))]);
     assert_eq!(looks(&mut state), [Deed::Retract(CAMPAIGN)]);
-    assert!(matches!(state.campaigns.all[&CAMPAIGN].stage, Stage::Ended(_)));
+    assert!(matches!(
+        state.campaigns.all[&CAMPAIGN].stage,
+        Stage::Ended(_)
+    ));
     later(&mut state, 1);
     assert!(round_due(&state, state.now), "the end is told instead");
     // What has begun to leave is not taken back.
@@ -549,7 +566,10 @@ fn a_person_has_customers_told_of_what_is_known_and_ends_it() {
     let incident = IncidentId(70);
     let mail = facts().mail;
     let tell = |facts| RuleChange::Tell { incident, facts };
-    assert!(does(&mut state, &person(), tell(mail)).is_err(), "no such incident");
+    assert!(
+        does(&mut state, &person(), tell(mail)).is_err(),
+        "no such incident"
+    );
     comes(&mut state, 1, true);
     let no_mail = RuleFacts {
         mail: None,
@@ -557,7 +577,10 @@ fn a_person_has_customers_told_of_what_is_known_and_ends_it() {
     };
     sets(&mut state, no_mail).unwrap();
     confirm(&mut state, AlertId(1), 70);
-    assert!(does(&mut state, &machine(), tell(mail)).is_err(), "a program lets no mail go");
+    assert!(
+        does(&mut state, &machine(), tell(mail)).is_err(),
+        "a program lets no mail go"
+    );
     does(&mut state, &person(), tell(mail)).unwrap();
     assert!(round_due(&state, state.now.plus_ms(MINUTE)));
     let telling = state.rules.tellings[&incident].clone();

@@ -144,9 +144,11 @@ pub(in crate::model) fn agent(actor: &Actor) -> Result<Label, Refusal> {
     match actor {
         Actor::Operator { name } | Actor::Token { name } => Ok(name.clone()),
         Actor::Local { .. } => Label::new("local").map_err(|_| Refusal::Internal),
-        Actor::Customer | Actor::Node(_) | Actor::System | Actor::Rule { .. } => Err(Refusal::NotAllowed {
-            actor: actor.spoken(),
-        }),
+        Actor::Customer | Actor::Node(_) | Actor::System | Actor::Rule { .. } => {
+            Err(Refusal::NotAllowed {
+                actor: actor.spoken(),
+            })
+        }
     }
 }
 

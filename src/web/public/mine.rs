@@ -121,18 +121,16 @@ fn going(state: &Agreed) -> Vec<Going> {
         .into_iter()
         .filter(|(_, it)| it.stage != Stage::Scheduled);
     let all = said.going().into_iter().chain(in_progress);
-    all.map(|(id, incident)| {
-        Going {
-            id,
-            incident: incident.clone(),
-            touches: touching(state, id).and_then(|(scopes, at)| {
-                let scopes = scopes.iter().map(|it| {
-                    let scope = Audience::read(it.as_str(), Lists::new()).ok()?;
-                    scope.is_of_places().then_some(scope)
-                });
-                Some((scopes.collect::<Option<_>>()?, at))
-            }),
-        }
+    all.map(|(id, incident)| Going {
+        id,
+        incident: incident.clone(),
+        touches: touching(state, id).and_then(|(scopes, at)| {
+            let scopes = scopes.iter().map(|it| {
+                let scope = Audience::read(it.as_str(), Lists::new()).ok()?;
+                scope.is_of_places().then_some(scope)
+            });
+            Some((scopes.collect::<Option<_>>()?, at))
+        }),
     })
     .collect()
 }
