@@ -16,7 +16,14 @@ use crate::{
     cluster::{Cluster, health::RaftRole},
     dns::Answers,
     letterbox::Letterbox,
-    model::{bridge::Bridge, failover::Answering, keeper::Standing, limits, outbox},
+    model::{
+        bridge::Bridge,
+        failover::Answering,
+        keeper::Standing,
+        limits, outbox,
+        rule::{self, mail::is_due},
+        words::Timestamp,
+    },
     proofs::Proofs,
     tasks::{Outcome, Stop},
     telemetry::Metrics,
@@ -119,6 +126,7 @@ impl Seen {
             .chain(self.keepers())
             .chain(self.directory())
             .chain(self.drills())
+            .chain(self.rules())
         {
             self.metrics.gauge(name, help).set(signed(value));
         }
@@ -279,6 +287,38 @@ impl Seen {
                 "lifeboat_calendar_overdue",
                 "Emergency tests of the calendar that are overdue.",
                 tests.filter(|it| it.is_overdue(state.now)).count() as u64,
+            ),
+        ]
+    }
+
+    /// What is said without a person.
+    fn rules(&self) -> Vec<Figure> {
+        let state = self.cluster.state();
+        let (rules, now) = (&state.rules, state.now);
+        let lately = |at: Timestamp| now.ms_since(at) < limits::RULE_HOUR_MS;
+        let published = rules.published.iter().filter(|it| lately(it.0));
+        let rounds = rules.rounds.values().filter(|it| lately(it.at));
+        let due = rules.tellings.iter();
+        vec![
+            (
+                "lifeboat_rules_on",
+                "1 while rules say something without a person.",
+                u64::from(rule::armed(&state)),
+            ),
+            (
+                "lifeboat_rules_published",
+                "Incidents that rules published within the last hour.",
+                published.count() as u64,
+            ),
+            (
+                "lifeboat_notices_written",
+                "Automatic mails of the last hour, those that wait for a person among them.",
+                rounds.count() as u64,
+            ),
+            (
+                "lifeboat_notices_due",
+                "Incidents of which something is due to be told to those affected.",
+                due.filter(|(id, it)| is_due(&state, **id, it, now)).count() as u64,
             ),
         ]
     }

@@ -23,23 +23,21 @@ use super::{
     problem::{Mistake, Problem},
 };
 use crate::clock;
-use crate::mail::{
-    automatic::{tried, usual},
-    campaign::texts::Words,
-};
+use crate::mail::{automatic::tried, campaign::texts::Words};
 use crate::model::{
     Command, State,
     campaign::Stage,
     limits,
     rule::{
-        self, Field, MailFacts, Pattern, Rule, RuleChange, RuleFacts, Spot, fits,
+        self, Field, MailFacts, Pattern, RuleChange, RuleFacts, Spot, fits,
         mail::{Letter, Round, Subject, is_due},
     },
-    when::{span_ms, spoken_span},
+    when::span_ms,
     words::{Label, Lang, Line, Text, Timestamp, Wrong},
 };
 
 mod read;
+mod views;
 
 pub(super) use read::RuleSaid;
 
@@ -487,82 +485,6 @@ impl Desk {
         self.agreed(asking, content, what, Command::Rule(Box::new(change)))
             .await?;
         Ok(Json(self.rules()))
-    }
-}
-
-impl RuleShown {
-    fn of(state: &State, name: &Label, it: &Rule, now: Timestamp) -> Self {
-        let facts: &RuleFacts = &it.facts;
-        let texts = |all: &OrdMap<Lang, crate::model::incident::Said>| -> Texts {
-            let all = all.iter();
-            all.map(|(lang, it)| (lang.tag().to_owned(), it.as_str().to_owned()))
-                .collect()
-        };
-        let labels = facts.labels.iter();
-        let titles = facts.titles.iter();
-        Self {
-            rule: name.to_string(),
-            labels: labels
-                .map(|(name, it)| (name.as_str().to_owned(), it.as_str().to_owned()))
-                .collect(),
-            place: PlaceShown {
-                label: facts.place.as_str().to_owned(),
-                is: facts.field.name(),
-            },
-            titles: titles
-                .map(|(lang, it)| (lang.tag().to_owned(), it.as_str().to_owned()))
-                .collect(),
-            texts: texts(&facts.texts),
-            over: texts(&facts.over),
-            severity: facts.severity.map(|it| it.name()),
-            publish: facts.publish,
-            stands: spoken_span(facts.stands_ms),
-            an_hour: facts.an_hour,
-            places: facts.places,
-            tell: facts.tell.iter().map(Label::to_string).collect(),
-            mail: facts.mail.map(MailShown::of),
-            by: it.by.clone(),
-            lately: state.rules.published_lately(name, now) as u64,
-            generation: it.generation,
-        }
-    }
-}
-
-impl MailShown {
-    fn of(it: MailFacts) -> Self {
-        Self {
-            up_to: it.up_to,
-            hold: spoken_span(it.hold_ms),
-            still: it.still_ms.map(spoken_span),
-        }
-    }
-}
-
-impl NoticesShown {
-    fn of(state: &State) -> Self {
-        let own = state.rules.letter.iter();
-        let own = own.map(|(lang, it)| {
-            let said = LetterSaid {
-                subject: it.subject.as_str().to_owned(),
-                text: it.text.as_str().to_owned(),
-            };
-            (lang.tag().to_owned(), said)
-        });
-        let own: BTreeMap<String, LetterSaid> = own.collect();
-        let is_usual = own.is_empty();
-        let otherwise = usual().into_iter().map(|(tag, it)| {
-            let (subject, text) = (it.subject, it.text);
-            (tag, LetterSaid { subject, text })
-        });
-        Self {
-            gap: spoken_span(state.rules.gap_ms()),
-            claim_url: state.rules.claim_url.as_str().to_owned(),
-            letter: match is_usual {
-                true => otherwise.collect(),
-                false => own,
-            },
-            usual: is_usual,
-        }
     }
 }
 

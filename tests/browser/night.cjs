@@ -80,6 +80,15 @@ async function prepares(story) {
   csv += '9000;Elsewhere;elsewhere@mail.example;en;web1;brno;hosting;elsewhere.example\n';
   fs.writeFileSync(file, csv);
   story.lifeboat('directory', 'import', file);
+  const rule = path.join(folder, 'vps.json');
+  fs.writeFileSync(rule, JSON.stringify({
+    publish: true, labels: { alertname: 'VpsDown' }, place: { label: 'instance' },
+    titles: { cs: 'Server {place} se restartoval', en: 'The server {place} restarted' },
+    texts: { cs: 'Server {place} neodpovídá.', en: 'The server {place} does not answer.' },
+    over: { cs: 'Server {place} zase běží.', en: 'The server {place} works again.' },
+  }));
+  story.lifeboat('rules', 'set', 'vps', rule);
+  story.lifeboat('rules', 'on');
   fs.rmSync(folder, { recursive: true });
   const token = story.lifeboat('people', 'token', 'create', 'siren', '--role', 'monitor').token;
   const body = JSON.stringify({ key: 'praha', status: 'firing', title: 'Prague: no power', text: 'UPS 2 is empty', labels: { severity: 'major' } });
@@ -120,6 +129,7 @@ async function alert(story, page) {
   await page.goto(`${story.nodes[1].console}${where}`);
   assert.ok((await page.locator('main').innerText()).includes('an incident, said night-leader'));
   await page.goto(`${story.nodes[1].console}/alerts`);
+  assert.ok((await page.locator('section[aria-labelledby=rules]').innerText()).includes('vps: tells customers, 0 of 3'));
   await page.getByRole('link', { name: 'Brno: router 2 does not answer' }).click();
   story.pages.alert = new URL(page.url()).pathname;
 }
@@ -128,6 +138,12 @@ async function mail(story, page, other) {
   await page.goto(`${story.nodes[0].console}${story.incident}`);
   await page.locator('#audience').fill('datacentre=praha');
   await page.getByRole('button', { name: 'Say whom it touches' }).click();
+  await page.getByRole('link', { name: 'Who was affected' }).click();
+  const affected = await page.locator('main').innerText();
+  assert.ok(affected.includes(`${CUSTOMERS} customers`) && affected.includes('Computed from version d'), affected);
+  assert.ok(await page.getByRole('link', { name: 'All of them as CSV' }).count());
+  story.pages.affected = new URL(page.url()).pathname;
+  await page.goto(`${story.nodes[0].console}${story.incident}`);
   await page.getByRole('link', { name: 'Mail those affected' }).click();
   story.pages.draft = new URL(page.url()).pathname + new URL(page.url()).search;
   assert.equal(await page.locator('#subject-cs').inputValue(), 'Praha bez proudu');

@@ -13,7 +13,14 @@ use serde::Deserialize;
 
 use super::{Frame, Visit, encoded};
 use crate::desk::incidents::find;
+use crate::model::{
+    effect::{self, Known},
+    incident::{Incident, IncidentId},
+    people::Role,
+};
 
+/// Places that an incident's page names; of more it says how many.
+const SCOPES: usize = 5;
 /// Customers on one page.
 const ROWS: usize = 100;
 
@@ -99,5 +106,27 @@ pub(super) async fn csv(visit: Visit, Path(id): Path<String>) -> Response {
     match visit.desk().affected_csv(&id) {
         Ok(file) => file.into_response(),
         Err(problem) => visit.failed(&problem),
+    }
+}
+
+impl Visit {
+    /// Which places an incident affected, where there is a directory to ask whom they mean.
+    pub(super) fn affected(&self, id: IncidentId, it: &Incident) -> Option<String> {
+        self.state.directory.live?;
+        let Known::These(periods) = effect::known(&self.state, id, it) else {
+            return None;
+        };
+        let mut scopes: Vec<&str> = periods.iter().map(|it| it.scope.as_str()).collect();
+        scopes.dedup();
+        let more = scopes.len().saturating_sub(SCOPES);
+        scopes.truncate(SCOPES);
+        let more = if more > 0 {
+            format!("; +{more}")
+        } else {
+            String::new()
+        };
+        let parts = [("scopes", format!("{}{more}", scopes.join("; ")).into())];
+        self.may(Role::Agent)
+            .then(|| self.say.with("affected-scopes", parts))
     }
 }

@@ -25,7 +25,6 @@ use crate::desk::{
     problem::Problem,
 };
 use crate::model::{
-    effect::{self, Known},
     incident::{Impact, Incident, IncidentId, Promise, Reading, Severity, Stage, Update},
     people::Role,
     words::{Lang, Timestamp},
@@ -441,18 +440,6 @@ impl Visit {
         let typed = Some(typed.text("audience")).filter(|it| !it.is_empty());
         let words = typed.or(said.map(|it| it.audience.as_str()));
         Some((words.unwrap_or_default().to_owned(), said.is_some()))
-    }
-
-    /// How many effects were said, where there is a directory to ask whom they mean.
-    fn affected(&self, id: IncidentId, it: &Incident) -> Option<String> {
-        self.state.directory.live?;
-        let Known::These(periods) = effect::known(&self.state, id, it) else {
-            return None;
-        };
-        let scopes: Vec<&str> = periods.iter().map(|it| it.scope.as_str()).collect();
-        let parts = [("scopes", scopes.join("; ").into())];
-        self.may(Role::Agent)
-            .then(|| self.say.with("affected-scopes", parts))
     }
 
     /// After a form of an incident: its page, or the form again with what is wrong.

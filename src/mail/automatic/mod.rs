@@ -67,6 +67,9 @@ pub enum NoticeError {
     /// A scope cannot be read.
     #[error("what an incident affected cannot be read")]
     Scope(#[source] AudienceWrong),
+    /// It is not known any more who was told, and nobody is told twice.
+    #[error("the recipients of the automatic mail {0} are not known any more")]
+    Forgotten(CampaignId),
     /// The letter cannot be written for somebody.
     #[error("the letter around notices cannot be used: {0}")]
     Letter(String),
@@ -206,7 +209,11 @@ impl Writer {
                 .get(id)
                 .and_then(|it| it.frozen.as_ref());
             let Some(frozen) = frozen else {
-                continue;
+                let told = |it: &Cover| state.rules.tellings.contains_key(&it.incident);
+                match round.covers.iter().any(told) {
+                    true => return Err(NoticeError::Forgotten(*id)),
+                    false => continue,
+                }
             };
             let bytes = self.blobs.read(&frozen.manifest.0)?;
             let people: Vec<Addressee> = sheet::unpack(&self.keyring, MANIFEST, &bytes)?;
@@ -244,7 +251,10 @@ impl Writer {
             let due = told.iter().filter_map(|it| {
                 let hit = it.periods.of(&customer)?;
                 let known = own.and_then(|own| own.news.get(&it.id));
-                (known != Some(&it.news)).then_some((it, hit))
+                // Whose own services work again hears of the rest when all of it is over.
+                let rests = it.incident.ended.is_none() && hit.time.until.is_some();
+                let new = known != Some(&it.news) && !(rests && known.is_some());
+                new.then_some((it, hit))
             });
             let due: Vec<(&Told<'_>, Hit)> = due.collect();
             if due.is_empty() {

@@ -288,7 +288,7 @@ pub(super) fn in_stage(campaign: &Campaign, fits: bool, wanted: &str) -> Result<
     ))
 }
 
-fn draft(
+pub(super) fn draft(
     state: &mut State,
     index: u64,
     actor: &Actor,
@@ -370,7 +370,7 @@ fn forget_old(state: &mut State) {
     }
 }
 
-fn ask(
+pub(super) fn ask(
     state: &mut State,
     index: u64,
     actor: &Actor,
@@ -490,17 +490,6 @@ pub(super) fn copied(state: &State, draft: &Draft, frozen: &Frozen) -> Result<()
         }
     }
     Ok(())
-}
-
-/// Drafts a new one, with its recipients frozen and its approval asked for in the same step.
-pub(in crate::model) fn drafted_and_asked(
-    state: &mut State,
-    index: u64,
-    actor: &Actor,
-    (id, new, frozen): (CampaignId, &Draft, &Frozen),
-) -> Result<Reply, Refusal> {
-    draft(state, index, actor, (id, new), 0)?;
-    ask(state, index, actor, (id, frozen), index)
 }
 
 /// Cuts the manifest into segments.

@@ -23,7 +23,7 @@ use super::{
 
 pub use change::CampaignChange;
 pub use fate::{Fact, Fate, Status, What};
-pub(super) use rules::{approve_by_rule, suppress};
+pub(super) use rules::{approve_by_rule, drafted_and_asked, suppress};
 
 /// A campaign. Made from the request that drafted it, so that a repeat means the same one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -1,8 +1,8 @@
 //! Who must not be written to, and what a rule that a person set beforehand lets go.
 
 use super::{
-    Approval, CampaignId, Scope, Stage, Suppression, binds,
-    change::{copied, in_stage, known, lay_out},
+    Approval, CampaignId, Draft, Frozen, Scope, Stage, Suppression, binds,
+    change::{ask, copied, draft, in_stage, known, lay_out},
 };
 use crate::model::{Actor, Refusal, Reply, State, limits, words::KeyedHash};
 
@@ -34,6 +34,17 @@ pub(in crate::model) fn suppress(
         );
     }
     Ok(Reply::Done)
+}
+
+/// Drafts a new one, with its recipients frozen and its approval asked for in the same step.
+pub(in crate::model) fn drafted_and_asked(
+    state: &mut State,
+    index: u64,
+    actor: &Actor,
+    (id, new, frozen): (CampaignId, &Draft, &Frozen),
+) -> Result<Reply, Refusal> {
+    draft(state, index, actor, (id, new), 0)?;
+    ask(state, index, actor, (id, frozen), index)
 }
 
 /// A rule lets an automatic mail go after its hold. Whether it may, its caller has looked at; `count` is what it looked at.

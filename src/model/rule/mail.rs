@@ -229,7 +229,7 @@ pub(super) fn round(
         return Err(Refusal::unknown("incident whose customers are told"));
     };
     clean(state);
-    campaign::change::drafted_and_asked(state, index, actor, (it.campaign, it.draft, it.frozen))?;
+    campaign::drafted_and_asked(state, index, actor, (it.campaign, it.draft, it.frozen))?;
     let recipients = it.frozen.recipients;
     let in_all = recipients.saturating_add(mailed_lately(state));
     let made = Round {

@@ -5,6 +5,7 @@
 //! said by itself (P7). What a rule does is an entry of its own with the rule as the actor, and on the record.
 
 pub mod change;
+mod deeds;
 mod due;
 mod follow;
 pub mod mail;
