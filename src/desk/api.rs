@@ -157,10 +157,10 @@ fn table() -> Vec<Route> {
 
 /// The API for a node. Whoever serves it puts a [`Caller`](super::Caller) into each request.
 pub fn router(desk: Desk) -> Router {
-    let table = table();
-    let document = openapi(&table, desk.version);
-    let mut router = Router::new().route("/openapi.json", get(move || async { Json(document) }));
-    for route in table {
+    let version = desk.version;
+    let document = move || async move { Json(openapi(&table(), version)) };
+    let mut router = Router::new().route("/openapi.json", get(document));
+    for route in table() {
         let asks = roles::of_api(route.method, route.path);
         let works = route.works.layer(from_fn_with_state(asks, roles::guard));
         router = router.route(route.path, works);

@@ -381,7 +381,10 @@ fn only_what_is_wanted_goes_over_a_bridge_and_old_conversations_only_with_their_
 
 #[test]
 fn only_the_bridge_itself_answers_and_only_what_went_over_it() {
-    let mut story = Story::bridged(webhook());
+    let mut story = Story::founded();
+    // It is there, and was before the bridge.
+    story.opens(2, false);
+    story.set("room", webhook());
     story.opens(1, false);
     for actor in [Actor::Customer, agent(), Actor::Local { uid: 0 }] {
         let refused = story.answers(1, 7, actor);

@@ -33,3 +33,6 @@ pub const BRIDGE_URL_BYTES_MAX: usize = 500;
 pub const BRIDGE_TOKEN_BYTES_MAX: usize = 1_024;
 /// How long a node listens at a bridge before it must say that it still does.
 pub const BRIDGE_LISTEN_MS: u64 = 60_000;
+/// Pages of ten events that are read back to where a room was heard before: an hour of a busy room. What is older is not read;
+/// the node's log says so.
+pub const BRIDGE_PAGES_MAX: usize = 100;

@@ -20,7 +20,7 @@ use crate::letterbox::{Letterbox, Posted};
 use crate::model::{
     Command, Proposal, Reply, State,
     bridge::{Bridge, BridgeChange, BridgeMeans, HistoryPlace},
-    limits::BRIDGE_LISTEN_MS,
+    limits::{BRIDGE_LISTEN_MS, BRIDGE_PAGES_MAX},
     outbox::Outcome,
     words::{ClientId, ConversationId, Label, MessageText, Note},
 };
@@ -45,8 +45,6 @@ const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_sec
 const TOLD_EVERY: Duration = Duration::from_secs(300);
 /// Events of one answer: an event has 65,536 bytes at most, and an answer of the home server its bound.
 const EVENTS: usize = 10;
-/// Pages that are read back to where was heard before. What is older is not read; the node's log says so.
-const PAGES_MAX: usize = 100;
 
 /// Listens from this node.
 pub struct Ears {
@@ -322,7 +320,7 @@ impl Ears {
         since: &HistoryPlace,
     ) -> Result<Vec<Value>, String> {
         let (mut before, mut back) = (before.to_owned(), Vec::new());
-        for _ in 0..PAGES_MAX {
+        for _ in 0..BRIDGE_PAGES_MAX {
             let path = format!(
                 "rooms/{}/messages?dir=b&limit={EVENTS}&from={}&to={}",
                 matrix::segment(room),
