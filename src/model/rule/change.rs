@@ -11,13 +11,13 @@ use super::{
 };
 use crate::model::{
     Actor, Refusal, Reply, State,
-    alert::{self, Alert, AlertChange, AlertId, Standing, change::Said as AlertSaid},
+    alert::{self, AlertChange, AlertId, change::Said as AlertSaid},
     campaign::{CampaignId, Draft, Frozen},
     effect::{self, Known},
-    incident::{self, Impact, IncidentChange, IncidentId, Stage, Title, change::Opening},
+    incident::IncidentId,
     limits,
     notice::change::ready,
-    words::{Label, Lang, Line, Note},
+    words::{Label, Lang, Line},
 };
 
 /// A change of rules, or something that a rule does.
