@@ -20,7 +20,7 @@ use super::{
     asking::{Asking, Body},
     incidents::{Next, Open, find as find_incident, new_id},
     problem::Problem,
-    rules::matching,
+    rules::{Matched, matching},
 };
 use crate::{
     clock,
@@ -32,7 +32,7 @@ use crate::{
         },
         incident::{IncidentChange, IncidentId, Severity, Title},
         limits,
-        rule::{RuleChange, Spot, change::is_news as places_are_news},
+        rule::{RuleChange, change::is_news as places_are_news},
         when::rfc3339,
         words::{Label, Lang, Note, Timestamp},
     },
@@ -462,7 +462,7 @@ impl Desk {
         asking: &Asking,
         content: &[u8],
         id: AlertId,
-        (said, rule): (Said, Option<(Label, Vec<(u64, Spot)>)>),
+        (said, rule): (Said, Option<Matched>),
     ) -> Result<Taken, Problem> {
         let alert = id.to_string();
         let state = self.cluster.state();

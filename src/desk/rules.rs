@@ -409,21 +409,23 @@ fn span(field: &str, text: &str) -> Result<u64, Problem> {
     span_ms(text).ok_or_else(|| Problem::invalid(field, text, "a time span such as 90s or 1h"))
 }
 
+/// A rule, and the places of an alert's instances.
+pub(super) type Matched = (Label, Vec<(u64, Spot)>);
+
 /// The rule that an alert is about whose every firing instance has these labels, with the place of each.
 pub(super) fn matching(
     state: &State,
     firing: &[(u64, &BTreeMap<String, String>)],
-) -> Option<(Label, Vec<(u64, Spot)>)> {
+) -> Option<Matched> {
     if firing.is_empty() {
         return None;
     }
     state.rules.all.iter().find_map(|(name, it)| {
         let spots = firing.iter().map(|(instance, labels)| {
             let value = |name: &Pattern| labels.get(name.as_str()).map_or("", String::as_str);
-            let all = it.facts.labels.iter();
-            let all = all.map(|(name, pattern)| fits(pattern.as_str(), value(name)));
+            let mut all = it.facts.labels.iter();
             let spot = Spot::new(value(&it.facts.place)).ok()?;
-            all.fold(true, |so_far, it| so_far && it)
+            all.all(|(name, pattern)| fits(pattern.as_str(), value(name)))
                 .then_some((*instance, spot))
         });
         Some((name.clone(), spots.collect::<Option<_>>()?))

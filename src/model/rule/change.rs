@@ -518,7 +518,8 @@ fn notices(
 ) -> Result<Reply, Refusal> {
     within("gap", gap_ms, limits::NOTICE_GAP_MS)?;
     let url = claim_url.as_str();
-    if !url.is_empty() && !(url.starts_with("https://") && url.contains("{token}")) {
+    let fits = url.is_empty() || url.starts_with("https://") && url.contains("{token}");
+    if !fits {
         let wanted = "an https:// address with {token} in it, or nothing";
         return Err(Refusal::unsound("claim_url", url, wanted));
     }

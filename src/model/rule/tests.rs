@@ -417,11 +417,11 @@ proptest! {
                 3 | 4 => comes(&mut state, alert, false),
                 5 => {
                     let waiting: Vec<AlertId> = state.alerts.waiting().map(|it| it.0).collect();
-                    if let Some(id) = waiting.get(usize::try_from(alert).unwrap() % waiting.len().max(1)) {
-                        if state.incidents.all.values().filter(|it| it.goes_on()).count() < limits::INCIDENTS_GOING_MAX {
-                            number += 1;
-                            confirm(&mut state, *id, number);
-                        }
+                    let going = state.incidents.all.values().filter(|it| it.goes_on()).count();
+                    let which = usize::try_from(alert).unwrap() % waiting.len().max(1);
+                    if let Some(id) = waiting.get(which).filter(|_| going < limits::INCIDENTS_GOING_MAX) {
+                        number += 1;
+                        confirm(&mut state, *id, number);
                     }
                 }
                 6 => drop(does(&mut state, &person(), RuleChange::Arm { on: alert % 3 != 0 })),
