@@ -149,11 +149,11 @@ struct Hit {
     from: String,
     until: Option<String>,
     minutes: u64,
-    services: Vec<HitService>,
+    services: Vec<HostedHit>,
 }
 
 #[derive(Debug, Deserialize)]
-struct HitService {
+struct HostedHit {
     service: String,
     minutes: u64,
 }

@@ -27,14 +27,14 @@ pub struct Hit {
     /// The language to write to them in, where they read one of ours.
     pub lang: Option<Lang>,
     /// Their services that were affected; one without a name where the customer has none.
-    pub services: Vec<HitService>,
+    pub services: Vec<HostedHit>,
     /// All of it together.
     pub time: Time,
 }
 
 /// What an incident was to one service.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HitService {
+pub struct HostedHit {
     /// What to call it.
     pub name: String,
     /// Where it is.
@@ -103,7 +103,7 @@ impl Periods {
                 return;
             };
             spans.extend(own);
-            services.push(HitService {
+            services.push(HostedHit {
                 name: name.to_owned(),
                 place: place.clone(),
                 time,

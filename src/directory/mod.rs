@@ -38,7 +38,7 @@ use crate::{
 
 pub use addressee::Addressee;
 pub use addressees::{Addressees, Choice, Told, reachable};
-pub use affected::{Hit, HitService, Hits, Periods, Sum, Time};
+pub use affected::{Hit, Hits, HostedHit, Periods, Sum, Time};
 pub use audience::{Audience, AudienceWrong, Lists};
 pub use changes::{Difference, difference};
 pub use column::{Field, Mapped};

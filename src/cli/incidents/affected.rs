@@ -98,11 +98,11 @@ struct Customer {
     from: String,
     until: Option<String>,
     minutes: u64,
-    services: Vec<Service>,
+    services: Vec<Hosted>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Service {
+struct Hosted {
     service: String,
 }
 
