@@ -183,6 +183,9 @@ impl Door {
     pub(super) async fn answer(&self, mut request: Request<Body>, from: IpAddr) -> Response {
         let is_api = request.uri().path().starts_with("/api/");
         let is_ours = is_ours(request.headers());
+        let writes = ![Method::GET, Method::HEAD].contains(request.method())
+            && !request.headers().contains_key(header::AUTHORIZATION);
+        let in_vain = !self.desk.shows_what_was_written(request.headers()).await;
         request.extensions_mut().insert(Sent { from, is_ours });
         let router = match is_api {
             true => match self.enter_api(&mut request, from, is_ours) {
@@ -198,10 +201,16 @@ impl Door {
                 &self.pages
             }
         };
-        match router.clone().oneshot(request).await {
+        let mut answer = match router.clone().oneshot(request).await {
             Ok(answer) => finished(answer),
             Err(never) => match never {},
+        };
+        if (writes || in_vain)
+            && let Some(cookie) = self.desk.shown_so_far()
+        {
+            answer.headers_mut().append(header::SET_COOKIE, cookie);
         }
+        answer
     }
 
     fn enter_api(

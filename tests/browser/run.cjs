@@ -28,7 +28,7 @@ const CHROMIUM_ARGS = [
 
 // Runs checks one after another; a failed one does not hide the next.
 class Checks {
-  constructor() { this.passed = 0; this.failed = 0; }
+  constructor(browser) { this.browser = browser; this.passed = 0; this.failed = 0; }
 
   // Whether it passed.
   async check(sentence, work) {
@@ -41,7 +41,16 @@ class Checks {
     } catch (error) {
       this.failed += 1;
       console.log(`FAIL ${sentence}\n     ${String(error.stack || error).split('\n').slice(0, 12).join('\n     ')}`);
+      await this.shown();
       return false;
+    }
+  }
+
+  // What the pages show that are open when a check fails.
+  async shown() {
+    for (const page of this.browser.contexts().flatMap((context) => context.pages())) {
+      const text = await page.locator('body').innerText({ timeout: 2_000 }).catch((error) => String(error).split('\n')[0]);
+      console.log(`     ${page.url()}: ${text.replace(/\s+/g, ' ').slice(0, 600)}`);
     }
   }
 }
@@ -54,7 +63,7 @@ function option(name) {
 async function main() {
   const gateway = await Gateway.find({ demo: option('--demo'), urls: option('--urls') });
   const browser = await chromium.launch({ executablePath: process.env.CHROMIUM || '/usr/bin/chromium', args: CHROMIUM_ARGS });
-  const checks = new Checks();
+  const checks = new Checks(browser);
   try {
     const pictures = option('--pictures');
     const plays = (part) => (option('--only') ?? part).split(',').includes(part);

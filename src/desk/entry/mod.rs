@@ -7,6 +7,7 @@ pub(super) mod alone;
 pub(super) mod codes;
 pub(super) mod glass;
 pub(super) mod passwords;
+mod shown;
 mod sign_in;
 mod who;
 

@@ -132,13 +132,17 @@ impl Desk {
     }
 }
 
-fn cookie(headers: &HeaderMap) -> Option<(SessionId, [u8; SECRET])> {
+/// The value of the first cookie with this name.
+pub(super) fn named<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let all = headers.get_all(header::COOKIE).iter();
     let mut pairs = all
         .filter_map(|it| it.to_str().ok())
         .flat_map(|it| it.split(';'));
-    let value = pairs.find_map(|it| it.trim().strip_prefix(COOKIE)?.strip_prefix('='))?;
-    let (id, secret) = value.split_once('.')?;
+    pairs.find_map(|it| it.trim().strip_prefix(name)?.strip_prefix('='))
+}
+
+fn cookie(headers: &HeaderMap) -> Option<(SessionId, [u8; SECRET])> {
+    let (id, secret) = named(headers, COOKIE)?.split_once('.')?;
     let secret = URL_SAFE_NO_PAD.decode(secret).ok()?.try_into().ok()?;
     Some((id.parse().ok()?, secret))
 }

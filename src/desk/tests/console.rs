@@ -21,6 +21,8 @@ pub(super) struct Visitor {
     door: Door,
     from: IpAddr,
     cookie: Option<String>,
+    /// How far the log had come at what was written last.
+    pub(super) shown: Option<String>,
 }
 
 pub(super) struct Page {
@@ -48,6 +50,7 @@ impl Visitor {
             door: Door::new(boat.desk.clone()),
             from: "192.0.2.7".parse().unwrap(),
             cookie: None,
+            shown: None,
         }
     }
 
@@ -58,19 +61,27 @@ impl Visitor {
         if let Some(cookie) = &self.cookie {
             request = request.header(header::COOKIE, cookie);
         }
+        if let Some(shown) = &self.shown {
+            request = request.header(header::COOKIE, shown);
+        }
         let request = request.body(Body::from(body)).unwrap();
         let answer = self.door.answer(request, self.from).await;
         let text = |name: header::HeaderName| {
             let value = answer.headers().get(name);
             value.map_or(String::new(), |it| it.to_str().unwrap().to_owned())
         };
-        let (location, cookie) = (text(header::LOCATION), text(header::SET_COOKIE));
-        if !cookie.is_empty() {
+        let location = text(header::LOCATION);
+        for cookie in answer.headers().get_all(header::SET_COOKIE) {
+            let cookie = cookie.to_str().unwrap();
             assert!(
                 cookie.contains("; Path=/; Secure; HttpOnly; SameSite=Strict"),
                 "{cookie}"
             );
-            self.cookie = cookie.split(';').next().map(ToOwned::to_owned);
+            let value = cookie.split(';').next().map(ToOwned::to_owned);
+            match cookie.starts_with("__Host-lifeboat-at=") {
+                true => self.shown = value,
+                false => self.cookie = value,
+            }
         }
         let status = answer.status();
         let body = answer.into_body().collect().await.unwrap().to_bytes();

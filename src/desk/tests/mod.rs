@@ -18,6 +18,7 @@ mod people;
 mod ready;
 mod record;
 mod rules;
+mod shown;
 mod site;
 mod switching;
 mod talks;
