@@ -18,6 +18,7 @@ mod components;
 mod conversations;
 mod directory;
 mod dns;
+mod document;
 mod drills;
 mod failure;
 mod gauges;

@@ -1,18 +1,20 @@
 //! `lifeboat playbook`: what is to be done on the worst day, brought from a file, played step by step, and printed.
 
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
 use clap::Subcommand;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    Said,
-    failure::{Exit, Failure},
+    Said, document,
+    failure::Failure,
     node::{Node, part},
     output::{Paper, Tone, printable, table},
 };
-use crate::config::toml_as_json;
+
+/// Where is shown what such a file looks like.
+const ADVICE: &str = "see docs/operations/playbooks.md for what a playbook looks like";
 
 /// What to do about playbooks.
 #[derive(Debug, Subcommand)]
@@ -135,7 +137,7 @@ pub async fn playbook(node: &Node, what: PlaybookVerb, paper: Paper) -> Result<S
     let (path, body) = match what {
         PlaybookVerb::Import { file, name } => return import(node, file, name, paper).await,
         PlaybookVerb::Check { file } => {
-            let mut body = read(&file)?;
+            let mut body = document::read(&file, ADVICE)?;
             body["dry_run"] = json!(true);
             let answer = node.post::<Playbooks>("/playbooks/check", &body).await?;
             let text = format!("{} is a sound playbook\n", file.display());
@@ -192,21 +194,10 @@ async fn import(
     let stem = file.file_stem().and_then(|it| it.to_str());
     let name = name.or_else(|| stem.map(str::to_owned)).unwrap_or_default();
     let path = format!("/playbooks/{}", part(&name));
-    let answer = node.post::<Playbooks>(&path, &read(&file)?).await?;
+    let answer = node
+        .post::<Playbooks>(&path, &document::read(&file, ADVICE)?)
+        .await?;
     Ok(Said::of(answer.json, listed(&answer.value, paper)))
-}
-
-fn read(file: &PathBuf) -> Result<Value, Failure> {
-    let cannot = |why: String| {
-        let what = format!("{} cannot be used", file.display());
-        let advice = "see docs/operations/playbooks.md for what a playbook looks like";
-        Failure::new(Exit::Usage, what, why, advice)
-    };
-    let text = fs::read_to_string(file).map_err(|error| cannot(error.to_string()))?;
-    match file.extension().is_some_and(|it| it == "json") {
-        true => serde_json::from_str(&text).map_err(|error| cannot(error.to_string())),
-        false => toml_as_json(&text).map_err(|error| cannot(error.to_string())),
-    }
 }
 
 fn listed(all: &Playbooks, paper: Paper) -> String {

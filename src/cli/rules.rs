@@ -1,21 +1,20 @@
 //! `lifeboat rules`: by which of them something is said without a person; `incident notify` and `incident claim`.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, path::PathBuf};
 
 use clap::{Args, Subcommand};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{
-    Said,
-    failure::{Exit, Failure, chain},
+    Said, document,
+    failure::Failure,
     node::{Node, part},
     output::{Paper, count, printable, table},
 };
-use crate::{config::toml_as_json, durable, model::limits};
+
+/// Where is shown what such a file looks like.
+const ADVICE: &str = "docs/operations/rules.md shows what such a file looks like";
 
 /// What to do with rules.
 #[derive(Debug, Subcommand)]
@@ -165,7 +164,8 @@ pub async fn rules(node: &Node, what: RuleVerb) -> Result<Said, Failure> {
         RuleVerb::List => node.get::<Rules>("/rules").await?,
         RuleVerb::Set { rule, file } => {
             let path = format!("/rules/{}", part(&rule));
-            node.post::<Rules>(&path, &read(&file)?).await?
+            node.post::<Rules>(&path, &document::read(&file, ADVICE)?)
+                .await?
         }
         RuleVerb::Remove { rule } => {
             let path = format!("/rules/{}/remove", part(&rule));
@@ -182,7 +182,9 @@ pub async fn rules(node: &Node, what: RuleVerb) -> Result<Said, Failure> {
                 body.insert("claim_url".to_owned(), json!(url));
             }
             match (asked.letter, asked.usual_letter) {
-                (Some(file), _) => drop(body.insert("letter".to_owned(), read(&file)?)),
+                (Some(file), _) => {
+                    drop(body.insert("letter".to_owned(), document::read(&file, ADVICE)?));
+                }
                 (None, true) => drop(body.insert("letter".to_owned(), nothing)),
                 (None, false) => {}
             }
@@ -317,21 +319,4 @@ fn listed(all: &Rules) -> String {
         all.notices.gap
     ));
     text
-}
-
-/// What stands in a file: JSON when it ends so, else TOML.
-fn read(file: &Path) -> Result<Value, Failure> {
-    let cannot = |error: &dyn std::error::Error| {
-        let what = format!("{} cannot be read", file.display());
-        let advice = "docs/operations/rules.md shows what such a file looks like";
-        Failure::new(Exit::Usage, what, chain(error), advice)
-    };
-    let most = limits::DESK_BODY_BYTES_MAX as u64;
-    let bytes = durable::read_at_most(file, most).map_err(|error| cannot(&error))?;
-    let text = String::from_utf8(bytes).map_err(|error| cannot(&error))?;
-    if file.extension().is_some_and(|it| it == "json") {
-        serde_json::from_str(&text).map_err(|error| cannot(&error))
-    } else {
-        toml_as_json(&text).map_err(|error| cannot(&error))
-    }
 }

@@ -85,8 +85,7 @@ impl Addressees<'_> {
         let services = self.audience.picks(customer)?;
         self.told.customers += 1;
         let best = customer.contacts.first()?;
-        let works = |it: &&Contact| !has_failed(&self.failed, &it.address);
-        let chosen = customer.contacts.iter().find(works);
+        let chosen = working(customer, &self.failed);
         self.told.reached += 1;
         match chosen {
             None => self.told.on_failed += 1,
@@ -134,10 +133,13 @@ impl Iterator for Addressees<'_> {
 
 /// The best address of a customer whose mailbox is not at one of the domains that failed; the best of all where none is.
 pub fn reachable<'c>(customer: &'c Customer, failed: &BTreeSet<String>) -> Option<&'c str> {
-    let works = |it: &&Contact| !has_failed(failed, &it.address);
-    let chosen = customer.contacts.iter().find(works);
-    let chosen = chosen.or_else(|| customer.contacts.first());
+    let chosen = working(customer, failed).or_else(|| customer.contacts.first());
     chosen.map(|it| it.address.as_str())
+}
+
+fn working<'c>(customer: &'c Customer, failed: &BTreeSet<String>) -> Option<&'c Contact> {
+    let works = |it: &&Contact| !has_failed(failed, &it.address);
+    customer.contacts.iter().find(works)
 }
 
 /// Whether a mailbox lives at one of these domains, or below one.

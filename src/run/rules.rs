@@ -11,7 +11,7 @@ use crate::{
     model::{
         Command, Proposal, Reply,
         incident::IncidentId,
-        rule::{Deed, RuleChange, Rules, due, mail::round_due},
+        rule::{RuleChange, Rules, due, mail::round_due},
         words::{ClientId, Label},
     },
     tasks::{Outcome, Stop, Tasks},
@@ -59,26 +59,14 @@ async fn watch(cluster: Cluster, stop: Stop) -> Outcome {
             let state = cluster.state();
             let now = clock::now().max(state.now);
             for (rule, deed) in due(&state, now) {
-                propose(&cluster, rule, change(deed)).await;
+                let incident = IncidentId(u32::from_be_bytes(clock::random_bytes()));
+                propose(&cluster, rule, deed.change(incident)).await;
             }
         }
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             () = tokio::time::sleep(LOOK_EVERY) => {}
         }
-    }
-}
-
-fn change(deed: Deed) -> RuleChange {
-    match deed {
-        Deed::Publish(alert) => RuleChange::Publish {
-            alert,
-            incident: IncidentId(u32::from_be_bytes(clock::random_bytes())),
-        },
-        Deed::Gather => RuleChange::Gather,
-        Deed::End(alert) => RuleChange::End { alert },
-        Deed::Approve(campaign) => RuleChange::Approve { campaign },
-        Deed::Retract(campaign) => RuleChange::Retract { campaign },
     }
 }
 

@@ -4,13 +4,10 @@
 const assert = require('node:assert/strict');
 const { execFileSync } = require('node:child_process');
 const crypto = require('node:crypto');
-const fs = require('node:fs');
 const path = require('node:path');
+const { judged } = require('./axe.cjs');
 const { until } = require('./gateway.cjs');
 
-const AXE = fs.readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
-const TAGS = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
-const TARGET_PX_MIN = 48;
 const SEEN_MS = 10_000;
 // Issue 4: a console page is under 100 kB.
 const PAGE_BYTES_MAX = 100_000;
@@ -241,31 +238,11 @@ async function looksRight(browser, nodes, { lang, name, where, state, pictures }
   assert.equal(await page.locator('html').getAttribute('lang'), lang);
   const bytes = (await answer.body()).length;
   assert.ok(bytes <= PAGE_BYTES_MAX, `${bytes} bytes`);
-  await page.addScriptTag({ content: AXE });
-  for (const colorScheme of ['light', 'dark']) {
-    for (const width of [320, 1280]) {
-      await page.emulateMedia({ colorScheme });
-      await page.setViewportSize({ width, height: 800 });
-      const { violations } = await page.evaluate((tags) => globalThis.axe.run(document, { runOnly: tags }), TAGS);
-      const found = violations.map((it) => `${it.id}: ${it.nodes.map((node) => node.html.slice(0, 100)).join(' | ')}`);
-      const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-      const small = await page.evaluate(smallTargets, TARGET_PX_MIN);
-      if (pictures) await page.screenshot({ path: path.join(pictures, `console-${name}-${lang}-${colorScheme}-${width}.png`), fullPage: true });
-      assert.deepEqual(found, [], `${colorScheme}, ${width} px`);
-      assert.ok(wide <= 0, `${wide} px too wide at ${width} px`);
-      assert.deepEqual(small, [], `${width} px`);
-    }
-  }
+  await judged(page, async (wrong, colorScheme, width) => {
+    if (pictures) await page.screenshot({ path: path.join(pictures, `console-${name}-${lang}-${colorScheme}-${width}.png`), fullPage: true });
+    assert.deepEqual(wrong, [], `${colorScheme}, ${width} px`);
+  });
   await context.close();
-}
-
-// Runs in the page: what a finger could miss. A box to tick counts with its label.
-function smallTargets(least) {
-  return [...document.querySelectorAll('a, button, select, input:not([type=hidden]), textarea')]
-    .filter((element) => !element.closest('.x, .skip') && element.checkVisibility())
-    .map((element) => [element.outerHTML.slice(0, 80), (element.closest('.tick') || element).getBoundingClientRect()])
-    .filter(([, box]) => box.width < least || box.height < least)
-    .map(([html, box]) => `${html} ${Math.round(box.width)} x ${Math.round(box.height)}`);
 }
 
 module.exports = { operators: console_, code, looksRight };

@@ -1,17 +1,12 @@
 // How the pages look and weigh: axe, the byte budget, 320 px, targets, keyboard, print.
 'use strict';
 const assert = require('node:assert/strict');
-const fs = require('node:fs');
 const path = require('node:path');
+const { judged } = require('./axe.cjs');
 const { Customer } = require('./customer.cjs');
 
-const AXE = fs.readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
-const TAGS = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
-// What a colour scheme can change.
-const BY_NIGHT = { type: 'rule', values: ['color-contrast', 'link-in-text-block'] };
 // One TCP window after the handshake, with headers (design section 7).
 const FIRST_LOAD_BYTES_MAX = 12_000;
-const TARGET_PX_MIN = 48;
 
 // Every kind of page, as a way to get there.
 const PAGES = {
@@ -66,33 +61,11 @@ async function looksRight(browser, { lang, name, arrive, pictures }) {
   const context = await browser.newContext({ ignoreHTTPSErrors: true, bypassCSP: true, viewport: { width: 320, height: 640 } });
   const page = await context.newPage();
   await arrive(new Customer(page, lang));
-  await page.addScriptTag({ content: AXE });
-  for (const colorScheme of ['light', 'dark']) {
-    for (const width of [320, 1280]) {
-      await page.emulateMedia({ colorScheme });
-      await page.setViewportSize({ width, height: 800 });
-      const rules = colorScheme === 'dark' ? BY_NIGHT : TAGS;
-      const { violations } = await page.evaluate((runOnly) => globalThis.axe.run(document, { runOnly }), rules);
-      const found = violations.map((it) => `${it.id}: ${it.nodes.map((node) => node.html.slice(0, 100)).join(' | ')}`);
-      assert.deepEqual(found, [], `${colorScheme}, ${width} px`);
-      const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-      assert.ok(wide <= 0, `${wide} px too wide at ${width} px`);
-      assert.deepEqual(await page.evaluate(smallTargets, TARGET_PX_MIN), [], `${width} px`);
-      if (pictures) {
-        await page.screenshot({ path: path.join(pictures, `${name}-${lang}-${colorScheme}-${width}.png`), fullPage: true });
-      }
-    }
-  }
+  await judged(page, async (wrong, colorScheme, width) => {
+    if (pictures) await page.screenshot({ path: path.join(pictures, `${name}-${lang}-${colorScheme}-${width}.png`), fullPage: true });
+    assert.deepEqual(wrong, [], `${colorScheme}, ${width} px`);
+  });
   await context.close();
-}
-
-// Runs in the page: what a finger could miss.
-function smallTargets(least) {
-  return [...document.querySelectorAll('a, button, input:not([type=hidden]), textarea')]
-    .filter((element) => !element.closest('.x, .skip') && element.checkVisibility())
-    .map((element) => [element.outerHTML.slice(0, 80), element.getBoundingClientRect()])
-    .filter(([, box]) => box.width < least || box.height < least)
-    .map(([html, box]) => `${html} ${Math.round(box.width)} x ${Math.round(box.height)}`);
 }
 
 async function keyboard(browser, url) {

@@ -21,20 +21,7 @@ const LONG: Duration = Duration::from_secs(180);
 
 /// A cluster of three whose nodes mail to the recorder.
 async fn three(recorder: &Recorder) -> Result<Stage> {
-    let mut stage = Stage::empty()?;
-    for _ in 0..3 {
-        let node = stage.prepare()?;
-        let mail = format!(
-            "[mail]\nfrom = \"notice@help.example.net\"\nsupport = \"support@example.com\"\n\
-             [[mail.relays]]\nhost = \"127.0.0.1\"\nport = {}\ntls = \"none\"\nconnections = {LINES}\n[telemetry]\n",
-            recorder.at.port()
-        );
-        node.amend("[telemetry]\n", &mail)?;
-        node.make_data_folder()?;
-        stage.admit(node, "voter").await?;
-    }
-    stage.all_agree().await?;
-    Ok(stage)
+    Stage::mailing(3, recorder.at.port(), &format!("connections = {LINES}\n")).await
 }
 
 /// Recipients, every hundredth of them difficult in its own way; returns the list file.

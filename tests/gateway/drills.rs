@@ -43,19 +43,7 @@ records = [\"{owner} 60 A 198.51.100.1\"]
 }
 
 async fn three(recorder: &Recorder) -> Result<Stage> {
-    let mut stage = Stage::empty()?;
-    for _ in 0..3 {
-        let node = stage.prepare()?;
-        let mail = format!(
-            "[mail]\nfrom = \"notice@help.example.net\"\nsupport = \"support@example.com\"\n\
-             [[mail.relays]]\nhost = \"127.0.0.1\"\nport = {}\ntls = \"none\"\n[telemetry]\n",
-            recorder.at.port()
-        );
-        node.amend("[telemetry]\n", &mail)?;
-        node.make_data_folder()?;
-        stage.admit(node, "voter").await?;
-    }
-    stage.all_agree().await?;
+    let stage = Stage::mailing(3, recorder.at.port(), "").await?;
     let node = &stage.nodes[0];
     for name in ["jana", "petr", "eva"] {
         let add = [

@@ -68,20 +68,7 @@ async fn answer(
 
 /// Three nodes that mail to the recorder.
 async fn three(recorder: &Recorder) -> Result<Stage> {
-    let mut stage = Stage::empty()?;
-    for _ in 0..3 {
-        let node = stage.prepare()?;
-        let mail = format!(
-            "[mail]\nfrom = \"notice@help.example.net\"\nsupport = \"support@example.com\"\n\
-             [[mail.relays]]\nhost = \"127.0.0.1\"\nport = {}\ntls = \"none\"\n[telemetry]\n",
-            recorder.at.port()
-        );
-        node.amend("[telemetry]\n", &mail)?;
-        node.make_data_folder()?;
-        stage.admit(node, "voter").await?;
-    }
-    stage.all_agree().await?;
-    Ok(stage)
+    Stage::mailing(3, recorder.at.port(), "").await
 }
 
 /// Jana leads: a push that fails, then mail; Petr comes next, by SMS.

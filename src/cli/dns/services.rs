@@ -4,19 +4,14 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::listed;
-use crate::{
-    cli::{
-        Said,
-        failure::{Exit, Failure, chain},
-        node::{Node, part},
-        output::{Paper, Tone, printable, table},
-    },
-    config::toml_as_json,
-    durable,
-    model::limits,
+use crate::cli::{
+    Said, document,
+    failure::Failure,
+    node::{Node, part},
+    output::{Paper, Tone, printable, table},
 };
 
 /// What to do with services.
@@ -152,7 +147,10 @@ async fn apply(
     dry_run: bool,
     paper: Paper,
 ) -> Result<Said, Failure> {
-    let definition = read(file)?;
+    let definition = document::read(
+        file,
+        "docs/reference/dns.md shows what a service's file looks like",
+    )?;
     let stem = file.file_stem().unwrap_or_default().to_string_lossy();
     let name = name.unwrap_or_else(|| stem.into_owned());
     let path = format!("/dns/services/{}?dry_run={dry_run}", part(&name));
@@ -174,23 +172,6 @@ async fn apply(
         (false, false) => format!("nothing was done: {service} would be made anew\n"),
     });
     Ok(Said::of(answer.json, text))
-}
-
-/// A definition from a file: JSON when it ends so, else TOML.
-fn read(file: &Path) -> Result<Value, Failure> {
-    let cannot = |error: &dyn std::error::Error| {
-        let what = format!("{} cannot be read", file.display());
-        let advice = "docs/reference/dns.md shows what a service's file looks like";
-        Failure::new(Exit::Usage, what, chain(error), advice)
-    };
-    let most = limits::DESK_BODY_BYTES_MAX as u64;
-    let bytes = durable::read_at_most(file, most).map_err(|error| cannot(&error))?;
-    let text = String::from_utf8(bytes).map_err(|error| cannot(&error))?;
-    if file.extension().is_some_and(|it| it == "json") {
-        serde_json::from_str(&text).map_err(|error| cannot(&error))
-    } else {
-        toml_as_json(&text).map_err(|error| cannot(&error))
-    }
 }
 
 async fn list(node: &Node, paper: Paper) -> Result<Said, Failure> {

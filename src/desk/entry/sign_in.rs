@@ -14,6 +14,7 @@ use super::{
     who::Ticket,
 };
 use crate::clock;
+use crate::cluster::health::Quorum;
 use crate::desk::Desk;
 use crate::model::people::{Account, Holder, Pace, PeopleChange, Session};
 use crate::model::words::{ClientId, Label, Note};
@@ -24,6 +25,8 @@ use crate::seal::printed::Misread;
 
 /// How long a majority may take before a sign-in is granted on this node alone.
 const AGREED_WITHIN: Duration = Duration::from_millis(2_500);
+/// How long a majority may be out of reach before nobody waits for it any more: a new leader is elected in less.
+const ELECTED_WITHIN: Duration = Duration::from_secs(5);
 /// How long telling the others of a wrong guess may take.
 const TOLD_WITHIN: Duration = Duration::from_secs(5);
 
@@ -285,6 +288,22 @@ impl Desk {
         }
     }
 
+    /// Whether a majority can be asked. Waits out an election: what is granted here alone is known nowhere else, and the next
+    /// server would ask for everything again.
+    async fn reaches_majority(&self) -> bool {
+        let mut health = self.cluster.health_changes();
+        let lost_for = match health.borrow().quorum {
+            Quorum::Held => Duration::ZERO,
+            Quorum::LostSince(at) => Duration::from_millis(clock::now().ms_since(at)),
+        };
+        let left = ELECTED_WITHIN.saturating_sub(lost_for);
+        let comes = health.wait_for(|it| !it.alone() || it.halted.is_some());
+        match tokio::time::timeout(left, comes).await {
+            Ok(Ok(health)) => !health.alone(),
+            Ok(Err(_)) | Err(_) => false,
+        }
+    }
+
     /// Has the cluster agree on a session, or grants it here when there is no majority.
     async fn begin(
         &self,
@@ -295,7 +314,7 @@ impl Desk {
         address: IpAddr,
     ) -> Result<Entered, NotIn> {
         let name = holder.name();
-        if !self.cluster.health().alone() {
+        if self.reaches_majority().await {
             let proposal = self.as_person(&name, address, change);
             if let Ok(committed) = self.cluster.propose(proposal, AGREED_WITHIN).await {
                 refused(&committed.reply)?;

@@ -273,6 +273,7 @@ impl Timeline {
                 "-effect",
                 "publish-by-rule",
                 "tell-affected",
+                "tell-affected-no-more",
             ];
             kinds.iter().any(|kind| it.what.ends_with(kind)) && !it.about.starts_with(&named)
         };

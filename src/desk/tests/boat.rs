@@ -31,7 +31,8 @@ use crate::{
         conversation::Door,
         nodes::{CaRecord, NodeFacts, Profile, Role},
         words::{
-            ClientId, ClusterId, ConversationId, KeyedHash, Label, Lang, NodeId, Note, TokenId,
+            ClientId, ClusterId, ConversationId, KeyedHash, Label, Lang, NodeId, Note, Timestamp,
+            TokenId,
         },
     },
     proofs::{self, Proofs},
@@ -277,7 +278,8 @@ impl Boat {
         let mut health = Health::clone(&self.health.borrow());
         match weather {
             Weather::Alone => {
-                health.quorum = Quorum::LostSince(clock::now());
+                // For longer than an election takes.
+                health.quorum = Quorum::LostSince(Timestamp(clock::now().0 - 60_000));
                 health.role = RaftRole::Candidate;
                 health.leader = None;
                 health.peers.iter_mut().for_each(|it| it.reachable = false);
@@ -290,6 +292,11 @@ impl Boat {
             }
         }
         self.health.send_replace(Arc::new(health));
+    }
+
+    /// How many wait for what the health says next, or look at it from time to time.
+    pub(crate) fn watchers(&self) -> usize {
+        self.health.receiver_count()
     }
 
     /// Makes the health say something else.

@@ -9,7 +9,7 @@ use crate::clock;
 use crate::model::{
     Command, Proposal,
     incident::IncidentId,
-    rule::{Deed, RuleChange, due},
+    rule::due,
     words::{ClientId, NodeId},
 };
 
@@ -36,16 +36,7 @@ fn fires(name: &str, host: &str, status: &str) -> Value {
 async fn looks(boat: &Boat) {
     let state = boat.cluster.state();
     for (rule, deed) in due(&state, clock::now().max(state.now)) {
-        let it = match deed {
-            Deed::Publish(alert) => RuleChange::Publish {
-                alert,
-                incident: IncidentId(u32::from_be_bytes(clock::random_bytes())),
-            },
-            Deed::Gather => RuleChange::Gather,
-            Deed::End(alert) => RuleChange::End { alert },
-            Deed::Approve(campaign) => RuleChange::Approve { campaign },
-            Deed::Retract(campaign) => RuleChange::Retract { campaign },
-        };
+        let it = deed.change(IncidentId(u32::from_be_bytes(clock::random_bytes())));
         let id = ClientId(clock::random_bytes());
         let command = Command::Rule(Box::new(it));
         let proposal = Proposal::of_rule(id, NodeId(1), rule, command);

@@ -107,15 +107,15 @@ async fn p3_what_agents_make_of_a_conversation_is_held_on_a_lone_node_and_agreed
 async fn a_prepared_answer_is_changed_by_who_has_seen_it_last() {
     let boat = Boat::afloat().await;
     let text = json!({ "texts": { "en": "We work on it.", "cs": "Pracujeme na tom." } });
-    let made = boat.post("/prepared-answers/work", "a", &text).await;
+    let made = boat.post("/prepared-answers/soon", "a", &text).await;
     assert_eq!(made.status, StatusCode::OK, "{}", made.json());
-    let stale = boat.post("/prepared-answers/work", "b", &text).await;
+    let stale = boat.post("/prepared-answers/soon", "b", &text).await;
     assert_eq!(stale.status, StatusCode::CONFLICT);
     let all = boat.get("/prepared-answers").await.json();
-    assert_eq!(all["answers"]["work"]["texts"]["cs"], "Pracujeme na tom.");
-    let against = json!({ "against": all["answers"]["work"]["generation"] });
+    assert_eq!(all["answers"]["soon"]["texts"]["cs"], "Pracujeme na tom.");
+    let against = json!({ "against": all["answers"]["soon"]["generation"] });
     let gone = boat
-        .post("/prepared-answers/work/remove", "c", &against)
+        .post("/prepared-answers/soon/remove", "c", &against)
         .await;
     assert_eq!(gone.status, StatusCode::OK, "{}", gone.json());
 }

@@ -1,10 +1,11 @@
 //! What rules are due to do, as the state says. The leader asks every second and proposes it, each as the rule that does it.
 
-use super::{Case, armed, mail, spoken, waits};
+use super::{Case, RuleChange, armed, mail, spoken, waits};
 use crate::model::{
     State,
     alert::{Alert, AlertId, Standing},
     campaign::CampaignId,
+    incident::IncidentId,
     limits,
     words::{Label, Timestamp},
 };
@@ -22,6 +23,19 @@ pub enum Deed {
     Approve(CampaignId),
     /// Take an automatic mail back that says what holds no more, before any of it has left.
     Retract(CampaignId),
+}
+
+impl Deed {
+    /// What is proposed so that it is done; an incident that it opens gets this number, which none has.
+    pub fn change(self, incident: IncidentId) -> RuleChange {
+        match self {
+            Self::Publish(alert) => RuleChange::Publish { alert, incident },
+            Self::Gather => RuleChange::Gather,
+            Self::End(alert) => RuleChange::End { alert },
+            Self::Approve(campaign) => RuleChange::Approve { campaign },
+            Self::Retract(campaign) => RuleChange::Retract { campaign },
+        }
+    }
 }
 
 /// What rules are due to do at `now`, each with the rule.

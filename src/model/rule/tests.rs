@@ -165,16 +165,8 @@ fn comes(state: &mut State, alert: u64, fires: bool) {
 fn looks(state: &mut State) -> Vec<Deed> {
     let mut done = Vec::new();
     for (name, deed) in due(state, state.now) {
-        let it = match deed.clone() {
-            Deed::Publish(alert) => RuleChange::Publish {
-                alert,
-                incident: IncidentId(u32::try_from(state.index).unwrap()),
-            },
-            Deed::Gather => RuleChange::Gather,
-            Deed::End(alert) => RuleChange::End { alert },
-            Deed::Approve(campaign) => RuleChange::Approve { campaign },
-            Deed::Retract(campaign) => RuleChange::Retract { campaign },
-        };
+        let incident = IncidentId(u32::try_from(state.index).unwrap());
+        let it = deed.clone().change(incident);
         if does(state, &Actor::Rule { name }, it).is_ok() {
             done.push(deed);
         }
@@ -409,7 +401,8 @@ proptest! {
         calls in proptest::collection::vec((0_u64..12, 0_u8..9, 0_u64..30), 0..200)
     ) {
         let mut state = state();
-        let mut number = 100_u32;
+        // Far above those that rules give, which follow the index.
+        let mut number = 100_000_u32;
         for (alert, how, minutes) in calls {
             later(&mut state, minutes % 3);
             match how {

@@ -45,6 +45,26 @@ pub async fn play(count: usize, story: impl AsyncFnOnce(&mut Stage) -> Result<()
 }
 
 impl Stage {
+    /// So many nodes that agree and mail to the relay at this port of loopback; `more` is said of that relay.
+    ///
+    /// # Errors
+    /// When one does not start or they do not agree in time.
+    pub async fn mailing(count: usize, relay: u16, more: &str) -> Result<Stage> {
+        let mut stage = Stage::empty()?;
+        for _ in 0..count {
+            let node = stage.prepare()?;
+            let mail = format!(
+                "[mail]\nfrom = \"notice@help.example.net\"\nsupport = \"support@example.com\"\n\
+                 [[mail.relays]]\nhost = \"127.0.0.1\"\nport = {relay}\ntls = \"none\"\n{more}[telemetry]\n"
+            );
+            node.amend("[telemetry]\n", &mail)?;
+            node.make_data_folder()?;
+            stage.admit(node, "voter").await?;
+        }
+        stage.all_agree().await?;
+        Ok(stage)
+    }
+
     /// A folder with a certificate and addresses of its own, and no nodes.
     ///
     /// # Errors

@@ -15,6 +15,12 @@ pub(super) fn written(
     id: CampaignId,
     recipients: u32,
 ) -> Result<Reply, Refusal> {
+    let it = round(state, id, recipients);
+    does(state, &rule(Rules::NOTICES), it)
+}
+
+/// The mail that a leader writes of what it sees.
+fn round(state: &State, id: CampaignId, recipients: u32) -> RuleChange {
     let tellings = state.rules.tellings.iter();
     let covers = tellings.map(|(incident, it)| Cover {
         incident: *incident,
@@ -23,7 +29,7 @@ pub(super) fn written(
         owed: None,
     });
     let blob = |it: u8| (BlobHash([it; 32]), 1);
-    let it = RuleChange::Round {
+    RuleChange::Round {
         campaign: id,
         draft: Box::new(Draft {
             name: Note::cut("notices"),
@@ -45,8 +51,7 @@ pub(super) fn written(
         }),
         covers: covers.collect(),
         against: state.rules.turn,
-    };
-    does(state, &rule(Rules::NOTICES), it)
+    }
 }
 
 /// An incident that the rule published, whose customers are to be mailed.
@@ -116,13 +121,23 @@ fn p7_within_an_hour_rules_mail_to_no_more_than_one_person_alone_may_and_who_app
     };
     let refused = campaign::change::change(&mut state.clone(), 900, &person(), &approve);
     assert!(refused.unwrap_err().to_string().contains("somebody else"));
-    let again = RuleChange::Nobody {
+}
+
+#[test]
+fn p6_of_two_leaders_that_write_the_same_notice_one_is_refused() {
+    let mut state = published();
+    let late = round(&state, CampaignId(6), 5);
+    written(&mut state, CAMPAIGN, 5).unwrap();
+    let nobody = RuleChange::Nobody {
         covers: Vec::new(),
         too_many: false,
-        against: 0,
+        against: state.rules.turn - 1,
     };
-    let stale = does(&mut state, &rule(Rules::NOTICES), again);
-    assert!(matches!(stale, Err(Refusal::Stale { .. })), "{stale:?}");
+    for it in [late, nobody] {
+        let stale = does(&mut state, &rule(Rules::NOTICES), it);
+        assert!(matches!(stale, Err(Refusal::Stale { .. })), "{stale:?}");
+    }
+    assert_eq!(state.campaigns.all.len(), 1);
 }
 
 #[test]
