@@ -89,7 +89,11 @@ fn write_with_mode(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     sync_folder_of(path)
 }
 
-fn sync_folder_of(path: &Path) -> io::Result<()> {
+/// As [`sync_folder`], of the folder that this file is in.
+///
+/// # Errors
+/// As [`sync_folder`].
+pub fn sync_folder_of(path: &Path) -> io::Result<()> {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => sync_folder(folder),
         _ => sync_folder(Path::new(".")),

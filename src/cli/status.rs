@@ -111,6 +111,8 @@ struct Letters {
     refused: u64,
     drained: bool,
     stalled_ms: u64,
+    #[serde(default)]
+    failed: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -329,6 +331,9 @@ fn letters(status: &Status, paper: Paper) -> String {
             "; disk stalled for {}",
             lasting(letters.stalled_ms)
         ));
+    }
+    if letters.failed.is_some() {
+        line.push_str("; its disk failed, see below");
     }
     line
 }

@@ -68,7 +68,7 @@ pub fn checks(cluster: Cluster, letterbox: Letterbox) -> Router {
 
 async fn ready(State((cluster, letterbox)): State<(Cluster, Letterbox)>) -> impl IntoResponse {
     let (health, letters) = (cluster.health(), letterbox.health());
-    let keeps = letters.stalled_ms < limits::DISK_STALL_MS;
+    let keeps = letters.failed.is_none() && letters.stalled_ms < limits::DISK_STALL_MS;
     let agrees = !health.alone();
     let status = if keeps || agrees {
         StatusCode::OK
@@ -389,6 +389,11 @@ impl Seen {
                 "lifeboat_letterbox_stalled_ms",
                 "How long its disk is at it.",
                 letters.stalled_ms,
+            ),
+            (
+                "lifeboat_letterbox_failed",
+                "1 while its file takes nothing after a failed write.",
+                u64::from(letters.failed.is_some()),
             ),
             (
                 "lifeboat_conversations",

@@ -140,6 +140,8 @@ struct Letters {
     /// Every item ever taken here is known to be agreed on.
     drained: bool,
     stalled_ms: u64,
+    /// Why its file takes nothing any more, until a new one is begun.
+    failed: Option<String>,
     incarnation: u64,
 }
 
@@ -366,6 +368,7 @@ fn letters(desk: &Desk) -> Letters {
         damaged: health.damaged,
         drained: health.drained,
         stalled_ms: health.stalled_ms,
+        failed: health.failed.clone(),
         incarnation: health.incarnation,
     }
 }
@@ -468,6 +471,11 @@ fn alarms(state: &State, health: &Health, letters: &BoxHealth) -> Vec<String> {
                 profile.name()
             ));
         }
+    }
+    if let Some(why) = &letters.failed {
+        alarms.push(format!(
+            "the letterbox's disk failed, and messages are kept only where a majority can be reached, until a new file is begun: {why}"
+        ));
     }
     if letters.refused > 0 {
         alarms.push(format!(

@@ -15,7 +15,8 @@ use tokio::{sync::oneshot, time::Instant};
 use super::{
     drawer::{Key, StoreError},
     pause,
-    round::{Event, Item, Kept, Queue, Round},
+    queue::{Item, Kept, Queue},
+    round::{Event, Round},
 };
 use crate::{
     cluster::{

@@ -1,7 +1,8 @@
 //! The letterbox's file: one SQLite database, one thread that owns it, one fsync for everything that waits.
 //!
-//! A full disk refuses the items at hand and may recover; any other failure poisons the drawer, as nothing about a
-//! file can be trusted after a failed fsync. Items that were in it stay readable from memory and go on being proposed.
+//! A full disk refuses the items at hand and may recover; any other failure poisons the file, as nothing about one can
+//! be trusted after a failed fsync. Items that were in it stay readable from memory, go on being proposed, and are
+//! written to a new file (`anew`).
 //! Copies of what other nodes hold lie in a table of their own: each keeps the stamp of the box that it came from.
 
 use std::{
@@ -16,8 +17,11 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, ErrorCode, ToSql, Transaction, params};
+use arc_swap::ArcSwapOption;
+use rusqlite::{Connection, ErrorCode, ToSql, Transaction, config::DbConfig, params};
 use tokio::sync::{mpsc, oneshot};
+
+use super::anew::{self, Row};
 
 use crate::{
     clock,
@@ -30,7 +34,7 @@ const LINGER: Duration = Duration::from_millis(25);
 /// The first byte of every stored item.
 const ITEM_FORMAT: u8 = 1;
 
-const SCHEMA: &str = "
+pub(super) const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS item (
         incarnation INTEGER NOT NULL, sequence INTEGER NOT NULL, checksum INTEGER NOT NULL,
@@ -54,7 +58,7 @@ pub enum StoreError {
     /// There is no room; there may be later.
     #[error("the disk is full")]
     Full,
-    /// The file is not trusted any more until the node has been restarted on a sound disk.
+    /// The file is not trusted any more; a new one is tried from time to time.
     #[error("the letterbox's disk failed: {0}")]
     Poisoned(String),
 }
@@ -75,6 +79,15 @@ pub enum OpenError {
     #[error("cannot set the unreadable letterbox aside as {path}")]
     SetAside {
         /// Its new name.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The new file of a node that died in between could not be put in the failed one's place.
+    #[error("cannot put the new letterbox in the place of {path}, whose disk had failed")]
+    Anew {
+        /// The file.
         path: PathBuf,
         /// Why.
         #[source]
@@ -115,6 +128,17 @@ enum Job {
     Refuse {
         key: Key,
         why: String,
+    },
+}
+
+/// What the thread is asked to do.
+enum Task {
+    Change(Job),
+    /// To begin a new file with these items, as the old one failed.
+    BeginAnew {
+        incarnation: u64,
+        rows: Vec<Row>,
+        done: oneshot::Sender<Result<(), StoreError>>,
     },
 }
 
@@ -160,8 +184,9 @@ impl Job {
 
 /// The sending side of the thread that owns the file.
 pub(super) struct Drawer {
-    jobs: mpsc::Sender<Job>,
+    tasks: mpsc::Sender<Task>,
     busy_since: Arc<AtomicU64>,
+    failed: Arc<ArcSwapOption<String>>,
 }
 
 impl Drawer {
@@ -198,23 +223,30 @@ impl Drawer {
             path: path.to_owned(),
             source,
         };
-        let connection = Connection::open(path).map_err(database)?;
-        connection
-            .pragma_update(None, "journal_mode", "WAL")
-            .map_err(database)?;
-        connection
-            .pragma_update(None, "synchronous", "FULL")
-            .map_err(database)?;
-        connection.execute_batch(SCHEMA).map_err(database)?;
+        anew::take_over(path).map_err(|source| OpenError::Anew {
+            path: path.to_owned(),
+            source,
+        })?;
+        let connection = connect(path).map_err(database)?;
         let contents = read(&connection).map_err(database)?;
-        let (jobs, queue) = mpsc::channel(limits::LETTERBOX_JOBS_MAX);
-        let busy_since = Arc::new(AtomicU64::new(0));
-        let busy = busy_since.clone();
+        let (tasks, queue) = mpsc::channel(limits::LETTERBOX_JOBS_MAX);
+        let (busy_since, failed) = (Arc::<AtomicU64>::default(), Arc::default());
+        let worker = Worker {
+            path: path.to_owned(),
+            file: Ok(connection),
+            busy_since: busy_since.clone(),
+            failed: Arc::clone(&failed),
+        };
         thread::Builder::new()
             .name("letterbox".to_owned())
-            .spawn(move || work(connection, queue, &busy))
+            .spawn(move || worker.work(queue))
             .map_err(OpenError::Thread)?;
-        Ok((Self { jobs, busy_since }, contents))
+        let drawer = Self {
+            tasks,
+            busy_since,
+            failed,
+        };
+        Ok((drawer, contents))
     }
 
     /// Stores an item; the answer comes once it is fsynced.
@@ -226,8 +258,9 @@ impl Drawer {
         let (done, stored) = oneshot::channel();
         match encode(proposal) {
             Ok(bytes) => {
-                if let Err(error) = self.jobs.try_send(Job::Put { key, bytes, done })
-                    && let Job::Put { done, .. } = error.into_inner()
+                let put = Task::Change(Job::Put { key, bytes, done });
+                if let Err(error) = self.tasks.try_send(put)
+                    && let Task::Change(Job::Put { done, .. }) = error.into_inner()
                 {
                     // The other end may have gone away; then nobody waits for this answer either.
                     let _ = done.send(Err(StoreError::Poisoned(
@@ -244,12 +277,32 @@ impl Drawer {
 
     /// Lets go of an item that was agreed on. Lost at a power cut, it is proposed once more and gets its first answer.
     pub(super) fn remove(&self, key: Key) {
-        let _ = self.jobs.try_send(Job::Remove { key });
+        let _ = self.tasks.try_send(Task::Change(Job::Remove { key }));
     }
 
     /// Keeps an item that the cluster refused, for somebody to look at.
     pub(super) fn refuse(&self, key: Key, why: String) {
-        let _ = self.jobs.try_send(Job::Refuse { key, why });
+        let _ = self.tasks.try_send(Task::Change(Job::Refuse { key, why }));
+    }
+
+    /// Why the file takes nothing any more.
+    pub(super) fn failed(&self) -> Option<Arc<String>> {
+        self.failed.load_full()
+    }
+
+    /// Has a new file begun that holds these items. `None` when there is too much to do for it now.
+    pub(super) fn begin_anew(
+        &self,
+        incarnation: u64,
+        rows: Vec<Row>,
+    ) -> Option<oneshot::Receiver<Result<(), StoreError>>> {
+        let (done, begun) = oneshot::channel();
+        let task = Task::BeginAnew {
+            incarnation,
+            rows,
+            done,
+        };
+        self.tasks.try_send(task).ok().map(|()| begun)
     }
 
     /// For how long the file has been at one write, in milliseconds.
@@ -261,6 +314,15 @@ impl Drawer {
     }
 }
 
+/// Opens the file for work: every commit is fsynced.
+pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.execute_batch(SCHEMA)?;
+    Ok(connection)
+}
+
 fn beyond_repair(error: &rusqlite::Error) -> bool {
     matches!(
         error.sqlite_error_code(),
@@ -268,7 +330,7 @@ fn beyond_repair(error: &rusqlite::Error) -> bool {
     )
 }
 
-fn encode(proposal: &Proposal) -> Result<Vec<u8>, postcard::Error> {
+pub(super) fn encode(proposal: &Proposal) -> Result<Vec<u8>, postcard::Error> {
     postcard::to_extend(proposal, vec![ITEM_FORMAT])
 }
 
@@ -336,32 +398,61 @@ fn read(connection: &Connection) -> rusqlite::Result<Contents> {
     Ok(contents)
 }
 
-/// Takes everything that comes within [`LINGER`], makes it one transaction, and answers once that is fsynced.
-fn work(mut connection: Connection, mut queue: mpsc::Receiver<Job>, busy_since: &AtomicU64) {
-    let mut poisoned: Option<String> = None;
-    while let Some(first) = queue.blocking_recv() {
-        thread::sleep(LINGER);
-        let mut batch = vec![first];
-        while batch.len() < limits::LETTERBOX_BATCH_MAX
-            && let Ok(job) = queue.try_recv()
-        {
-            batch.push(job);
+/// The thread that owns the file.
+struct Worker {
+    path: PathBuf,
+    /// The file, or why it is trusted no more.
+    file: Result<Connection, StoreError>,
+    busy_since: Arc<AtomicU64>,
+    failed: Arc<ArcSwapOption<String>>,
+}
+
+impl Worker {
+    /// Takes everything that comes within [`LINGER`], makes it one transaction, and answers once that is fsynced.
+    fn work(mut self, mut queue: mpsc::Receiver<Task>) {
+        let mut next = None;
+        while let Some(task) = next.take().or_else(|| queue.blocking_recv()) {
+            let first = match task {
+                Task::Change(job) => job,
+                Task::BeginAnew {
+                    incarnation,
+                    rows,
+                    done,
+                } => {
+                    // Whoever asked may be stopping; the new file is there all the same.
+                    let _ = done.send(self.begin_anew(incarnation, &rows));
+                    continue;
+                }
+            };
+            thread::sleep(LINGER);
+            let mut batch = vec![first];
+            while batch.len() < limits::LETTERBOX_BATCH_MAX
+                && let Ok(task) = queue.try_recv()
+            {
+                match task {
+                    Task::Change(job) => batch.push(job),
+                    other @ Task::BeginAnew { .. } => {
+                        next = Some(other);
+                        break;
+                    }
+                }
+            }
+            self.store(without_come_and_gone(batch));
         }
-        let batch = without_come_and_gone(batch);
+    }
+
+    fn store(&mut self, batch: Vec<Job>) {
         if batch.is_empty() {
-            continue;
+            return;
         }
-        busy_since.store(clock::now().0, Ordering::Relaxed);
-        let result = match &poisoned {
-            Some(why) => Err(StoreError::Poisoned(why.clone())),
-            None => commit(&mut connection, &batch),
+        self.busy_since.store(clock::now().0, Ordering::Relaxed);
+        let result = match &mut self.file {
+            Ok(connection) => commit(connection, &batch),
+            Err(error) => Err(error.clone()),
         };
-        busy_since.store(0, Ordering::Relaxed);
-        if let Err(StoreError::Poisoned(why)) = &result
-            && poisoned.is_none()
-        {
-            tracing::error!(reason = %why, "the letterbox's disk failed; new messages are kept only where a majority can be reached");
-            poisoned = Some(why.clone());
+        self.busy_since.store(0, Ordering::Relaxed);
+        if let Err(StoreError::Poisoned(why)) = &result {
+            self.trust_no_more(why);
         }
         for job in batch {
             if let Job::Put { done, .. } = job {
@@ -369,6 +460,35 @@ fn work(mut connection: Connection, mut queue: mpsc::Receiver<Job>, busy_since: 
                 let _ = done.send(result.clone());
             }
         }
+    }
+
+    fn trust_no_more(&mut self, why: &str) {
+        let Ok(connection) = &self.file else {
+            return;
+        };
+        tracing::error!(reason = %why, "the letterbox's disk failed; new messages are kept only where a majority can be reached, until a new file is begun");
+        // Nothing is moved within a file that is not trusted, when it is closed either.
+        if let Err(error) =
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+        {
+            tracing::warn!(%error, "the failed letterbox will be tidied when it is closed");
+        }
+        self.file = Err(StoreError::Poisoned(why.to_owned()));
+        self.failed.store(Some(Arc::new(why.to_owned())));
+    }
+
+    fn begin_anew(&mut self, incarnation: u64, rows: &[Row]) -> Result<(), StoreError> {
+        self.busy_since.store(clock::now().0, Ordering::Relaxed);
+        let begun = anew::begin(&self.path, incarnation, rows);
+        self.busy_since.store(0, Ordering::Relaxed);
+        let connection = begun.map_err(|error| {
+            tracing::warn!(%error, "no new letterbox can be begun yet");
+            StoreError::Poisoned(error.to_string())
+        })?;
+        tracing::info!(items = rows.len(), "a new letterbox is begun");
+        self.file = Ok(connection);
+        self.failed.store(None);
+        Ok(())
     }
 }
 

@@ -6,9 +6,11 @@
 //!
 //! While no majority agrees, peers that can be reached keep copies, and any of them may propose those later.
 
+mod anew;
 mod bells;
 mod copies;
 mod drawer;
+mod queue;
 mod round;
 
 use std::{path::Path, sync::Arc, time::Duration};
@@ -85,6 +87,8 @@ pub struct BoxHealth {
     pub damaged: u64,
     /// How long the oldest unfinished write has waited, in milliseconds.
     pub stalled_ms: u64,
+    /// Why the file takes nothing any more, until a new one is begun.
+    pub failed: Option<String>,
     /// Every sequence of every incarnation is known to be agreed on, and no copy of another node's is left.
     pub drained: bool,
 }

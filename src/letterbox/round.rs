@@ -22,6 +22,7 @@ use super::{
     copies::{Copier, Keeping, Offered, turn},
     drawer::{Drawer, Key, OpenError, StoreError, Stored},
     pause,
+    queue::{Item, Kept, Queue},
 };
 use crate::{
     cluster::{
@@ -53,78 +54,12 @@ pub(super) enum Order {
     },
 }
 
-/// How an item stands with the file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Kept {
-    Writing,
-    Stored,
-    Failed(StoreError),
-}
-
-pub(super) struct Item {
-    pub(super) key: Key,
-    pub(super) proposal: Proposal,
-    /// When it came here, or when this process found it in its file.
-    pub(super) since: Instant,
-    pub(super) kept: Kept,
-    pub(super) refused: Option<String>,
-    /// The nodes that keep a copy of it.
-    pub(super) copied_to: Vec<NodeId>,
-    pub(super) agreed: Vec<oneshot::Sender<Posted>>,
-    pub(super) stored: Vec<oneshot::Sender<Result<(), StoreError>>>,
-}
-
-impl Item {
-    /// One that is on its way to the file.
-    pub(super) fn new(key: Key, proposal: Proposal) -> Self {
-        Self {
-            key,
-            proposal,
-            since: Instant::now(),
-            kept: Kept::Writing,
-            refused: None,
-            copied_to: Vec::new(),
-            agreed: Vec::new(),
-            stored: Vec::new(),
-        }
-    }
-
-    /// How many servers have it on disk, as far as is known here: of a copy, this one and the one that took it.
-    fn servers(&self) -> u64 {
-        let here = usize::from(self.kept == Kept::Stored);
-        (here + self.copied_to.len() + usize::from(self.key.copy_of.is_some())) as u64
-    }
-}
-
-/// One conversation's items, oldest first, and whether the first is being proposed.
-#[derive(Default)]
-pub(super) struct Queue {
-    pub(super) items: VecDeque<Item>,
-    pub(super) proposing: bool,
-    pub(super) not_before: Option<Instant>,
-    pub(super) failures: u32,
-}
-
-impl Queue {
-    /// Puts an item at the end; what opens the conversation at the beginning, or what was said in it cannot be taken.
-    fn put(&mut self, item: Item) {
-        let written = item.proposal.command.written();
-        match written.is_some_and(|it| it.opening.is_some()) {
-            true => self.items.push_front(item),
-            false => self.items.push_back(item),
-        }
-    }
-
-    /// Whether it may be proposed now. One that only waits for another node to do so first need not.
-    fn is_ready(&self) -> bool {
-        !self.proposing && (self.not_before.is_none() || self.failures == 0)
-    }
-}
-
 pub(super) enum Event {
     Stored(ConversationId, Key, Result<(), StoreError>),
     Proposed(ConversationId, Key, Result<Committed, ProposeError>),
     Copied(NodeId, Offered, Result<Vec<CopyKept>, CopyError>),
+    /// A new file was begun with these items, or could not be.
+    Anew(Vec<(ConversationId, Key)>, Result<(), StoreError>),
 }
 
 pub(super) struct Round {
@@ -142,8 +77,10 @@ pub(super) struct Round {
     pub(super) copier: Copier,
     /// Since when a majority can be reached.
     pub(super) majority_since: Instant,
+    /// From when on a new file is tried where this one failed; `None` while one is.
+    pub(super) anew_from: Option<Instant>,
     proposals_under_way: usize,
-    incarnation: u64,
+    pub(super) incarnation: u64,
     sequence: u64,
     damaged: u64,
     held_count: u64,
@@ -175,6 +112,7 @@ impl Round {
             copies: BTreeMap::new(),
             copier: Copier::default(),
             majority_since: Instant::now(),
+            anew_from: Some(Instant::now()),
             proposals_under_way: 0,
             incarnation: contents.incarnation,
             sequence: 0,
@@ -231,6 +169,7 @@ impl Round {
                     Ok(Event::Stored(conversation, key, result)) => self.was_stored(conversation, key, &result),
                     Ok(Event::Proposed(conversation, key, result)) => self.was_proposed(conversation, key, result),
                     Ok(Event::Copied(peer, offered, result)) => self.were_copied(peer, offered, result),
+                    Ok(Event::Anew(keys, result)) => self.began_anew(keys, &result),
                     Err(error) => return Err(Box::new(error)),
                 },
                 changed = health.changed() => {
@@ -246,6 +185,7 @@ impl Round {
                     self.let_go_of_agreed_copies();
                 }
             }
+            self.begin_anew_where_failed();
             self.publish_health();
         }
     }
@@ -408,6 +348,8 @@ impl Round {
         // Not kept here and not on its way either: it is gone, and its sender is told so by the dropped answer.
         if result.is_err() && !queue.proposing {
             self.take_out(conversation, place);
+            // Nor in a new file that is just being begun.
+            self.drawer.remove(key);
         }
         self.publish(conversation);
     }
@@ -562,6 +504,7 @@ impl Round {
             refused,
             damaged: self.damaged,
             stalled_ms: self.drawer.stalled_ms(),
+            failed: self.drawer.failed().map(|it| it.as_ref().clone()),
             drained: held == 0 && copies == 0 && refused == 0 && self.damaged == 0,
         }));
     }

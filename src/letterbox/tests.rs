@@ -340,17 +340,37 @@ async fn what_is_agreed_on_within_a_moment_is_not_copied() {
 }
 
 #[tokio::test]
-async fn a_disk_that_refuses_says_so_in_its_own_words_when_no_majority_answers() {
-    let (path, mut tasks) = (file("words"), Tasks::new());
+async fn p1_a_file_that_failed_is_replaced_by_one_with_all_that_is_held() {
+    let path = file("failed");
     let (majority, cluster, knows) = majority();
     be_reachable(&majority, &knows, false);
-    let letterbox = open(&path, &cluster, &mut tasks);
+    let mut first = Tasks::new();
+    let letterbox = open(&path, &cluster, &mut first);
+    assert_eq!(
+        letterbox.post(opening(7, 1)).await,
+        Posted::Held { servers: 1 }
+    );
     let other = rusqlite::Connection::open(&path).unwrap();
     other.execute_batch("DROP TABLE item").unwrap();
-    let Posted::Unsure(why) = letterbox.post(opening(7, 1)).await else {
+    drop(other);
+    // A disk that refuses says so in its own words when no majority answers.
+    let Posted::Unsure(why) = letterbox.post(adding(7, 2)).await else {
         panic!("it was kept")
     };
     assert!(why.contains("no such table"), "{why}");
+    until(&letterbox, "a new file is begun", |it| it.failed.is_none()).await;
+    assert_eq!(
+        letterbox.post(adding(7, 2)).await,
+        Posted::Held { servers: 1 }
+    );
+    drop((letterbox, first));
+    let mut tasks = Tasks::new();
+    let letterbox = open(&path, &cluster, &mut tasks);
+    let held = letterbox.held_for(&ConversationId([7; 16]));
+    let ids: Vec<ClientId> = held.iter().map(|it| it.proposal.id).collect();
+    assert_eq!(ids, [1, 2].map(|it| ClientId([it; 16])));
+    be_reachable(&majority, &knows, true);
+    until(&letterbox, "all is agreed on", |it| it.drained).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,6 @@
 //! P3 on a disk that hangs or whose fsync fails: strace holds up, or refuses, every sync of the leader. It stops
 //! leading, the others go on, its pages stay, and nothing that was acknowledged is lost or doubled. When the fault is
-//! over it takes part again by itself, and never writes again to a file whose fsync failed.
+//! over it takes part again by itself, and never writes again to a file whose fsync failed, log or letterbox.
 
 use std::process::Stdio;
 
@@ -134,11 +134,18 @@ async fn leader_with(story: &str, what: &str) -> Result<()> {
         tell(&tally.told());
         stage.all_agree().await?;
         anyhow::ensure!(stage.nodes[leader].ended()?.is_none(), "the node ended");
+        until("its letterbox takes messages", async || {
+            let letterbox = &stage.nodes[leader].status().await?["letterbox"];
+            Ok(letterbox["failed"].is_null().then_some(()))
+        })
+        .await?;
         if told["disk"]["poisoned"].is_string() {
             let raft = stage.nodes[leader].data.join("raft");
             let (old, new) = (raft.join("raft.db"), raft.join("raft-1.db"));
             anyhow::ensure!(!old.exists(), "the file whose fsync failed is still used");
             anyhow::ensure!(new.exists(), "there is no new file");
+            let failed = stage.nodes[leader].data.join("letterbox.db.failed");
+            anyhow::ensure!(failed.exists(), "there is no new letterbox");
         }
         let nodes: Vec<&Node> = stage.nodes.iter().collect();
         exactly_once_on(&nodes, &tally.letters).await
