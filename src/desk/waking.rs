@@ -368,6 +368,7 @@ fn shown(state: &State, id: WakingId, it: &Waking) -> Shown {
             Why::Alert => "alert",
             Why::Test => "test",
             Why::Drill(_) => "drill",
+            Why::Reminder { .. } => "reminder",
         },
         what: telling::what(state, it, Lang::En),
         by: it.by.clone(),
@@ -450,8 +451,9 @@ pub(super) fn of_call(state: &State, now: Timestamp) -> Vec<OnCall> {
 pub(super) fn alarms(state: &State, now: Timestamp) -> Vec<String> {
     let mut alarms = Vec::new();
     for (id, it) in &state.wakings.all {
-        // A drill's is on the drill's own page: nothing of it stands among what is real.
-        if !it.is_open() || matches!(it.why, Why::Test | Why::Drill(_)) {
+        // A drill's is on the drill's own page: nothing of it stands among what is real. A reminder is no alarm yet.
+        let no_alarm = matches!(it.why, Why::Test | Why::Drill(_) | Why::Reminder { .. });
+        if !it.is_open() || no_alarm {
             continue;
         }
         let what = telling::what(state, it, Lang::En);

@@ -1,5 +1,5 @@
 //! The node's part in waking people: its carriers, and what begins without anybody asking: weekly tests of every way, and
-//! promised updates that did not come.
+//! promised updates that are due soon or did not come.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,7 +12,8 @@ use crate::{
     mail::out as mail_out,
     model::{
         Command, Proposal, State,
-        waking::{WakingChange, WakingId, on_call},
+        incident::Promise,
+        waking::{WakingChange, WakingId, Why, on_call},
         words::{ClientId, Timestamp},
     },
     relay::waking::Waker,
@@ -104,15 +105,25 @@ async fn watch(cluster: Cluster, zone: Zone, stop: Stop) -> Outcome {
 
 fn due(state: &State, zone: &Zone, now: Timestamp) -> Vec<WakingChange> {
     let incidents = state.incidents.all.iter();
-    let late = incidents.filter_map(|(id, it)| {
-        let by = it.next_by.filter(|by| *by <= now && it.ended.is_none())?;
-        let change = WakingChange::Promise { incident: *id, by };
-        (!state.wakings.promised(*id, by)).then_some(change)
+    let promised = incidents.filter_map(|(id, it)| {
+        let incident = *id;
+        let (why, change) = match (it.promise(now), it.to_remind_of(now)) {
+            (Promise::Broken(by), _) => (
+                Why::Promise { incident, by },
+                WakingChange::Promise { incident, by },
+            ),
+            (_, Some(by)) => (
+                Why::Reminder { incident, by },
+                WakingChange::Remind { incident, by },
+            ),
+            (_, None) => return None,
+        };
+        (!state.wakings.was_for(&why)).then_some(change)
     });
     let mut due: Vec<WakingChange> = Vec::new();
     // Where nobody is on call, nobody asked to be woken.
     if !on_call(state).is_empty() {
-        due.extend(late);
+        due.extend(promised);
     }
     let wall = zone.wall(now);
     let tests_now = state.wakings.rules.test.is_some_and(|(day, hour)| {

@@ -282,6 +282,16 @@ impl Incident {
             Some(by) => Promise::Made(by),
         }
     }
+
+    /// By when the next update is promised, where somebody is to be reminded of it: not where so little time was promised
+    /// that whoever did is still at it.
+    pub fn to_remind_of(&self, now: Timestamp) -> Option<Timestamp> {
+        let Promise::Near(by) = self.promise(now) else {
+            return None;
+        };
+        let said = self.newest()?.at;
+        (by.ms_since(said) >= 2 * limits::PROMISE_NUDGE_MS).then_some(by)
+    }
 }
 
 /// How the promise of a next update stands.

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::model::{
     Actor, Refusal, Reply, State,
-    incident::IncidentId,
+    incident::{Incident, IncidentId, Promise},
     limits,
     people::WayKind,
     words::{Label, Note, Sealed, Timestamp},
@@ -62,6 +62,13 @@ pub enum WakingChange {
         /// The gateway.
         gateway: Label,
     },
+    /// A promised update is due soon.
+    Remind {
+        /// The incident.
+        incident: IncidentId,
+        /// By when it is promised.
+        by: Timestamp,
+    },
 }
 
 impl WakingChange {
@@ -75,6 +82,7 @@ impl WakingChange {
             Self::SetRules { .. } => "set-waking-rules",
             Self::SetGateway { .. } => "set-gateway",
             Self::RemoveGateway { .. } => "remove-gateway",
+            Self::Remind { .. } => "remind-of-promise",
         }
     }
 
@@ -87,7 +95,7 @@ impl WakingChange {
             }
             Self::Answer { waking, .. } => waking.to_string(),
             Self::Test { person } => person.to_string(),
-            Self::Promise { incident, .. } => incident.to_string(),
+            Self::Promise { incident, .. } | Self::Remind { incident, .. } => incident.to_string(),
             Self::SetRules { rules } => {
                 let order: Vec<&str> = rules.order.iter().map(Label::as_str).collect();
                 format!("{}; {} s each way", order.join(", "), rules.wait_ms / 1_000)
@@ -121,22 +129,20 @@ pub(in crate::model) fn change(
         WakingChange::Answer { waking, through } => answer(state, *waking, (by, *through)),
         WakingChange::Test { person } => test(state, index, actor, person),
         WakingChange::Promise { incident, by: due } => {
-            let late =
-                state.incidents.all.get(incident).filter(|it| {
-                    it.ended.is_none() && it.next_by == Some(*due) && *due <= state.now
-                });
-            let late = late.ok_or(Refusal::NotDue)?;
+            let is_late = |it: &Incident, now| it.promise(now) == Promise::Broken(*due);
             let why = Why::Promise {
                 incident: *incident,
                 by: *due,
             };
-            if state.wakings.promised(*incident, *due) {
-                return Err(Refusal::NotDue);
-            }
-            let title = late.titles.values().next();
-            let title = title.map_or("", |it| it.as_str());
-            let text = Note::cut(&format!("{incident} {title}"));
-            begin(state, index, (why, text, by), None)
+            of_promise(state, index, (*incident, is_late), (why, by))
+        }
+        WakingChange::Remind { incident, by: due } => {
+            let is_near = |it: &Incident, now| it.to_remind_of(now) == Some(*due);
+            let why = Why::Reminder {
+                incident: *incident,
+                by: *due,
+            };
+            of_promise(state, index, (*incident, is_near), (why, by))
         }
         WakingChange::SetRules { rules } => set_rules(state, index, rules),
         WakingChange::SetGateway {
@@ -151,6 +157,21 @@ pub(in crate::model) fn change(
                 .ok_or_else(|| Refusal::unknown("gateway"))
         }
     }
+}
+
+/// Begins a waking about the promised update of an incident, where it is so and nobody was woken for the same before.
+fn of_promise(
+    state: &mut State,
+    index: u64,
+    (id, is_so): (IncidentId, impl Fn(&Incident, Timestamp) -> bool),
+    (why, by): (Why, String),
+) -> Result<Reply, Refusal> {
+    let incident = state.incidents.all.get(&id);
+    let incident = incident.filter(|it| is_so(it, state.now) && !state.wakings.was_for(&why));
+    let title = incident.ok_or(Refusal::NotDue)?.titles.values().next();
+    let title = title.map_or("", |it| it.as_str());
+    let text = Note::cut(&format!("{id} {title}"));
+    begin(state, index, (why, text, by), None)
 }
 
 fn begin(

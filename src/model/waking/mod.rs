@@ -155,6 +155,13 @@ pub enum Why {
     Test,
     /// A drill has begun, and whoever takes part is called as if it were real.
     Drill(DrillId),
+    /// An update of an incident is promised by then, which is soon. Told to one person, once by each of their ways.
+    Reminder {
+        /// The incident.
+        incident: IncidentId,
+        /// By when it is promised.
+        by: Timestamp,
+    },
 }
 
 /// Somebody is woken, until somebody answers.
@@ -250,10 +257,9 @@ impl Waking {
 }
 
 impl Wakings {
-    /// Whether somebody was woken for a promise that was not kept.
-    pub fn promised(&self, incident: IncidentId, by: Timestamp) -> bool {
-        let why = Why::Promise { incident, by };
-        self.all.values().any(|it| it.why == why)
+    /// Whether somebody was woken for this, as far back as wakings are kept.
+    pub fn was_for(&self, why: &Why) -> bool {
+        self.all.values().any(|it| it.why == *why)
     }
 
     /// Whether the ways of somebody were not tested without asking for a week.

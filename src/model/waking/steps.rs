@@ -2,7 +2,9 @@
 
 use super::{Over, Tried, Try, Waking, WakingId, Why};
 use crate::model::{
-    State, limits,
+    State,
+    incident::Promise,
+    limits,
     outbox::{self, Item, ItemId, ItemKind, Outcome},
     people::{Role, WayKind},
     words::{Label, Note, Timestamp},
@@ -93,6 +95,8 @@ fn chain_for(state: &State, why: &Why, first: Option<&Label>) -> Vec<Label> {
             let drill = state.drills.all.get(id).and_then(|it| it.run.as_ref());
             drill.map(|it| it.people.clone()).unwrap_or_default()
         }
+        // Whoever leads the shift, who is up; where nobody does, whoever would be called first.
+        Why::Reminder { .. } => chain(state, first).into_iter().take(1).collect(),
         Why::Asked | Why::Alarm(_) | Why::Promise { .. } | Why::Alert => chain(state, first),
     }
 }
@@ -185,6 +189,10 @@ fn is_needed(state: &State, waking: &Waking) -> bool {
             let incident = state.incidents.all.get(incident);
             incident.is_some_and(|it| it.ended.is_none() && it.next_by == Some(*by))
         }
+        Why::Reminder { incident, by } => {
+            let incident = state.incidents.all.get(incident);
+            incident.is_some_and(|it| it.promise(state.now) == Promise::Near(*by))
+        }
         Why::Alert => state.alerts.waiting().next().is_some(),
         Why::Drill(id) => state.drills.running == Some(*id),
         Why::Test => {
@@ -241,6 +249,10 @@ pub(in crate::model) fn leaving(state: &mut State, id: WakingId) -> Leaving {
         return Leaving::Go;
     }
     let found = next(state, waking);
+    if found.is_none() && matches!(waking.why, Why::Reminder { .. }) {
+        end(state, id, None);
+        return Leaving::Never;
+    }
     let anew = chain_for(state, &waking.why, waking.first.as_ref());
     let rest = state.now.plus_ms(state.wakings.rules.rest_ms);
     let Some(waking) = state.wakings.all.get_mut(&id) else {

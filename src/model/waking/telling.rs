@@ -2,10 +2,13 @@
 
 use super::{Waking, WakingId, Why};
 use crate::model::{
-    State,
+    State, limits,
     people::AlarmKind,
     words::{Label, Lang},
 };
+
+/// Minutes before a promised update at which somebody is reminded of it.
+const SOON: u64 = limits::PROMISE_NUDGE_MS / 60_000;
 
 /// What is said.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +36,9 @@ pub fn words(
     let first = links.first().map_or("", String::as_str);
     let all = links.join("\n");
     let before = tried_before(waking, person);
+    if matches!(waking.why, Why::Reminder { .. }) {
+        return reminder(lang, what, company, links);
+    }
     match (lang, &waking.why) {
         (Lang::Cs, Why::Test) => Words {
             subject: "Zkouška: dá se vás takto vzbudit?".to_owned(),
@@ -97,6 +103,31 @@ pub fn words(
     }
 }
 
+fn reminder(lang: Lang, what: String, company: &str, links: &[String]) -> Words {
+    let first = links.first().map_or("", String::as_str);
+    let all = links.join("\n");
+    match lang {
+        Lang::Cs => Words {
+            short: format!("{company}: {what} Víte o tom? {first}"),
+            long: format!(
+                "{what}\n\n\
+                 Napište zákazníkům, jak to vypadá, i kdyby nebylo nic nového.\n\n\
+                 Jedním klepnutím potvrdíte, že o tom víte:\n{all}\n\n{company}\n"
+            ),
+            subject: what,
+        },
+        Lang::En => Words {
+            short: format!("{company}: {what} You know? {first}"),
+            long: format!(
+                "{what}\n\n\
+                 Tell customers how it stands, even if nothing is new.\n\n\
+                 Say with one tap that you know:\n{all}\n\n{company}\n"
+            ),
+            subject: what,
+        },
+    }
+}
+
 /// Those who were tried before and are not the one that reads.
 fn tried_before(waking: &Waking, person: &Label) -> Option<String> {
     let mut names: Vec<&str> = Vec::new();
@@ -139,6 +170,12 @@ pub fn what(state: &State, waking: &Waking, lang: Lang) -> String {
         }
         (Why::Promise { .. }, Lang::En) => {
             format!("The update promised to customers is late: {text}.")
+        }
+        (Why::Reminder { .. }, Lang::Cs) => {
+            format!("Do {SOON} minut čekají zákazníci slíbenou zprávu: {text}.")
+        }
+        (Why::Reminder { .. }, Lang::En) => {
+            format!("Customers expect the promised update within {SOON} minutes: {text}.")
         }
         (Why::Alert, Lang::Cs) => format!("Dohled hlásí: {}", sentence(text)),
         (Why::Alert, Lang::En) => format!("Monitoring says: {}", sentence(text)),

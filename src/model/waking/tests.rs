@@ -7,10 +7,11 @@ use crate::model::{
     Actor, Command, Entry, Proposal, Reply, Source, Stamped,
     command::FORMAT,
     conversation::Door,
+    incident::{self, IncidentChange, Said, Severity, Title, change::Opening},
     nodes::{CaRecord, ClusterFacts, Profile},
     outbox::{ItemId, Outcome},
     people::{Account, Leading, Role, Roles, Way},
-    words::{ClientId, ClusterId, NodeId},
+    words::{ClientId, ClusterId, Lang, NodeId},
 };
 
 fn label(text: &str) -> Label {
@@ -278,6 +279,93 @@ fn a_test_tries_every_way_at_once_and_proves_those_that_were_answered() {
     assert!(ways[1].proven.is_some() && ways[2].proven.is_none());
     assert!(night.state.wakings.all[&id].is_open());
     night.asks(answer(1));
+    assert!(!night.state.wakings.all[&id].is_open());
+}
+
+/// Customers were promised an update so many minutes from now.
+fn promises(night: &mut Night, id: IncidentId, minutes: u64) -> Timestamp {
+    let incident = IncidentChange::Open {
+        incident: id,
+        opening: Opening {
+            titles: OrdMap::unit(Lang::En, Title::cut("No power in Prague")),
+            severity: Severity::Major,
+            stage: incident::Stage::Investigating,
+            affected: OrdMap::new(),
+            window: None,
+            texts: OrdMap::unit(Lang::En, Said::new("We look.").unwrap()),
+            next_ms: Some(minutes * 60_000),
+            tell: Vec::new(),
+        },
+    };
+    let name = label("petr");
+    let said = night.does(Actor::Operator { name }, Command::Incident(incident));
+    assert!(!matches!(said, Reply::Refused(_)), "{said:?}");
+    night.state.incidents.all[&id].next_by.unwrap()
+}
+
+#[test]
+fn whoever_leads_is_reminded_of_a_promise_by_each_way_once_and_everybody_is_woken_when_it_is_broken()
+ {
+    let mut night = Night::begins();
+    let incident = IncidentId(7);
+    let by = promises(&mut night, incident, 30);
+    let remind = || Command::Waking(WakingChange::Remind { incident, by });
+    let node = Actor::Node(NodeId(1));
+    let refused = night.does(node.clone(), remind());
+    assert!(
+        matches!(refused, Reply::Refused(_)),
+        "too early: {refused:?}"
+    );
+    night.state.now = Timestamp(by.0 - limits::PROMISE_NUDGE_MS);
+    assert_eq!(night.does(node.clone(), remind()), Reply::Done);
+    let id = WakingId(night.index);
+    let told = [0, 1].map(|_| night.tries(id, Outcome::Accepted));
+    assert!(told.iter().all(|it| it.0 == "jana"), "{told:?}");
+    let item = night.item(id).unwrap();
+    night.state.now = night.state.outbox[&item].due;
+    assert!(night.state.now < by);
+    assert_eq!(
+        night.leases(id, 1),
+        None,
+        "petr was not there and is not called"
+    );
+    assert!(!night.state.wakings.all[&id].is_open());
+    let again = night.does(node.clone(), remind());
+    assert!(matches!(again, Reply::Refused(_)), "{again:?}");
+    night.state.now = by;
+    let promise = Command::Waking(WakingChange::Promise { incident, by });
+    assert_eq!(night.does(node, promise), Reply::Done);
+    let id = WakingId(night.index);
+    let told = [0, 1, 2].map(|_| night.tries(id, Outcome::Accepted).0);
+    assert_eq!(told, ["jana", "jana", "petr"]);
+}
+
+#[test]
+fn a_short_promise_needs_no_reminder_and_an_update_ends_one() {
+    let mut night = Night::begins();
+    let node = Actor::Node(NodeId(1));
+    let (short, long) = (IncidentId(7), IncidentId(8));
+    let by = promises(&mut night, short, 9);
+    night.state.now = Timestamp(by.0 - 60_000);
+    let remind = |incident, by| Command::Waking(WakingChange::Remind { incident, by });
+    let refused = night.does(node.clone(), remind(short, by));
+    assert!(matches!(refused, Reply::Refused(_)), "{refused:?}");
+    let by = promises(&mut night, long, 10);
+    night.state.now = Timestamp(by.0 - 60_000);
+    assert_eq!(night.does(node, remind(long, by)), Reply::Done);
+    let id = WakingId(night.index);
+    let update = IncidentChange::Update {
+        incident: long,
+        against: night.state.incidents.all[&long].generation,
+        stage: incident::Stage::Identified,
+        severity: None,
+        affected: None,
+        texts: OrdMap::unit(Lang::En, Said::new("A fuse.").unwrap()),
+        next_ms: Some(30 * 60_000),
+        tell: Vec::new(),
+    };
+    let name = label("petr");
+    night.does(Actor::Operator { name }, Command::Incident(update));
     assert!(!night.state.wakings.all[&id].is_open());
 }
 
