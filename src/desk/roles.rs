@@ -360,6 +360,8 @@ const PAGES: &[(&str, &str, Asks)] = &[
     ("get", "/prepared", ANSWER),
     ("post", "/prepared", SPEAK),
     ("get", "/nodes", LOOK),
+    ("get", "/vault", WORK),
+    ("post", "/vault", WORK),
     ("get", "/ready", LOOK),
     ("get", "/record", LOOK),
     ("get", "/record.csv", LOOK),

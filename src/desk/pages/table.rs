@@ -7,7 +7,7 @@ use axum::{
 
 use super::{
     Pages, affected, alerts, calendar, drills, files, inbox, live, mailing, mails, outcomes,
-    playbooks, ready, says, staff, switching, talk, told, views, waking, wall,
+    playbooks, ready, says, staff, switching, talk, told, vault, views, waking, wall,
 };
 use crate::model::limits;
 
@@ -138,6 +138,8 @@ fn of_drills_and_playbooks() -> Vec<(&'static str, &'static str, MethodRouter<Pa
 
 fn of_machines_and_names() -> Vec<(&'static str, &'static str, MethodRouter<Pages>)> {
     vec![
+        ("get", "/vault", get(vault::show)),
+        ("post", "/vault", post(vault::open)),
         ("get", "/alerts", get(alerts::list)),
         ("get", "/alerts/{alert}", get(alerts::show)),
         ("post", "/alerts/{alert}/confirm", post(alerts::confirm)),

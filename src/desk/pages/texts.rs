@@ -129,6 +129,9 @@ mod tests {
         include_str!("templates/switching.html"),
         include_str!("templates/switch.html"),
         include_str!("switching.rs"),
+        include_str!("templates/vault.html"),
+        include_str!("templates/shut.html"),
+        include_str!("vault.rs"),
         include_str!("templates/ready.html"),
         include_str!("ready.rs"),
         include_str!("templates/drills.html"),
@@ -266,6 +269,7 @@ mod tests {
             .chain(super::super::drills::kinds())
             .chain(super::super::playbooks::kinds())
             .chain(super::super::mailing::kinds())
+            .chain(super::super::vault::kinds())
             .chain(std::iter::once("mail-fate-none".to_owned()))
             .collect()
     }

@@ -14,6 +14,7 @@ mod gauges;
 mod incidents;
 mod mails;
 mod notices;
+mod opening;
 mod people;
 mod ready;
 mod record;
