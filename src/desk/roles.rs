@@ -296,6 +296,8 @@ const PAGES: &[(&str, &str, Asks)] = &[
     ("get", "/", LOOK),
     ("get", "/incidents", LOOK),
     ("post", "/incidents", SPEAK),
+    ("get", "/maintenance", SPEAK),
+    ("post", "/maintenance", SPEAK),
     ("get", "/incidents/{incident}", LOOK),
     ("post", "/incidents/{incident}/update", SPEAK),
     ("post", "/incidents/{incident}/edit", SPEAK),

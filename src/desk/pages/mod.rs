@@ -24,6 +24,7 @@ mod table;
 mod talk;
 mod texts;
 mod told;
+mod typed;
 mod vault;
 mod views;
 mod waking;

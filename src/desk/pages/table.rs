@@ -24,6 +24,8 @@ pub(super) fn table() -> Vec<(&'static str, &'static str, MethodRouter<Pages>)> 
         ("get", "/wall", get(wall::show)),
         ("get", "/incidents", get(says::list)),
         ("post", "/incidents", post(says::open)),
+        ("get", "/maintenance", get(says::maintenance::show)),
+        ("post", "/maintenance", post(says::maintenance::announce)),
         ("get", "/incidents/{incident}", get(says::show)),
         ("post", "/incidents/{incident}/update", post(says::update)),
         ("post", "/incidents/{incident}/edit", post(says::edit)),

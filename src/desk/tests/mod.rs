@@ -13,6 +13,7 @@ mod drills;
 mod gauges;
 mod incidents;
 mod mails;
+mod maintenance;
 mod notices;
 mod opening;
 mod people;
