@@ -126,9 +126,8 @@ async function opens(browser, gateway, { operator, shares }, pictures) {
   await page.getByRole('link', { name: 'Open the vault' }).click();
   await page.getByText('Locked on this server since').waitFor();
   const state = await context.storageState();
-  for (const lang of ['cs', 'en']) {
-    await looksRight(browser, [node], { lang, name: 'vault-locked', where: '/vault', state, pictures });
-  }
+  // In the language with the longer words.
+  await looksRight(browser, [node], { lang: 'cs', name: 'vault-locked', where: '/vault', state, pictures });
   await page.locator('#shares').fill(`${shares[0]}\n${shares[1].slice(0, -1)}`);
   await page.getByRole('button', { name: 'Open by shares' }).click();
   assert.ok((await page.getByRole('alert').innerText()).includes('Shares, number 2: found 59 symbols, wanted 60.'));
