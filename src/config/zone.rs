@@ -66,6 +66,18 @@ impl Zone {
             zone: offset.abbreviation().to_owned(),
         }
     }
+
+    /// The time at which that clock shows this, such as `2026-11-30T22:00`. Of two in the night in which summer time ends
+    /// it is the earlier; nothing for an hour that is left out when it begins, and for what is no time at all.
+    pub fn time_of(&self, wall: &str) -> Option<Timestamp> {
+        let civil: jiff::civil::DateTime = wall.parse().ok()?;
+        let at = self.0.to_ambiguous_timestamp(civil);
+        if matches!(at.offset(), jiff::tz::AmbiguousOffset::Gap { .. }) {
+            return None;
+        }
+        let at = at.earlier().ok()?.as_millisecond();
+        u64::try_from(at).ok().map(Timestamp)
+    }
 }
 
 impl FromStr for Zone {
@@ -90,6 +102,24 @@ mod tests {
         );
         let summer = prague.wall(Timestamp(1_782_000_000_000));
         assert_eq!(summer.zone, "CEST");
+    }
+
+    #[test]
+    fn what_a_clock_shows_is_one_time_or_none() {
+        let prague: Zone = "Europe/Prague".parse().unwrap();
+        let at = |wall: &str| prague.time_of(wall).map(|it| it.0);
+        assert_eq!(at("2026-11-23T22:58"), Some(1_795_471_080_000));
+        let twice = at("2026-10-25T02:30").unwrap();
+        assert_eq!(prague.wall(Timestamp(twice)).zone, "CEST");
+        for none in [
+            "2026-03-29T02:30",
+            "2026-11-31T10:00",
+            "tomorrow",
+            "",
+            "1950-01-01T00:00",
+        ] {
+            assert_eq!(at(none), None, "{none}");
+        }
     }
 
     #[test]

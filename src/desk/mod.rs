@@ -43,6 +43,7 @@ mod socket;
 mod status;
 mod talks;
 mod tokens;
+mod unlocking;
 mod vault;
 mod waking;
 

@@ -1,6 +1,7 @@
-//! The vault: how it is on this node, making it, opening it, the ways into it, and the nodes that are trusted with it.
+//! The vault: how it is on this node, making it, the ways into it, and the nodes that are trusted with it. How it is opened
+//! is in `unlocking`.
 //!
-//! Secrets of ways go out in the answer that made them, once, and come in to open it; none is logged or agreed on.
+//! Secrets of ways go out in the answer that made them, once; none is logged or agreed on.
 
 use axum::{
     Json,
@@ -18,6 +19,7 @@ use super::{
     members,
     people::label,
     problem::Problem,
+    unlocking,
 };
 use crate::{
     model::{
@@ -72,11 +74,11 @@ struct TrustedNode {
 /// What came of it.
 #[derive(Serialize, ToSchema)]
 #[schema(as = VaultDone)]
-struct Done {
+pub(super) struct Done {
     /// In words.
-    says: String,
+    pub(super) says: String,
     /// What is to be kept: the file's text, or the shares. It is shown this once.
-    kept: Vec<String>,
+    pub(super) kept: Vec<String>,
 }
 
 /// A passphrase for a new vault.
@@ -117,17 +119,6 @@ struct Rotation {
     against: Option<u64>,
 }
 
-/// What opens the vault: one of the three.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct Opening {
-    passphrase: Option<String>,
-    /// The file's text.
-    file: Option<String>,
-    /// Shares, as they are printed.
-    shares: Option<Vec<String>>,
-}
-
 pub(super) fn routes() -> Vec<Route> {
     let change = |path, summary, works| Route::new::<Done>("post", path, summary, works);
     vec![
@@ -150,7 +141,12 @@ pub(super) fn routes() -> Vec<Route> {
             post(rotate),
         )
         .takes::<Rotation>(),
-        change("/vault/unlock", "Open the vault on this node", post(unlock)).takes::<Opening>(),
+        change(
+            "/vault/unlock",
+            "Open the vault on this node",
+            post(unlocking::unlock),
+        )
+        .takes::<unlocking::Opening>(),
         change(
             "/vault/nodes/{node}/trust",
             "Let a node be handed the vault's key at the address it has now",
@@ -346,70 +342,6 @@ async fn rotate(
     }))
 }
 
-async fn unlock(
-    Shared(desk): Shared<Desk>,
-    asking: Asking,
-    body: Body<Opening>,
-) -> Result<Json<Done>, Problem> {
-    let state = desk.cluster.state();
-    desk.keyring.look_at_vault(&state.vault);
-    if desk.keyring.vault_standing() == Standing::Absent {
-        let advice = "make one with 'lifeboat vault init'";
-        return Err(Problem::not_found("vault", advice));
-    }
-    let Opening {
-        passphrase,
-        file,
-        shares,
-    } = body.value;
-    let (vault, kept) = (state.vault.clone(), state.vault.clone());
-    let secret = desk.stretched("opening the vault", move || {
-        match (passphrase, file, shares) {
-            (Some(text), None, None) => ways::open_by_passphrase(&vault, &text).map(Some),
-            (None, Some(text), None) => ways::open_by_file(&vault, &text).map(Some),
-            (None, None, Some(typed)) => ways::open_by_shares(&vault, &typed).map(Some),
-            _ => Ok(None),
-        }
-    });
-    let secret = secret.await?.ok_or_else(|| {
-        let wanted = "exactly one of passphrase, file and shares";
-        Problem::invalid("the body", "none or several", wanted)
-    })?;
-    if !desk.keyring.unlock(&kept, &secret) {
-        let advice = "try again, as the vault has got a new key just now";
-        return Err(Problem::forbidden(
-            "the vault was not opened",
-            "its key is another one by now",
-            advice,
-        ));
-    }
-    tracing::info!(
-        by = asking.actor.spoken(),
-        "the vault was opened on this node"
-    );
-    // On the record, where there is a majority; alone it is in this node's log.
-    let (node, here) = (desk.cluster.id(), desk.cluster.state());
-    let mut says =
-        "the vault is open on this node; other nodes that are trusted get its key within seconds"
-            .to_owned();
-    if let Some(known) = here.nodes.get(&node) {
-        let address = known.facts.advertise.clone();
-        let change = VaultChange::Trust { node, address };
-        let told = desk
-            .vault_change(&asking, b"unlock", "trusting this node", change)
-            .await;
-        if told.is_err() {
-            says =
-                "the vault is open on this node; the others were not told, as there is no majority"
-                    .to_owned();
-        }
-    }
-    Ok(Json(Done {
-        says,
-        kept: Vec::new(),
-    }))
-}
-
 async fn trust(
     Shared(desk): Shared<Desk>,
     asking: Asking,
@@ -439,12 +371,7 @@ impl Desk {
     ) -> Result<T, Problem> {
         let hand = self.unlocking.clone().try_acquire_owned();
         let hand = hand.map_err(|_| Problem::busy(what, "somebody else is at it"))?;
-        let done = tokio::task::spawn_blocking(move || {
-            let done = work();
-            drop(hand);
-            done
-        });
-        let done = done.await;
+        let done = unlocking::apart(hand, work).await;
         let done =
             done.map_err(|error| Problem::failed(what, error.to_string(), "look at the log"))?;
         done.map_err(|error| of_way(what, &error))
@@ -468,7 +395,7 @@ impl Desk {
         against.unwrap_or_else(|| self.cluster.state().vault.generation)
     }
 
-    async fn vault_change(
+    pub(super) async fn vault_change(
         &self,
         asking: &Asking,
         content: &[u8],
@@ -483,7 +410,7 @@ impl Desk {
     }
 }
 
-fn of_way(what: &str, error: &ways::WayError) -> Problem {
+pub(super) fn of_way(what: &str, error: &ways::WayError) -> Problem {
     if let ways::WayError::Length { found } = error {
         let (least, most) = (
             limits::VAULT_PASSPHRASE_CHARS_MIN,

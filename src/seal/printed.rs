@@ -10,11 +10,13 @@ const SYMBOLS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const CHECK: usize = 4;
 
 /// Why a text is no such secret.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Misread {
     /// It has so many symbols.
+    #[error("{0} symbols")]
     Length(usize),
     /// The groups do not fit together: a typing error.
+    #[error("a typing error")]
     Check,
 }
 

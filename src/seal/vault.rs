@@ -10,7 +10,7 @@ use crate::{
     clock,
     model::{
         vault::{FIRST_KEY, Vault},
-        words::{KeyedHash, Sealed},
+        words::{KeyedHash, Sealed, Timestamp},
     },
 };
 use aws_lc_rs::hmac;
@@ -80,6 +80,8 @@ pub(super) struct Keys {
     /// The number of the key in force, once the state was looked at.
     current: Option<u32>,
     all: BTreeMap<u32, VaultSecret>,
+    /// When this node became as it is: open with this key, or locked.
+    since: Option<Timestamp>,
     /// One that was proposed from here, until it is known what came of it.
     expected: Option<VaultSecret>,
 }
@@ -97,9 +99,11 @@ impl Keyring {
         {
             return;
         }
+        let since = Some(clock::now());
         self.vault.rcu(|it| Keys {
             current,
             all: it.all.clone(),
+            since,
             expected: it.expected.clone(),
         });
     }
@@ -109,6 +113,7 @@ impl Keyring {
         self.vault.rcu(|it| Keys {
             current: it.current,
             all: it.all.clone(),
+            since: it.since,
             expected: Some(secret.clone()),
         });
     }
@@ -121,6 +126,11 @@ impl Keyring {
             Some(number) if keys.all.contains_key(&number) => Standing::Open,
             Some(_) => Standing::Locked,
         }
+    }
+
+    /// Since when it is so in this process; nothing where the cluster has no vault.
+    pub fn vault_since(&self) -> Option<Timestamp> {
+        self.vault.load().since
     }
 
     /// The key in force, for sealing it for a way and for handing it on.
@@ -156,12 +166,16 @@ impl Keyring {
             all.insert(before, older.clone());
             newer = (before, older);
         }
+        let opened = Some(clock::now());
         self.vault.rcu(|it| {
+            // Whoever opens it once more changes nothing.
+            let was_open = it.current == Some(*number) && it.all.contains_key(number);
             let mut all = all.clone();
             all.extend(it.all.iter().map(|(number, key)| (*number, key.clone())));
             Keys {
                 current: Some(*number),
                 all,
+                since: if was_open { it.since } else { opened },
                 expected: None,
             }
         });

@@ -68,7 +68,7 @@ pub enum WayError {
         /// Which of those that were given, from 1.
         number: usize,
         /// What is wrong with it.
-        found: String,
+        found: Misread,
         /// How many groups it has.
         wanted: usize,
     },
@@ -286,12 +286,9 @@ pub fn open_by_shares(vault: &Vault, typed: &[String]) -> Result<VaultSecret, Wa
     let mut sets: BTreeMap<[u8; 2], BTreeMap<u8, Vec<u8>>> = BTreeMap::new();
     for (text, number) in typed.iter().zip(1..) {
         let share = printed::read::<SHARE_BYTES>(SHARE_PURPOSE, text);
-        let share = share.map_err(|why| WayError::Share {
+        let share = share.map_err(|found| WayError::Share {
             number,
-            found: match why {
-                Misread::Length(symbols) => format!("{symbols} symbols"),
-                Misread::Check => "a typing error".to_owned(),
-            },
+            found,
             wanted,
         })?;
         let [mark, needed, at, ..] = share;

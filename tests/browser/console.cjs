@@ -11,7 +11,7 @@ const { until } = require('./gateway.cjs');
 const SEEN_MS = 10_000;
 // Issue 4: a console page is under 100 kB.
 const PAGE_BYTES_MAX = 100_000;
-const PAGES = { overview: '/', wall: '/wall', ready: '/ready', incidents: '/incidents?scenario=power', mail: '/mail', nodes: '/nodes', wake: '/wake', people: '/people', person: '/people/agent', sessions: '/sessions', record: '/record', shift: '/shift' };
+const PAGES = { overview: '/', wall: '/wall', ready: '/ready', incidents: '/incidents?scenario=power', maintenance: '/maintenance', mail: '/mail', nodes: '/nodes', wake: '/wake', people: '/people', person: '/people/agent', sessions: '/sessions', record: '/record', shift: '/shift' };
 
 // The code that a phone shows, so many half minutes from now (RFC 6238).
 function code(secret, later = 0) {

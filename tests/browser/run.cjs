@@ -80,7 +80,7 @@ async function main() {
     if (plays('console') && signsIn) await operators(checks, browser, gateway, pictures);
     if (plays('night') && kills && signsIn) await night(checks, browser, gateway, pictures);
     if (plays('chat') && kills && signsIn) await chat(checks, browser, gateway, pictures);
-    if (plays('survival') && kills) await survival(checks, browser, gateway);
+    if (plays('survival') && kills) await survival(checks, browser, gateway, pictures);
   } finally {
     await browser.close();
     await gateway.stop();

@@ -12,7 +12,7 @@ use axum::{
 
 use serde::Deserialize;
 
-use super::{Frame, Posted, Visit, encoded, see};
+use super::{Frame, Posted, Visit, encoded, see, vault::Shut};
 use crate::clock;
 use crate::desk::{
     asking::Asking,
@@ -29,6 +29,7 @@ const DOMAINS: usize = 8;
 #[template(path = "mails.html", config = "src/desk/pages/askama.toml")]
 struct Mails<'a> {
     frame: Frame<'a>,
+    shut: Option<Shut>,
     rows: Vec<Row>,
     may: bool,
 }
@@ -143,6 +144,7 @@ pub(super) async fn list(visit: Visit) -> Response {
     };
     let page = Mails {
         frame: visit.frame(),
+        shut: visit.shut(),
         rows: shown.into_iter().map(row).collect(),
         may: visit.may(Role::Leader),
     };

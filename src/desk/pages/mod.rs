@@ -24,6 +24,8 @@ mod table;
 mod talk;
 mod texts;
 mod told;
+mod typed;
+mod vault;
 mod views;
 mod waking;
 mod wall;
@@ -212,7 +214,7 @@ struct Entry {
 }
 
 /// The menu; each name is the end of its text's key.
-const MENU: [(&str, &str); 15] = [
+const MENU: [(&str, &str); 16] = [
     ("overview", "/"),
     ("inbox", "/inbox"),
     ("incidents", "/incidents"),
@@ -225,6 +227,7 @@ const MENU: [(&str, &str); 15] = [
     ("ready", "/ready"),
     ("exercise", "/exercise"),
     ("nodes", "/nodes"),
+    ("vault", "/vault"),
     ("people", "/people"),
     ("sessions", "/sessions"),
     ("record", "/record"),
@@ -409,6 +412,21 @@ impl Visit {
         self.shown(status, &page)
     }
 
+    /// Whether a form came from a page of this session.
+    fn is_from_here(&self, is_ours: bool, form: &Posted) -> bool {
+        let has_token = self.signed_in.as_ref().is_none_or(|it| {
+            let given = form.text("form");
+            same_text(given.as_bytes(), it.form_token.as_bytes())
+        });
+        is_ours && has_token
+    }
+
+    /// A form that did not.
+    fn foreign(&self) -> Response {
+        let line = self.say.it("wrong-foreign");
+        self.plain(StatusCode::FORBIDDEN, "forbidden-title", vec![line])
+    }
+
     /// What was asked for was not done; why is in the API's words, which are English.
     fn failed(&self, problem: &Problem) -> Response {
         let page = Plain {
@@ -494,15 +512,10 @@ impl FromRequest<Pages> for Posted {
             .is_some_and(|it| it.is_ours);
         let visit = Visit::of(pages, request.headers(), signed_in, "");
         let form = Self::read(&visit, request, pages).await?;
-        let has_token = visit.signed_in.as_ref().is_none_or(|it| {
-            let given = form.text("form");
-            same_text(given.as_bytes(), it.form_token.as_bytes())
-        });
-        if is_ours && has_token {
-            return Ok(form);
+        match visit.is_from_here(is_ours, &form) {
+            true => Ok(form),
+            false => Err(visit.foreign()),
         }
-        let line = visit.say.it("wrong-foreign");
-        Err(visit.plain(StatusCode::FORBIDDEN, "forbidden-title", vec![line]))
     }
 }
 

@@ -3,6 +3,8 @@
 //! A form that was not taken comes back with everything that was typed. Each form has a key of its own, so that one
 //! that is sent twice is one write.
 
+pub(super) mod maintenance;
+
 use std::collections::BTreeMap;
 
 use askama::Template;
@@ -37,11 +39,12 @@ const SPAN: &str = "30m";
 /// Incidents that are over, on the page.
 const PAST: usize = 20;
 
-/// Which prepared text the form begins with.
+/// Which prepared text the form begins with, or which stage of a maintenance.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 pub(super) struct Begun {
     scenario: String,
+    stage: String,
 }
 
 #[derive(Template)]
@@ -49,6 +52,7 @@ pub(super) struct Begun {
 struct Incidents<'a> {
     frame: Frame<'a>,
     going: Vec<Row>,
+    planned: Vec<Row>,
     past: Vec<Row>,
     form: Option<Form>,
     scenarios: Vec<Choice>,
@@ -65,6 +69,9 @@ struct One<'a> {
     updates: Vec<Told>,
     form: Option<Form>,
     stages: Vec<Choice>,
+    /// It is a maintenance, and so it can come to these.
+    maintenance: bool,
+    steps: Vec<maintenance::Step>,
     reason: String,
     outside: Outside,
     /// What the keys of the forms about what went outside begin with.
@@ -167,11 +174,7 @@ pub(super) async fn list(visit: Visit, Query(begun): Query<Begun>) -> Response {
 
 pub(super) async fn open(visit: Visit, asking: Asking, posted: Posted) -> Response {
     let previews = posted.text("do") == "preview";
-    let with = match posted.text("where").trim() {
-        "" => Texts::new(),
-        place => Texts::from([("where".to_owned(), place.to_owned())]),
-    };
-    let posted = posted.placed(&with);
+    let posted = posted.with_place();
     let asked = Open {
         titles: posted.by_lang("title"),
         texts: posted.by_lang("text"),
@@ -194,9 +197,17 @@ pub(super) async fn open(visit: Visit, asking: Asking, posted: Posted) -> Respon
     }
 }
 
-pub(super) async fn show(visit: Visit, Path(id): Path<String>) -> Response {
-    let next = vec![("next".to_owned(), SPAN.to_owned())];
-    visit.incident(StatusCode::OK, &id, &Posted::of(next), Vec::new(), None)
+pub(super) async fn show(
+    visit: Visit,
+    Path(id): Path<String>,
+    Query(begun): Query<Begun>,
+) -> Response {
+    let found = find(&visit.state, &id);
+    let typed = match found.is_ok_and(|(_, it)| it.window.is_some()) {
+        true => maintenance::begun(&begun.stage),
+        false => Posted::of(vec![("next".to_owned(), SPAN.to_owned())]),
+    };
+    visit.incident(StatusCode::OK, &id, &typed, Vec::new(), None)
 }
 
 pub(super) async fn update(
@@ -289,59 +300,6 @@ pub(super) async fn affects(
     visit.said(&id, &posted, done.err())
 }
 
-impl Posted {
-    /// The fields `NAME-LANG` that are not empty.
-    pub(super) fn by_lang(&self, name: &str) -> Texts {
-        let field = |lang: &Lang| self.text(&format!("{name}-{}", lang.tag())).trim();
-        let given = Lang::ALL.iter().map(|lang| (lang.tag(), field(lang)));
-        given
-            .filter(|it| !it.1.is_empty())
-            .map(|(tag, text)| (tag.to_owned(), text.replace("\r\n", "\n")))
-            .collect()
-    }
-
-    /// What was chosen for each component, as far as it is affected.
-    fn affected(&self) -> Texts {
-        let parts = self.0.fields.iter().filter_map(|(name, how)| {
-            let part = name.strip_prefix("part-")?;
-            (!how.is_empty()).then(|| (part.to_owned(), how.clone()))
-        });
-        parts.collect()
-    }
-
-    pub(super) fn span(&self) -> Option<String> {
-        Some(self.text("next").to_owned()).filter(|it| !it.is_empty())
-    }
-
-    fn against(&self) -> u64 {
-        self.text("against").parse().unwrap_or_default()
-    }
-
-    /// The same with the places of a prepared text filled in.
-    fn placed(mut self, with: &Texts) -> Self {
-        for (name, text) in &mut self.0.fields {
-            if name.starts_with("title-") || name.starts_with("text-") {
-                for (place, what) in with {
-                    *text = text.replace(&format!("{{{place}}}"), what);
-                }
-            }
-        }
-        self
-    }
-
-    /// Everything that was typed, for the write's id.
-    pub(super) fn content(&self) -> Vec<u8> {
-        let mut all = form_urlencoded::Serializer::new(String::new());
-        all.extend_pairs(
-            self.0
-                .fields
-                .iter()
-                .filter(|it| it.0 != "form" && it.0 != "do"),
-        );
-        all.finish().into_bytes()
-    }
-}
-
 impl Visit {
     fn incidents(
         &self,
@@ -358,23 +316,15 @@ impl Visit {
             says: self.say.it(&format!("scenario-{}", it.name)),
             chosen: it.name == scenario,
         });
-        let open = ["title", "text"].map(|it| typed.by_lang(it));
-        let has_place = open.iter().flat_map(BTreeMap::values);
-        let has_place = has_place.into_iter().any(|it| it.contains("{where}"));
         let page = Incidents {
-            going: said
-                .going()
-                .into_iter()
-                .chain(said.planned())
-                .map(row)
-                .collect(),
+            going: said.going().into_iter().map(row).collect(),
+            planned: said.planned().into_iter().map(row).collect(),
             past: said.past().take(PAST).map(row).collect(),
             form: self
                 .may(Role::Leader)
                 .then(|| self.form(typed, mistakes, &BTreeMap::new(), previews)),
             scenarios: scenarios.collect(),
-            place: (has_place || !typed.text("where").is_empty())
-                .then(|| typed.text("where").to_owned()),
+            place: typed.place(),
             severities: self.choices(
                 "severity",
                 Severity::ALL.iter().map(|it| it.name()),
@@ -419,6 +369,8 @@ impl Visit {
                 .collect(),
             form: may.then(|| self.form(typed, mistakes, &affected, previews)),
             stages: self.choices("stage", stages.map(|it| it.name()), stage),
+            maintenance: of_maintenance,
+            steps: self.steps(it),
             reason: match typed.text("update") {
                 "" => typed.text("reason").to_owned(),
                 _ => String::new(),
@@ -537,15 +489,16 @@ impl Visit {
         } else {
             "incident-next"
         };
-        let when = it
-            .ended
-            .or(it.window.map(|it| it.from))
-            .unwrap_or(it.opened);
+        let when = match (it.ended, it.window) {
+            (Some(at), _) => self.time(at),
+            (None, Some(window)) => self.window_says(window),
+            (None, None) => self.time(it.opened),
+        };
         Row {
             id: id.to_string(),
             title: it.title(self.say.lang).1.to_owned(),
             stage: self.say.it(&format!("stage-{}", it.stage.name())),
-            when: self.time(when),
+            when,
             next: it
                 .next_by
                 .filter(|_| it.goes_on())

@@ -7,7 +7,7 @@ use axum::{
 
 use super::{
     Pages, affected, alerts, calendar, drills, files, inbox, live, mailing, mails, outcomes,
-    playbooks, ready, says, staff, switching, talk, told, views, waking, wall,
+    playbooks, ready, says, staff, switching, talk, told, vault, views, waking, wall,
 };
 use crate::model::limits;
 
@@ -24,6 +24,8 @@ pub(super) fn table() -> Vec<(&'static str, &'static str, MethodRouter<Pages>)> 
         ("get", "/wall", get(wall::show)),
         ("get", "/incidents", get(says::list)),
         ("post", "/incidents", post(says::open)),
+        ("get", "/maintenance", get(says::maintenance::show)),
+        ("post", "/maintenance", post(says::maintenance::announce)),
         ("get", "/incidents/{incident}", get(says::show)),
         ("post", "/incidents/{incident}/update", post(says::update)),
         ("post", "/incidents/{incident}/edit", post(says::edit)),
@@ -138,6 +140,8 @@ fn of_drills_and_playbooks() -> Vec<(&'static str, &'static str, MethodRouter<Pa
 
 fn of_machines_and_names() -> Vec<(&'static str, &'static str, MethodRouter<Pages>)> {
     vec![
+        ("get", "/vault", get(vault::show)),
+        ("post", "/vault", post(vault::open)),
         ("get", "/alerts", get(alerts::list)),
         ("get", "/alerts/{alert}", get(alerts::show)),
         ("post", "/alerts/{alert}/confirm", post(alerts::confirm)),

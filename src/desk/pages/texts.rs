@@ -129,6 +129,9 @@ mod tests {
         include_str!("templates/switching.html"),
         include_str!("templates/switch.html"),
         include_str!("switching.rs"),
+        include_str!("templates/vault.html"),
+        include_str!("templates/shut.html"),
+        include_str!("vault.rs"),
         include_str!("templates/ready.html"),
         include_str!("ready.rs"),
         include_str!("templates/drills.html"),
@@ -159,6 +162,10 @@ mod tests {
         include_str!("templates/plain.html"),
         include_str!("templates/incidents.html"),
         include_str!("templates/incident.html"),
+        include_str!("templates/maintenance.html"),
+        include_str!("templates/words.html"),
+        include_str!("templates/parts.html"),
+        include_str!("says/maintenance.rs"),
         include_str!("templates/affected.html"),
         include_str!("affected.rs"),
         include_str!("templates/say.html"),
@@ -266,6 +273,7 @@ mod tests {
             .chain(super::super::drills::kinds())
             .chain(super::super::playbooks::kinds())
             .chain(super::super::mailing::kinds())
+            .chain(super::super::vault::kinds())
             .chain(std::iter::once("mail-fate-none".to_owned()))
             .collect()
     }

@@ -10,7 +10,7 @@ use axum::{
 };
 use serde::Deserialize;
 
-use super::{Frame, Pages, Posted, Visit, alerts, encoded, says, see};
+use super::{Frame, Pages, Posted, Visit, alerts, encoded, says, see, vault};
 use crate::blobs::Blobs;
 use crate::desk::{
     asking::Asking,
@@ -48,6 +48,7 @@ struct Act {
 }
 
 struct Happening {
+    shut: Option<vault::Shut>,
     acts: Vec<Act>,
     going: Vec<says::Row>,
     told: Vec<alerts::Row>,
@@ -96,6 +97,7 @@ fn happening(visit: &Visit) -> Happening {
     let leading = state.people.leading.as_ref();
     let going = state.incidents.going().into_iter();
     Happening {
+        shut: visit.shut(),
         acts: acts(visit, waiting),
         going: going.map(|(id, it)| visit.row(id, it)).collect(),
         told: visit.waiting_alerts(),

@@ -19,7 +19,7 @@ use crate::tls::base32;
 /// A browser at the operators' door.
 pub(super) struct Visitor {
     door: Door,
-    from: IpAddr,
+    pub(super) from: IpAddr,
     cookie: Option<String>,
     /// How far the log had come at what was written last.
     pub(super) shown: Option<String>,
@@ -54,7 +54,11 @@ impl Visitor {
         }
     }
 
-    async fn ask(&mut self, request: hyper::http::request::Builder, body: String) -> Page {
+    pub(super) async fn ask(
+        &mut self,
+        request: hyper::http::request::Builder,
+        body: String,
+    ) -> Page {
         let mut request = request
             .header(header::HOST, "192.0.2.1:8443")
             .header(header::ACCEPT_LANGUAGE, "en");
