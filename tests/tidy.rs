@@ -15,6 +15,9 @@ use std::path::Path;
 
 use source::{Fault, Source, files};
 
+/// Rows of the fault matrix.
+const FAULTS: usize = 45;
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -119,7 +122,14 @@ fn every_decision_and_every_named_test_is_found() {
         .iter()
         .map(|source| source.lines.join("\n"))
         .collect();
-    none(papers::named_tests(&architecture, &code.join("\n")));
+    let (named_in, code) = ("docs/ARCHITECTURE.md", code.join("\n"));
+    none(papers::named_tests(named_in, &architecture, &code));
+}
+
+#[test]
+fn every_fault_has_its_tests_or_a_reason_why_not() {
+    let document = "docs/reference/faults.md";
+    none(papers::matrix(document, &read(document), FAULTS, read));
 }
 
 #[test]
@@ -407,7 +417,12 @@ fn faults_in_papers_are_found() {
     let text = "# One heading\n[a](#one-heading) [b](#two) [c](nowhere.md) [d](https://example.org) [e](Cargo.toml)";
     assert_eq!(papers::links(root(), "Cargo.toml", text).len(), 2);
     assert_eq!(
-        papers::named_tests("`p1_is_kept_always` and `a_b`", "fn p2_is_kept_always() {}").len(),
+        papers::named_tests(
+            "a",
+            "`p1_is_kept_always` and `a_b`",
+            "fn p2_is_kept_always() {}"
+        )
+        .len(),
         1
     );
     assert_eq!(
@@ -418,6 +433,37 @@ fn faults_in_papers_are_found() {
         .len(),
         1
     );
+}
+
+#[test]
+fn a_row_without_test_or_reason_is_found() {
+    let judged = |shown: &str, result: &str| -> Vec<String> {
+        let read = |path: &str| match path {
+            "tests/a.rs" => "async fn p1_all_is_kept() {}".to_owned(),
+            _ => String::new(),
+        };
+        let row = format!("| # |\n| 1 | a fault | what holds | {shown} | {result} |\n");
+        let faults = papers::matrix("a", &row, 1, read).into_iter();
+        faults.map(|fault| fault.0).collect()
+    };
+    let shown = "`tests/a.rs` `p1_all_is_kept`";
+    assert_eq!(judged(shown, "holds"), Vec::<String>::new());
+    let reason = "not tested: nobody has such a machine";
+    assert_eq!(judged("", reason), Vec::<String>::new());
+    for (shown, result) in [
+        ("", "holds"),
+        ("", "holds in part: that it is seen"),
+        ("`tests/b.rs`", "holds"),
+        ("`tests/a.rs` `p1_all_is_lost`", "holds"),
+        ("`p1_all_is_kept`", "holds"),
+        (shown, "fine"),
+        ("", "not tested: why"),
+        (shown, "holds | and more"),
+    ] {
+        assert_eq!(judged(shown, result).len(), 1, "{shown} | {result}");
+    }
+    let none = |_: &str| String::new();
+    assert_eq!(papers::matrix("a", "", 1, none).len(), 1);
 }
 
 #[test]

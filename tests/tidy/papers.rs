@@ -143,27 +143,88 @@ pub fn decisions(root: &Path, architecture: &str) -> Vec<Fault> {
         .collect()
 }
 
-/// Every test that the architecture names exists: a promise without its test is only a wish.
-pub fn named_tests(architecture: &str, code: &str) -> Vec<Fault> {
-    let is_test_name = |word: &&str| {
-        word.matches('_').count() >= 3
-            && word
-                .chars()
-                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
-    };
-    let named = architecture
-        .split('`')
-        .skip(1)
-        .step_by(2)
-        .filter(is_test_name);
+/// What stands between backquotes.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+fn is_test_name(word: &&str) -> bool {
+    word.matches('_').count() >= 3
+        && word
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+}
+
+/// Every test that a document names exists: a promise without its test is only a wish.
+pub fn named_tests(document: &str, text: &str, code: &str) -> Vec<Fault> {
+    let named = quoted(text).filter(is_test_name);
     let missing = named.filter(|name| !code.contains(&format!("fn {name}(")));
     missing
-        .map(|name| {
-            Fault(format!(
-                "docs/ARCHITECTURE.md: there is no test called {name}"
-            ))
-        })
+        .map(|name| Fault(format!("{document}: there is no test called {name}")))
         .collect()
+}
+
+/// How a row of the fault matrix may end, and whether it then has to name something that shows it.
+const RESULTS: [(&str, bool); 4] = [
+    ("holds in part: ", true),
+    ("holds", true),
+    ("not tested: ", false),
+    ("not applicable: ", false),
+];
+
+/// Each of so many rows of a fault matrix has a result, and tests in the files that it says, or a reason why it has none.
+pub fn matrix(
+    document: &str,
+    text: &str,
+    rows: usize,
+    read: impl Fn(&str) -> String,
+) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let mut seen = 0;
+    for row in text.lines() {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let Some(Ok(number)) = cells.get(1).map(|it| it.parse::<usize>()) else {
+            continue;
+        };
+        let mut fault =
+            |what: &str| faults.push(Fault(format!("{document}: row {number}: {what}")));
+        seen += 1;
+        if number != seen {
+            fault(&format!("it should be row {seen}"));
+        }
+        let [_, _, _, _, shown, result, _] = cells[..] else {
+            fault("it does not have five cells");
+            continue;
+        };
+        let known = RESULTS.iter().find(|(word, _)| result.starts_with(word));
+        let Some((word, wants_tests)) = known else {
+            fault("the result is none of holds, holds in part, not tested, not applicable");
+            continue;
+        };
+        if result[word.len()..].split_whitespace().count() < 4 && word.ends_with(": ") {
+            fault("it does not say why, or what is missing");
+        }
+        let mut file = String::new();
+        let mut named = 0;
+        for word in quoted(shown) {
+            if word.contains('/') {
+                file = read(word);
+                if file.is_empty() {
+                    fault(&format!("there is no {word}"));
+                }
+            } else if !file.contains(&format!("fn {word}(")) {
+                fault(&format!("{word} is not in the file named before it"));
+            }
+            named += 1;
+        }
+        if *wants_tests && named == 0 {
+            fault("nothing is named that shows it");
+        }
+    }
+    if seen != rows {
+        faults.push(Fault(format!("{document}: {seen} rows, not {rows}")));
+    }
+    faults
 }
 
 /// The repository speaks of the project only, not of a machine it was built on.
