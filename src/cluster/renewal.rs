@@ -1,6 +1,9 @@
 //! Keeps this node's certificate fresh: asks a peer for a newer one at two thirds of its life.
 //!
 //! A node without peers signs its own. What fails is tried again; meanwhile peers tolerate the old one and report it.
+//! One that no peer takes any more, because everybody was off for a season or a clock is years away, signs its own as
+//! well: every member has the authority's key, unless it is in a vault that is shut, and without it none of them would
+//! ever meet another again.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -28,8 +31,12 @@ use crate::{
     },
 };
 
-/// How often it is looked whether the certificate is due; ten days are left when it is.
-const LOOK_EVERY: Duration = Duration::from_secs(3_600);
+/// How often it is looked whether the certificate is due: two dates are compared, and a clock may be set right any time.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How soon a renewal that failed is tried again.
+const AGAIN: Duration = Duration::from_secs(60);
+/// The same where no peer takes the certificate any more, so that this node is alone until it has another.
+const AGAIN_ALONE: Duration = Duration::from_secs(2);
 /// How long a peer may take to sign.
 const SIGN_WITHIN: Duration = Duration::from_secs(10);
 
@@ -75,6 +82,7 @@ impl<R: AsyncRuntime, N: Net, SM: RaftStateMachine<Types<R>>> Renewal<R, N, SM> 
     /// Renews whenever it is due, until it is stopped.
     pub async fn run(self: Arc<Self>, mut identity: Identity, stop: Stop) -> Outcome {
         loop {
+            let mut rest = LOOK_EVERY;
             match self.renew_if_due(&identity).await {
                 Ok(Some(newer)) => {
                     tracing::info!(
@@ -85,6 +93,10 @@ impl<R: AsyncRuntime, N: Net, SM: RaftStateMachine<Types<R>>> Renewal<R, N, SM> 
                 }
                 Ok(None) => {}
                 Err(error) => {
+                    rest = match identity.is_beyond_grace((self.now)()) {
+                        true => AGAIN_ALONE,
+                        false => AGAIN,
+                    };
                     let error: &dyn std::error::Error = &error;
                     tracing::warn!(
                         error,
@@ -94,7 +106,7 @@ impl<R: AsyncRuntime, N: Net, SM: RaftStateMachine<Types<R>>> Renewal<R, N, SM> 
             }
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                () = sleep(LOOK_EVERY) => {}
+                () = sleep(rest) => {}
             }
         }
     }
@@ -108,7 +120,8 @@ impl<R: AsyncRuntime, N: Net, SM: RaftStateMachine<Types<R>>> Renewal<R, N, SM> 
             return Ok(None);
         }
         let csr_pem = Request::renewal(&identity.key_pem)?;
-        let newer = identity.renewed(self.signed(&csr_pem).await?)?;
+        let alone = identity.is_beyond_grace((self.now)());
+        let newer = identity.renewed(self.signed(&csr_pem, alone).await?)?;
         newer.save_certificate(&self.folder)?;
         let tolerated = self.tls.load().tolerated.clone();
         let tls = PeerTls::new(&newer, self.is_member.clone(), tolerated, self.now)?;
@@ -116,10 +129,11 @@ impl<R: AsyncRuntime, N: Net, SM: RaftStateMachine<Types<R>>> Renewal<R, N, SM> 
         Ok(Some(newer))
     }
 
-    async fn signed(&self, csr_pem: &str) -> Result<String, RenewalError> {
+    async fn signed(&self, csr_pem: &str, alone: bool) -> Result<String, RenewalError> {
         let peers = (self.peers)();
         let nobody = RenewalError::Nobody { asked: peers.len() };
-        if peers.is_empty() {
+        // Peers would refuse the connection itself: nobody is asked in vain.
+        if peers.is_empty() || alone {
             let own = self.transport.us().node;
             return self.admission.issue(own, csr_pem).map_err(|_| nobody);
         }

@@ -158,10 +158,18 @@ impl Identity {
             .map_err(|source| IdentityError::Write { path, source })
     }
 
-    /// Whether two thirds of the certificate's life are over. The last third is there to find a leader in.
+    /// Whether two thirds of the certificate's life are over. The last third is there to find a leader in. So it is
+    /// where a clock that was far ahead made one that no peer will take for long.
     pub fn due_for_renewal(&self, now: Timestamp) -> bool {
         let life = self.validity.not_after.ms_since(self.validity.not_before);
-        now >= self.validity.not_before.plus_ms(life / 3 * 2)
+        now >= self.validity.not_before.plus_ms(life / 3 * 2) || self.is_beyond_grace(now)
+    }
+
+    /// Whether the certificate's dates are so far away that no peer takes it any more, not even for the grace.
+    pub fn is_beyond_grace(&self, now: Timestamp) -> bool {
+        let late = now.ms_since(self.validity.not_after);
+        let early = self.validity.not_before.ms_since(now);
+        late.max(early) > limits::CERTIFICATE_GRACE_MS
     }
 
     /// Whether the certificate has expired, so that only the grace keeps this node in.
@@ -279,6 +287,12 @@ mod tests {
         assert!(!identity.due_for_renewal(NOW.plus_ms(19 * DAY)));
         assert!(identity.due_for_renewal(NOW.plus_ms(21 * DAY)));
         assert!(identity.expired(NOW.plus_ms(31 * DAY)));
+        assert!(!identity.is_beyond_grace(NOW.plus_ms(89 * DAY)));
+        assert!(identity.is_beyond_grace(NOW.plus_ms(91 * DAY)));
+        // A clock far behind the one that it was made by: not due while peers take it, and then it is.
+        let early = |days: u64| Timestamp(NOW.0 - days * DAY);
+        assert!(!identity.due_for_renewal(early(59)));
+        assert!(identity.due_for_renewal(early(61)));
 
         let later = NOW.plus_ms(21 * DAY);
         let csr = Request::renewal(&identity.key_pem).unwrap();

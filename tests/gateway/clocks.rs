@@ -1,4 +1,6 @@
-//! A leader's clock jumps, forwards and back: the cluster's time neither jumps with it nor stands still.
+//! A leader's clock jumps, forwards and back: the cluster's time neither jumps with it nor stands still. All clocks jump at
+//! once, everybody was off for longer than certificates live, and one node wakes up twenty years ago: nothing is lost, and
+//! they find together by themselves.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,9 +10,9 @@ use lifeboat::clock;
 use lifeboat::model::when::of_rfc3339;
 
 use crate::harness::conversations::exactly_once_on;
-use crate::harness::ledger::write_to;
+use crate::harness::ledger::{Letter, write_to};
 use crate::harness::node::Node;
-use crate::harness::stage::{Stage, small_write};
+use crate::harness::stage::{Stage, says_it_is_alone, small_write};
 use crate::harness::{meanwhile, skipped, tell, until};
 
 /// The library that makes a process see another time, if it is installed here.
@@ -104,4 +106,101 @@ async fn jump(stage: &Stage, off: &str) -> Result<()> {
         "clock {off}: the cluster's time is off by {before} ms, then {after} ms"
     ));
     Ok(())
+}
+
+/// Certificates between nodes live for 30 days and are tolerated for 60 more.
+const A_SEASON: &str = "+100d";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p3_nodes_find_together_whatever_all_their_clocks_or_one_of_them_say() -> Result<()> {
+    let Some(library) = library() else {
+        skipped("clocks", "the Debian package faketime is missing");
+        return Ok(());
+    };
+    let mut stage = Stage::empty()?;
+    let played = async {
+        for _ in 0..3 {
+            let mut node = stage.prepare()?;
+            node.make_data_folder()?;
+            node.wear(library.clone())?;
+            stage.admit(node, "voter").await?;
+        }
+        stage.all_agree().await?;
+        let mut letters = all_at_once(&stage).await?;
+        letters.extend(after_a_season(&mut stage).await?);
+        letters.push(years_ago(&mut stage).await?);
+        let nodes: Vec<&Node> = stage.nodes.iter().collect();
+        exactly_once_on(&nodes, &letters).await
+    };
+    let played = played.await;
+    stage.end(played)
+}
+
+/// One customer writes to this node, which must say so of the message.
+async fn kept(stage: &Stage, place: usize, text: &str, words: &str) -> Result<Letter> {
+    let at = stage.nodes[place].https();
+    let (letter, page) = write_to(&mut stage.browser()?, at, text).await?;
+    anyhow::ensure!(page.contains(words), "{text}: it does not say {words}");
+    Ok(letter)
+}
+
+/// All clocks jump by an hour and back again: nobody's leadership ends for it.
+async fn all_at_once(stage: &Stage) -> Result<Vec<Letter>> {
+    let term = async || {
+        let status = stage.nodes[0].status().await?;
+        Ok::<_, anyhow::Error>(status["agreement"]["term"].clone())
+    };
+    let (before, mut letters) = (term().await?, Vec::new());
+    for off in ["+1h", "-1h", "+0"] {
+        for node in &stage.nodes {
+            node.set_clock(off)?;
+        }
+        let text = format!("clocks: all {off}");
+        letters.push(kept(stage, letters.len(), &text, "safely stored").await?);
+    }
+    let after = term().await?;
+    anyhow::ensure!(before == after, "from term {before} to term {after}");
+    Ok(letters)
+}
+
+/// All were off for longer than peers take a certificate of any of them.
+async fn after_a_season(stage: &mut Stage) -> Result<Vec<Letter>> {
+    let before = kept(stage, 0, "clocks: before the season", "safely stored").await?;
+    for node in &mut stage.nodes {
+        node.stop().await?;
+        node.set_clock(A_SEASON)?;
+    }
+    let began = clock::monotonic();
+    for node in &mut stage.nodes {
+        node.start()?;
+    }
+    for node in &mut stage.nodes {
+        node.answers().await?;
+    }
+    stage.all_agree().await?;
+    tell(&format!(
+        "off for 100 days: all agree after {:.1} s",
+        began.elapsed().as_secs_f64()
+    ));
+    let after = kept(stage, 1, "clocks: after the season", "safely stored").await?;
+    Ok(vec![before, after])
+}
+
+/// One starts with a clock that forgot the time: it is alone and takes messages, until somebody sets it.
+async fn years_ago(stage: &mut Stage) -> Result<Letter> {
+    let lost = &mut stage.nodes[2];
+    lost.kill().await?;
+    lost.set_clock("-20y")?;
+    lost.up().await?;
+    says_it_is_alone(&stage.nodes[2]).await?;
+    let held = kept(stage, 2, "clocks: twenty years ago", "held on one server").await?;
+    small_write(&stage.nodes[0], "meanwhile").await?;
+    let began = clock::monotonic();
+    stage.nodes[2].set_clock(A_SEASON)?;
+    stage.all_agree().await?;
+    tell(&format!(
+        "its clock was set by twenty years: all agree after {:.1} s",
+        began.elapsed().as_secs_f64()
+    ));
+    Ok(held)
 }

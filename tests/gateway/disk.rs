@@ -14,14 +14,19 @@ use crate::harness::node::{Node, signal};
 use crate::harness::stage::{play, small_write};
 use crate::harness::{skipped, tell, until};
 
-/// Every sync of a process goes wrong while this is held.
-struct Fault {
+/// The calls by which a process has the disk keep what it wrote.
+pub const SYNCS: &str = "fsync,fdatasync";
+/// Those, and the ones by which SQLite writes.
+pub const WRITES: &str = "fsync,fdatasync,pwrite64";
+
+/// Such calls of a process go wrong while this is held.
+pub struct Fault {
     strace: Child,
 }
 
 impl Fault {
-    /// Lets every sync of this node meet `what`, in strace's words.
-    async fn on(node: &Node, what: &str) -> Result<Fault> {
+    /// Lets each of these calls of this node meet `what`, in strace's words.
+    pub async fn on(node: &Node, calls: &str, what: &str) -> Result<Fault> {
         let pid = node.pid()?;
         let strace = Command::new("strace")
             .args([
@@ -30,9 +35,9 @@ impl Fault {
                 "-o",
                 "/dev/null",
                 "-e",
-                "trace=fsync,fdatasync",
+                &format!("trace={calls}"),
             ])
-            .args(["-e", &format!("inject=fsync,fdatasync:{what}")])
+            .args(["-e", &format!("inject={calls}:{what}")])
             .args(["-p", &pid.to_string()])
             .stdin(Stdio::null())
             .process_group(0)
@@ -42,7 +47,8 @@ impl Fault {
         Ok(Fault { strace })
     }
 
-    async fn over(mut self) -> Result<()> {
+    /// From now on they work again.
+    pub async fn over(mut self) -> Result<()> {
         signal(self.strace.id().context("strace ended")?, "TERM").await?;
         self.strace.wait().await?;
         Ok(())
@@ -100,7 +106,7 @@ async fn leader_with(story: &str, what: &str) -> Result<()> {
             .await
         };
         took(20).await?;
-        let fault = Fault::on(&stage.nodes[leader], what).await?;
+        let fault = Fault::on(&stage.nodes[leader], SYNCS, what).await?;
         let began = clock::monotonic();
         stage.leader_among(&others).await?;
         until("the others decide", async || {

@@ -56,6 +56,7 @@ mod large;
 mod last_resort;
 mod mail_in;
 mod members;
+mod misfortunes;
 mod names_alone;
 mod notices;
 mod odd_one;

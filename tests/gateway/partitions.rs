@@ -6,7 +6,7 @@ use anyhow::Result;
 use lifeboat::clock;
 
 use crate::harness::conversations::exactly_once_on;
-use crate::harness::ledger::write_to;
+use crate::harness::ledger::{Letter, write_to};
 use crate::harness::node::Node;
 use crate::harness::room::{self, Switch};
 use crate::harness::stage::{Stage, says_it_is_alone, small_write};
@@ -154,8 +154,52 @@ async fn p3_five_nodes_that_meet_in_one_only_go_on_deciding() -> Result<()> {
         anyhow::ensure!(after - before <= 3, "leaders chase each other");
         switch.heal(&stage.rooms).await?;
         stage.all_agree().await?;
+        let mut letters = ring(stage, switch).await?;
+        letters.push(letter);
         let nodes: Vec<&Node> = stage.nodes.iter().collect();
-        exactly_once_on(&nodes, &[letter]).await
+        exactly_once_on(&nodes, &letters).await
     })
     .await
+}
+
+/// Each of the five reaches its two neighbours only: three of five, from wherever it leads. Returns what was taken.
+async fn ring(stage: &Stage, switch: &Switch) -> Result<Vec<Letter>> {
+    let count = stage.nodes.len();
+    for one in 0..count {
+        let across = (one + 2) % count;
+        switch.cut(&stage.rooms, place(one), place(across)).await?;
+    }
+    let began = clock::monotonic();
+    let leader = stage.leader().await?;
+    let neighbour = (leader + 1) % count;
+    until("somebody decides in the ring", async || {
+        small_write(&stage.nodes[neighbour], "in the ring")
+            .await
+            .map(Some)
+    })
+    .await?;
+    let took = began.elapsed().as_secs_f64();
+    let term = async || {
+        let status = stage.nodes[neighbour].status().await?;
+        Ok::<_, anyhow::Error>(status["agreement"]["term"].as_u64().unwrap_or_default())
+    };
+    let before = term().await?;
+    let mut letters = Vec::new();
+    for node in &stage.nodes {
+        // Whoever does not reach the leader says so, and keeps it all the same.
+        let text = format!("ring: {}", node.name);
+        letters.push(
+            write_to(&mut stage.browser()?, node.https(), &text)
+                .await?
+                .0,
+        );
+    }
+    let terms = term().await? - before;
+    tell(&format!(
+        "ring of five -> a write is agreed on: {took:.1} s; {terms} terms while five letters were taken"
+    ));
+    anyhow::ensure!(terms <= 3, "leaders chase each other: {terms} terms");
+    switch.heal(&stage.rooms).await?;
+    stage.all_agree().await?;
+    Ok(letters)
 }

@@ -471,6 +471,40 @@ async fn a_certificate_is_renewed_by_a_peer_at_two_thirds_of_its_life() {
     one.token(1).await;
 }
 
+fn after_a_season() -> Timestamp {
+    clock::now().plus_ms(100 * 24 * 3_600_000)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_that_no_peer_takes_any_more_is_signed_by_its_own_node_and_none_before() {
+    let one = Node::founder().await;
+    // Its only peer is not there to sign anything.
+    let (_, address) = listener().await;
+    let peer = super::super::transport::Peer {
+        id: NodeId(9),
+        address,
+    };
+    let renewal = |now: Now| Renewal {
+        folder: one.folder.path().to_owned(),
+        tls: one.tls.clone(),
+        is_member: everyone(),
+        admission: one.part.admission(),
+        transport: one.part.transport(),
+        peers: Arc::new(move || vec![peer]),
+        now,
+    };
+    let early = renewal(in_three_weeks).renew_if_due(&one.identity).await;
+    assert!(early.is_err(), "a peer may yet come to sign it");
+    let newer = renewal(after_a_season).renew_if_due(&one.identity).await;
+    let newer = newer.unwrap().expect("it signs its own");
+    assert_eq!(newer.name, one.identity.name);
+    assert_ne!(newer.certificate_pem, one.identity.certificate_pem);
+    assert_eq!(
+        Identity::load(one.folder.path()).unwrap().certificate_pem,
+        newer.certificate_pem
+    );
+}
+
 #[test]
 fn learners_become_voters_only_in_numbers_that_are_sound() {
     let mut state = State::default();

@@ -202,6 +202,37 @@ impl Switch {
         self.lose(rooms, other, one).await
     }
 
+    /// Lets this many packets in a hundred that reach a room get lost, whoever sent them, until [`Switch::keep`].
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub async fn drop_some(&self, rooms: &[Room], percent: u8) -> Result<()> {
+        let rules = format!(
+            "table ip loss {{\n chain in {{\n type filter hook input priority 0\n iifname wire numgen random mod 100 < {percent} counter drop\n }}\n}}"
+        );
+        for room in rooms {
+            room.run(&format!("echo '{rules}' | nft -f -")).await?;
+        }
+        Ok(())
+    }
+
+    /// Lets no packet get lost any more, and says how many were.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub async fn keep(&self, rooms: &[Room]) -> Result<u64> {
+        let mut lost = 0;
+        for room in rooms {
+            let told = room
+                .run("nft list table ip loss; nft delete table ip loss")
+                .await?;
+            let count = told.split("packets ").nth(1);
+            let count = count.and_then(|it| it.split(' ').next());
+            lost += count.context("nothing was counted")?.parse::<u64>()?;
+        }
+        Ok(lost)
+    }
+
     /// Lets everybody reach everybody again.
     ///
     /// # Errors

@@ -144,17 +144,26 @@ fn clear(port: u16) -> Relay {
 
 /// A certificate for `relay.example.test`, and a client that trusts it.
 fn encryption() -> (TlsAcceptor, TlsConnector) {
-    let made = rcgen::generate_simple_self_signed(vec!["relay.example.test".to_owned()]).unwrap();
+    encryption_until(4096)
+}
+
+/// The same with a certificate that ends with the beginning of this year.
+fn encryption_until(year: i32) -> (TlsAcceptor, TlsConnector) {
+    let names = vec!["relay.example.test".to_owned()];
+    let mut params = rcgen::CertificateParams::new(names).unwrap();
+    params.not_after = rcgen::date_time_ymd(year, 1, 1);
+    let signing_key = rcgen::KeyPair::generate().unwrap();
+    let cert = params.self_signed(&signing_key).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+    let key = PrivateKeyDer::Pkcs8(signing_key.serialize_der().into());
     let mut roots = RootCertStore::empty();
-    roots.add(made.cert.der().clone()).unwrap();
+    roots.add(cert.der().clone()).unwrap();
     let server = ServerConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .unwrap();
     let server = server
         .with_no_client_auth()
-        .with_single_cert(vec![made.cert.der().clone()], key)
+        .with_single_cert(vec![cert.der().clone()], key)
         .unwrap();
     let client = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

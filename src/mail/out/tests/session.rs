@@ -310,3 +310,33 @@ async fn a_relay_with_another_name_in_its_certificate_gets_nothing() {
     ));
     assert!(server.heard.try_recv().is_err());
 }
+
+#[tokio::test]
+async fn a_relay_with_an_ended_certificate_or_one_of_nobody_known_gets_nothing() {
+    let (nobodys, _) = encryption();
+    let (ended, knows_ended) = encryption_until(2020);
+    let (_, knows_other) = encryption();
+    for (acceptor, connector, at_once) in [
+        (ended.clone(), knows_ended.clone(), true),
+        (ended, knows_ended, false),
+        (nobodys.clone(), knows_other.clone(), true),
+        (nobodys, knows_other, false),
+    ] {
+        let script = |line: &str| match line {
+            "STARTTLS" => Answer::Say("220 go\r\n"),
+            _ => friendly(line),
+        };
+        let mut server = server(script, Some(acceptor), at_once).await;
+        let start = if at_once {
+            TlsStart::AtOnce
+        } else {
+            TlsStart::Upgrade
+        };
+        let relay = secure(server.port, start, "relay.example.test", connector);
+        let refused = Session::open(&relay, "gw", PATIENCE).await;
+        assert!(matches!(refused, Err(LineError::Tls { .. })));
+        while let Ok(line) = server.heard.try_recv() {
+            assert!(["EHLO gw", "STARTTLS"].contains(&line.as_str()), "{line}");
+        }
+    }
+}

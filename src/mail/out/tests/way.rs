@@ -115,3 +115,48 @@ async fn one_session_carries_many_messages_and_a_closed_one_is_replaced() {
     }
     assert_eq!(greetings, 2);
 }
+
+/// Every step of a session, in order: the greeting, and what is answered there.
+const STEPS: [&str; 6] = ["", "EHLO", "MAIL", "RCPT", "DATA", "."];
+
+#[tokio::test]
+async fn whatever_goes_wrong_at_whichever_step_the_next_relay_takes_it_unless_it_may_be_on_its_way()
+{
+    for step in STEPS {
+        for act in ["later", "never", "leaves"] {
+            let wrong = move |line: &str| match (
+                line == step || !step.is_empty() && line.starts_with(step),
+                act,
+            ) {
+                (false, _) => friendly(line),
+                (true, "later") => Answer::Say("450 4.7.1 later\r\n"),
+                (true, "never") => Answer::Say("550 5.7.1 not from you\r\n"),
+                (true, _) => Answer::Leave,
+            };
+            let first = server(wrong, None, false).await;
+            let alone = way(&[first.port]).carry(&mail(), &|| true).await;
+            let may_be_there = act == "leaves" && step == ".";
+            // A relay that does not want us at all may want us tomorrow: a person can mend that.
+            let about_us = ["", "EHLO"].contains(&step);
+            let as_told = match &alone {
+                Outcome::Unknown(_) => may_be_there,
+                Outcome::RefusedForGood(_) => act == "never" && !about_us,
+                Outcome::TryLater(_) => !may_be_there && (act != "never" || about_us),
+                Outcome::Accepted => false,
+            };
+            assert!(as_told, "{act} at {step:?}: {alone:?}");
+            let mut second = server(friendly, None, false).await;
+            let both = way(&[first.port, second.port])
+                .carry(&mail(), &|| true)
+                .await;
+            let copies = std::iter::from_fn(|| second.heard.try_recv().ok());
+            let copies = copies.filter(|it| it.ends_with("\r\n.")).count();
+            let (wanted, taken) = if may_be_there {
+                (alone, 0)
+            } else {
+                (Outcome::Accepted, 1)
+            };
+            assert_eq!((&both, copies), (&wanted, taken), "{act} at {step:?}");
+        }
+    }
+}
