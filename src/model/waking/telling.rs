@@ -29,9 +29,7 @@ pub fn words(
     company: &str,
     links: &[String],
 ) -> Words {
-    let account = state.people.accounts.get(person);
-    let lang = account.and_then(|it| it.langs.first()).copied();
-    let lang = lang.unwrap_or_default();
+    let lang = lang_of(state, person);
     let what = what(state, waking, lang);
     let first = links.first().map_or("", String::as_str);
     let all = links.join("\n");
@@ -101,6 +99,12 @@ pub fn words(
             ),
         },
     }
+}
+
+fn lang_of(state: &State, person: &Label) -> Lang {
+    let account = state.people.accounts.get(person);
+    let lang = account.and_then(|it| it.langs.first()).copied();
+    lang.unwrap_or_default()
 }
 
 fn reminder(lang: Lang, what: String, company: &str, links: &[String]) -> Words {
