@@ -119,8 +119,12 @@ async fn p3_a_file_that_a_lone_node_took_is_kept_over_its_death_and_copied_once_
         .await?;
         stage.nodes[0].kill().await?;
         for place in [1, 2] {
-            let got = browser.get(stage.nodes[place].https(), &href).await?;
-            anyhow::ensure!(got.bytes == sent, "{} bytes", got.bytes.len());
+            // A majority is two, one of which is dead now: the third copies it from the second.
+            until("the file is there", async || {
+                let got = browser.get(stage.nodes[place].https(), &href).await?;
+                Ok((got.bytes == sent).then_some(()))
+            })
+            .await?;
         }
         Ok(())
     })

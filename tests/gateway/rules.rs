@@ -96,6 +96,20 @@ async fn incident(node: &Node, stage: &str) -> Result<Value> {
     .await
 }
 
+/// Waits until the leader has written the mail and this node has a copy of its list: one that only the dead leader has
+/// waits for it.
+async fn written_and_copied(node: &Node) -> Result<()> {
+    until_within("the mail is written and copied", LONG, async || {
+        let campaigns = node.json(&["mail", "list"]).await?;
+        let written = campaigns["campaigns"]
+            .as_array()
+            .is_some_and(|it| !it.is_empty());
+        let missing = &node.status().await?["blobs"]["missing"];
+        Ok((written && *missing == 0).then_some(()))
+    })
+    .await
+}
+
 /// Waits until Jana and Petr were sent so many mails, and nobody any other.
 async fn mailed(recorder: &Recorder, count: usize) -> Result<()> {
     let to = ["jana@example.com", "petr@example.com"];
@@ -128,6 +142,9 @@ async fn p6_p7_a_rule_tells_of_a_single_server_and_mails_each_customer_once_over
         let opened = incident(&stage.nodes[left[1]], "investigating").await?;
         let title = &opened["titles"]["en"];
         anyhow::ensure!(title == "The server web1 restarted", "{opened}");
+        for place in &left {
+            written_and_copied(&stage.nodes[*place]).await?;
+        }
         stage.nodes[leader].kill().await?;
         mailed(&recorder, 1).await?;
         let jana = recorder
