@@ -99,10 +99,12 @@ class Gateway {
   }
 }
 
-// A killed child of the demo stays in the process table until the demo looks.
+// A killed child of the demo stays in the process table until the demo looks. Its files and ports are free when the last
+// of its threads has ended, which may be later than its first.
 function isZombie(pid) {
   try {
-    return fs.readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].startsWith('Z');
+    const state = fs.readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1];
+    return state.startsWith('Z') && fs.readdirSync(`/proc/${pid}/task`).length <= 1;
   } catch {
     return true;
   }

@@ -116,7 +116,13 @@ async function opens(browser, gateway, { operator, shares }, pictures) {
   gateway.start(2);
   const context = await browser.newContext({ ignoreHTTPSErrors: true, javaScriptEnabled: false, locale: 'en-GB', viewport: { width: 360, height: 740 } });
   const page = await context.newPage();
-  await seen(page, `${node.console}/sign-in`, 'the node is back', async () => (await page.locator('#code').count()) === 1);
+  // Whatever keeps it from starting for a moment, it is started again, as systemd does.
+  const again = setInterval(() => gateway.revive(2), 2_000);
+  try {
+    await seen(page, `${node.console}/sign-in`, 'the node is back', async () => (await page.locator('#code').count()) === 1);
+  } finally {
+    clearInterval(again);
+  }
   await page.locator('#name').fill(operator.name);
   await page.locator('#password').fill(operator.password);
   await page.locator('#code').fill(code(operator.totp_secret));
