@@ -41,7 +41,7 @@ enum Misfortune {
     Flapping,
     /// Three of ten packets that reach any node are lost.
     PacketsLost,
-    /// A follower's disk takes a third of a second for each sync.
+    /// A follower's disk takes half a second for each sync.
     SlowDisk,
     LeadersSyncsFail,
     /// The leader's file system takes no more writes.
