@@ -173,27 +173,45 @@ pub(super) async fn list(visit: Visit, Query(begun): Query<Begun>) -> Response {
 }
 
 pub(super) async fn open(visit: Visit, asking: Asking, posted: Posted) -> Response {
-    let previews = posted.text("do") == "preview";
     let posted = posted.with_place();
+    let asked = Open {
+        next: posted.span(),
+        ..Open::default()
+    };
+    let said = ("/incidents", asked);
+    opened(visit, asking, posted, said, Visit::incidents).await
+}
+
+/// Shows a form once more, with what was wrong with it, or with what would leave.
+type Again = fn(&Visit, StatusCode, &Posted, Vec<String>, Option<Vec<Leaving>>) -> Response;
+
+/// Opens what was typed into the form at `path`, or shows how it would look.
+async fn opened(
+    visit: Visit,
+    asking: Asking,
+    posted: Posted,
+    (path, asked): (&str, Open),
+    again: Again,
+) -> Response {
+    let previews = posted.text("do") == "preview";
     let asked = Open {
         titles: posted.by_lang("title"),
         texts: posted.by_lang("text"),
         severity: Some(posted.text("severity").to_owned()),
         affected: posted.affected(),
-        next: posted.span(),
         tell: posted.tell(),
         dry_run: previews,
-        ..Open::default()
+        ..asked
     };
-    let asking = asking.once(posted.text("once"), "/incidents");
+    let asking = asking.once(posted.text("once"), path);
     let content = posted.content();
     match visit.desk().open_incident(&asking, &content, &asked).await {
         Ok(shown) if previews => {
             let leaving = visit.leaving(shown.0.notices());
-            visit.incidents(StatusCode::OK, &posted, Vec::new(), Some(leaving))
+            again(&visit, StatusCode::OK, &posted, Vec::new(), Some(leaving))
         }
         Ok(shown) => see(&format!("/incidents/{}", shown.0.id())),
-        Err(problem) => visit.incidents(problem.status(), &posted, problem.lines(), None),
+        Err(problem) => again(&visit, problem.status(), &posted, problem.lines(), None),
     }
 }
 

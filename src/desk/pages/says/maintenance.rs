@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use askama::Template;
 use axum::{http::StatusCode, response::Response};
 
-use super::{Choice, Form, Leaving, Posted, Row, Visit, see};
+use super::{Choice, Form, Leaving, Posted, Row, Visit, opened};
 use crate::desk::pages::texts::Say;
 use crate::desk::{asking::Asking, incidents::Open, pages::Frame, problem::Problem};
 use crate::model::{
@@ -51,7 +51,6 @@ pub(in crate::desk::pages) async fn announce(
     asking: Asking,
     posted: Posted,
 ) -> Response {
-    let previews = posted.text("do") == "preview";
     let posted = posted.with_place();
     let window = match visit.window_of(&posted) {
         Ok(window) => window,
@@ -60,26 +59,12 @@ pub(in crate::desk::pages) async fn announce(
         }
     };
     let asked = Open {
-        titles: posted.by_lang("title"),
-        texts: posted.by_lang("text"),
-        severity: Some(posted.text("severity").to_owned()),
-        affected: posted.affected(),
         from: Some(rfc3339(window.from)),
         until: Some(rfc3339(window.until)),
-        tell: posted.tell(),
-        dry_run: previews,
         ..Open::default()
     };
-    let asking = asking.once(posted.text("once"), "/maintenance");
-    let content = posted.content();
-    match visit.desk().open_incident(&asking, &content, &asked).await {
-        Ok(shown) if previews => {
-            let leaving = visit.leaving(shown.0.notices());
-            visit.announces(StatusCode::OK, &posted, Vec::new(), Some(leaving))
-        }
-        Ok(shown) => see(&format!("/incidents/{}", shown.0.id())),
-        Err(problem) => visit.announces(problem.status(), &posted, problem.lines(), None),
-    }
+    let said = ("/maintenance", asked);
+    opened(visit, asking, posted, said, Visit::announces).await
 }
 
 /// Prepared words in every language, as fields of a form.
