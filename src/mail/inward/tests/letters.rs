@@ -172,6 +172,16 @@ fn machines_are_known_by_what_they_say_of_themselves() {
     );
 }
 
+#[test]
+fn p10_a_letter_within_a_letter_that_breaks_off_is_read_as_far_as_it_goes() {
+    let within = "Content-Type: message/rfc822\r\n\r\n";
+    let text = format!(
+        "Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n{within}{within}\r\n--x--\r\n"
+    );
+    let letter = read(&parse(text.as_bytes()).unwrap());
+    assert!(said(&letter, Lang::En, true, (true, true)).is_some());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
     #[test]
