@@ -136,7 +136,7 @@ async function opens(browser, gateway, { operator, shares }, pictures) {
   await looksRight(browser, [node], { lang: 'cs', name: 'vault-locked', where: '/vault', state, pictures });
   await page.locator('#shares').fill(`${shares[0]}\n${shares[1].slice(0, -1)}`);
   await page.getByRole('button', { name: 'Open by shares' }).click();
-  assert.ok((await page.getByRole('alert').innerText()).includes('Shares, number 2: found 59 symbols, wanted 60.'));
+  assert.ok((await page.locator('#wrong').innerText()).includes('Shares, number 2: found 59 symbols, wanted 60.'));
   assert.equal(await page.locator('#shares').inputValue(), '', 'what was typed comes back');
   await page.locator('#shares').fill(`${shares[0]}\n${shares[1]}`);
   await page.getByRole('button', { name: 'Open by shares' }).click();
