@@ -39,7 +39,7 @@ pub mod testimony;
 pub(crate) mod tests;
 pub mod transport;
 mod vigil;
-mod wal;
+pub mod wal;
 pub mod witness;
 mod writer;
 

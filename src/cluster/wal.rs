@@ -5,6 +5,7 @@
 //! frame *before* others that are whole is something else: each transaction is synced before the next
 //! begins, so what follows it was acknowledged. This finds that case and what can still be told of it.
 //! Nothing is changed, and a file that cannot be made sense of is no damage: it holds nothing then.
+//! For a database whose rows prove themselves one by one, it gives the file as it would count as a whole.
 //!
 //! It also gives that file its blocks before they are needed. A sync of blocks that are there already is a
 //! third of the price of one that makes the file grow, as the file system's own journal has no part in it.
@@ -22,6 +23,11 @@ use crate::model::limits;
 
 const HEADER: usize = 32;
 const FRAME_HEADER: usize = 24;
+/// Bytes of a page of our databases, which is what SQLite takes where nobody says otherwise.
+const PAGE: usize = 4096;
+/// How the file begins; the last bit says the byte order of its checksums.
+const WAL_MAGIC: u32 = 0x377f_0682;
+const WAL_FORMAT: u32 = 3_007_000;
 /// Bytes of zeros written at a time, so that nothing waits long for them.
 const PIECE: usize = 1024 * 1024;
 
@@ -52,7 +58,7 @@ struct Wal<'a> {
 /// When the file is there and cannot be read.
 pub(super) fn ignored(database: &Path) -> io::Result<Option<Ignored>> {
     match durable::read_at_most(&beside(database), limits::WAL_BYTES_MAX) {
-        Ok(bytes) => Ok(inspect(&bytes)),
+        Ok(bytes) => Ok(Damage::found(&bytes).map(|it| it.looked_at())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
@@ -76,6 +82,24 @@ pub(super) fn make_room(database: &Path, whole: u64) -> io::Result<bool> {
     Ok(length + piece as u64 >= whole)
 }
 
+/// The write-ahead file of a database with checksums computed anew, so that what lies behind a damaged place counts again:
+/// once with the pages that do not check and once without them. For whoever can tell by itself which rows are whole.
+/// Empty where no acknowledged transaction lies behind a damaged place.
+///
+/// # Errors
+/// When the file is there and cannot be read.
+pub fn mended(database: &Path) -> io::Result<Vec<Vec<u8>>> {
+    let bytes = match durable::read_at_most(&beside(database), limits::WAL_BYTES_MAX) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let Some(damage) = Damage::found(&bytes) else {
+        return Ok(Vec::new());
+    };
+    Ok(vec![damage.written_anew(true), damage.written_anew(false)])
+}
+
 fn beside(database: &Path) -> PathBuf {
     let mut name = database.to_owned().into_os_string();
     name.push("-wal");
@@ -88,61 +112,129 @@ fn word(bytes: &[u8], at: usize) -> u32 {
     })
 }
 
-fn inspect(bytes: &[u8]) -> Option<Ignored> {
-    if bytes.len() < HEADER + FRAME_HEADER {
-        return None;
+/// A place that does not check, with acknowledged transactions behind it.
+struct Damage<'a> {
+    wal: Wal<'a>,
+    salts: &'a [u8],
+    /// The first frame that does not check.
+    bad: usize,
+    /// The first frame behind it that certainly was meant.
+    begins: usize,
+    /// Which frames check.
+    whole: Vec<bool>,
+}
+
+impl<'a> Damage<'a> {
+    fn found(bytes: &'a [u8]) -> Option<Self> {
+        if bytes.len() < HEADER + FRAME_HEADER {
+            return None;
+        }
+        // A flipped bit may be in the header itself: the database's pages have 4096 bytes, and this
+        // machine's byte order is the one SQLite chose.
+        let page = PAGE;
+        let wal = Wal {
+            bytes,
+            page,
+            big_endian: cfg!(target_endian = "big"),
+        };
+        let header_sums = wal.sums(Sums(0, 0), &bytes[..24]);
+        let header_whole = header_sums == wal.stored(24) && word(bytes, 8) as usize == page;
+        let first = if header_whole { 16 } else { HEADER + 8 };
+        let salts = &bytes[first..first + 8];
+        let count = (bytes.len() - HEADER) / (FRAME_HEADER + page);
+        let whole: Vec<bool> = (0..count).map(|at| wal.frame_is_whole(at, salts)).collect();
+        let bad = if header_whole {
+            whole.iter().position(|whole| !whole)?
+        } else {
+            0
+        };
+        // The header is synced before the first frame is written, so any whole frame behind a bad header
+        // was meant. Behind a bad frame it is the next transaction that counts, and it must go on from the
+        // checksum before it: rests of an older torn transaction, half overwritten, do not.
+        let goes_on = |at: &usize| wal.salts(*at) == salts && wal.commits(*at) && whole[*at + 1];
+        let begins = match header_whole {
+            true => (bad..count.saturating_sub(1)).find(goes_on)? + 1,
+            false => 1,
+        };
+        let found = Self {
+            wal,
+            salts,
+            bad,
+            begins,
+            whole,
+        };
+        (found.frames() > 0).then_some(found)
     }
-    // A flipped bit may be in the header itself: the database's pages have 4096 bytes, and this
-    // machine's byte order is the one SQLite chose.
-    let page = 4096;
-    let wal = Wal {
-        bytes,
-        page,
-        big_endian: cfg!(target_endian = "big"),
-    };
-    let header_sums = wal.sums(Sums(0, 0), &bytes[..24]);
-    let header_whole = header_sums == wal.stored(24) && word(bytes, 8) as usize == page;
-    let first = if header_whole { 16 } else { HEADER + 8 };
-    let salts = &bytes[first..first + 8];
-    let count = (bytes.len() - HEADER) / (FRAME_HEADER + page);
-    let whole: Vec<bool> = (0..count).map(|at| wal.frame_is_whole(at, salts)).collect();
-    let bad = if header_whole {
-        whole.iter().position(|whole| !whole)?
-    } else {
-        0
-    };
-    // The header is synced before the first frame is written, so any whole frame behind a bad header
-    // was meant. Behind a bad frame it is the next transaction that counts, and it must go on from the
-    // checksum before it: rests of an older torn transaction, half overwritten, do not.
-    let goes_on = |at: &usize| wal.salts(*at) == salts && wal.commits(*at) && whole[*at + 1];
-    let begins = match header_whole {
-        true => (bad..count.saturating_sub(1)).find(goes_on)? + 1,
-        false => 1,
-    };
-    let frames = (begins..count).filter(|at| whole[*at]).count();
-    if frames == 0 {
-        return None;
+
+    /// How many whole frames there are behind the damage.
+    fn frames(&self) -> usize {
+        let behind = self.whole.iter().skip(self.begins);
+        behind.filter(|whole| **whole).count()
     }
-    let mut found = Ignored {
-        frames,
-        ..Ignored::default()
-    };
-    for at in (begins.min(bad + 1)..count).filter(|at| whole[*at]) {
-        let content = wal.content(at);
-        // Replaced values may still lie in the page. The log rarely gets shorter and a vote never goes
-        // back, so the highest is the one to keep.
-        let ends = values(content, END, 8..=8);
-        let ends = ends.filter_map(|frame| frame.try_into().ok().map(u64::from_le_bytes));
-        found.end = found.end.max(ends.max());
-        let votes = values(content, Mark::Vote.name(), 3..=limits::MARK_BYTES_MAX);
-        let votes = votes.filter_map(|frame| decode::<VoteRecord>(frame).ok());
-        found.vote = found
-            .vote
-            .into_iter()
-            .chain(votes)
-            .max_by_key(|vote| (vote.term, vote.node, vote.committed));
+
+    fn looked_at(&self) -> Ignored {
+        let mut found = Ignored {
+            frames: self.frames(),
+            ..Ignored::default()
+        };
+        let from = self.begins.min(self.bad + 1);
+        for at in (from..self.whole.len()).filter(|at| self.whole[*at]) {
+            let content = self.wal.content(at);
+            // Replaced values may still lie in the page. The log rarely gets shorter and a vote never goes
+            // back, so the highest is the one to keep.
+            let ends = values(content, END, 8..=8);
+            let ends = ends.filter_map(|frame| frame.try_into().ok().map(u64::from_le_bytes));
+            found.end = found.end.max(ends.max());
+            let votes = values(content, Mark::Vote.name(), 3..=limits::MARK_BYTES_MAX);
+            let votes = votes.filter_map(|frame| decode::<VoteRecord>(frame).ok());
+            found.vote = found
+                .vote
+                .into_iter()
+                .chain(votes)
+                .max_by_key(|vote| (vote.term, vote.node, vote.committed));
+        }
+        found
     }
-    Some(found)
+
+    /// A file of the same transactions up to the last whole one, whose frames follow from each other. Whether pages that
+    /// do not check are among them is the caller's to say.
+    fn written_anew(&self, with_damaged: bool) -> Vec<u8> {
+        let Some(last) = (0..self.whole.len())
+            .rev()
+            .find(|at| self.whole[*at] && self.wal.commits(*at))
+        else {
+            return Vec::new();
+        };
+        let mut file = Vec::with_capacity(self.wal.at(last + 1));
+        let magic = WAL_MAGIC | u32::from(self.wal.big_endian);
+        for word in [magic, WAL_FORMAT, self.wal.page as u32, 0] {
+            file.extend(word.to_be_bytes());
+        }
+        file.extend(self.salts);
+        let mut sums = self.wal.sums(Sums(0, 0), &file);
+        sums.write(&mut file);
+        for at in 0..=last {
+            let header = &self.wal.bytes[self.wal.at(at)..][..8];
+            let meant = self.whole[at] || (with_damaged && self.wal.salts(at) == self.salts);
+            if !meant || word(header, 0) == 0 {
+                continue;
+            }
+            sums = self.wal.sums(sums, header);
+            sums = self.wal.sums(sums, self.wal.content(at));
+            file.extend(header);
+            file.extend(self.salts);
+            sums.write(&mut file);
+            file.extend(self.wal.content(at));
+        }
+        file
+    }
+}
+
+impl Sums {
+    fn write(self, file: &mut Vec<u8>) {
+        file.extend(self.0.to_be_bytes());
+        file.extend(self.1.to_be_bytes());
+    }
 }
 
 impl<'a> Wal<'a> {

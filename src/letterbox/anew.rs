@@ -25,16 +25,18 @@ const AGAIN: Duration = Duration::from_secs(5);
 
 /// One item as the new file has it.
 pub(super) struct Row {
-    key: Key,
-    bytes: Vec<u8>,
-    refused: Option<String>,
+    pub(super) key: Key,
+    pub(super) bytes: Vec<u8>,
+    pub(super) refused: Option<String>,
 }
 
 /// Why no new file could be begun.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum AnewError {
+pub enum AnewError {
+    /// The database said no.
     #[error(transparent)]
     Database(#[from] rusqlite::Error),
+    /// A file could not be read, written or renamed.
     #[error(transparent)]
     File(#[from] io::Error),
 }
@@ -109,7 +111,8 @@ pub(super) fn take_over(path: &Path) -> io::Result<()> {
     durable::sync_folder_of(path)
 }
 
-fn beside(path: &Path, ending: &str) -> PathBuf {
+/// The name of a file that belongs to this one.
+pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(ending);
     PathBuf::from(name)

@@ -7,7 +7,6 @@
 
 use std::{
     collections::BTreeSet,
-    fs,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -18,13 +17,19 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
-use rusqlite::{Connection, ErrorCode, ToSql, Transaction, config::DbConfig, params};
+use rusqlite::{
+    Connection, ErrorCode, OptionalExtension, ToSql, Transaction, config::DbConfig, params,
+};
 use tokio::sync::{mpsc, oneshot};
 
-use super::anew::{self, Row};
+use super::{
+    anew::{self, AnewError, Row},
+    salvage,
+};
 
 use crate::{
     clock,
+    cluster::wal,
     model::{BoxStamp, Proposal, limits, stored, words::NodeId},
 };
 
@@ -75,23 +80,14 @@ pub enum OpenError {
         #[source]
         source: rusqlite::Error,
     },
-    /// A file that cannot be read could not be set aside either.
-    #[error("cannot set the unreadable letterbox aside as {path}")]
-    SetAside {
-        /// Its new name.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The new file of a node that died in between could not be put in the failed one's place.
-    #[error("cannot put the new letterbox in the place of {path}, whose disk had failed")]
+    /// A new file could not be put in the place of one that failed or is damaged.
+    #[error("cannot put a new letterbox in the place of {path}, which failed or is damaged")]
     Anew {
         /// The file.
         path: PathBuf,
         /// Why.
         #[source]
-        source: std::io::Error,
+        source: AnewError,
     },
     /// The thread could not be started.
     #[error("cannot start the letterbox's thread")]
@@ -190,45 +186,28 @@ pub(super) struct Drawer {
 }
 
 impl Drawer {
-    /// Opens the file. One that is no database any more is set aside, never deleted, and a new one is begun: a node
-    /// that takes nothing helps nobody, and what the old one held may yet be read by hand.
+    /// Opens the file, fsyncs the new incarnation, and reads what is in it. Of a damaged one what can be read goes into a
+    /// new one, and the old one is set aside, never deleted: a node that takes nothing helps nobody, and what the old one
+    /// held may yet be read by hand.
     pub(super) fn open(path: &Path) -> Result<(Self, Contents), OpenError> {
-        match Self::open_as_it_is(path) {
-            Err(OpenError::Database { source, .. }) if beyond_repair(&source) => {
-                let aside = path.with_extension(format!("aside-{}", clock::now().0));
-                tracing::error!(
-                    aside = %aside.display(), error = %source,
-                    "the letterbox cannot be read; it is set aside and a new one is begun"
-                );
-                fs::rename(path, &aside).map_err(|source| OpenError::SetAside {
-                    path: aside,
-                    source,
-                })?;
-                let (drawer, contents) = Self::open_as_it_is(path)?;
-                Ok((
-                    drawer,
-                    Contents {
-                        damaged: 1,
-                        ..contents
-                    },
-                ))
-            }
-            opened => opened,
-        }
-    }
-
-    /// Opens the file, fsyncs the new incarnation, and reads what is in it.
-    fn open_as_it_is(path: &Path) -> Result<(Self, Contents), OpenError> {
-        let database = |source| OpenError::Database {
+        let anew = |source| OpenError::Anew {
             path: path.to_owned(),
             source,
         };
-        anew::take_over(path).map_err(|source| OpenError::Anew {
-            path: path.to_owned(),
-            source,
-        })?;
-        let connection = connect(path).map_err(database)?;
-        let contents = read(&connection).map_err(database)?;
+        anew::take_over(path).map_err(|error| anew(error.into()))?;
+        let mended = wal::mended(path).map_err(|error| anew(error.into()))?;
+        // SQLite would leave out what lies behind a damaged place, and overwrite it.
+        let sound = match mended.is_empty() {
+            true => open_sound(path).map_err(|source| OpenError::Database {
+                path: path.to_owned(),
+                source,
+            })?,
+            false => None,
+        };
+        let (connection, contents) = match sound {
+            Some(opened) => opened,
+            None => salvage::salvage(path, mended).map_err(anew)?,
+        };
         let (tasks, queue) = mpsc::channel(limits::LETTERBOX_JOBS_MAX);
         let (busy_since, failed) = (Arc::<AtomicU64>::default(), Arc::default());
         let worker = Worker {
@@ -317,16 +296,67 @@ impl Drawer {
 /// Opens the file for work: every commit is fsynced.
 pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
+    // One that turns out to be damaged is left as it was found.
+    in_use(&connection, false)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.execute_batch(SCHEMA)?;
+    in_use(&connection, true)?;
     Ok(connection)
 }
 
-fn beyond_repair(error: &rusqlite::Error) -> bool {
-    matches!(
+/// Whether the write-ahead file is copied back when the connection is closed.
+pub(super) fn in_use(connection: &Connection, in_use: bool) -> rusqlite::Result<bool> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, !in_use)
+}
+
+/// Opens a file, fsyncs its new incarnation, and reads what is in it. `None` where the file is damaged.
+fn open_sound(path: &Path) -> rusqlite::Result<Option<(Connection, Contents)>> {
+    let opened = || {
+        let connection = connect(path)?;
+        in_use(&connection, false)?;
+        if let Some(verdict) = damage(&connection)? {
+            tracing::error!(%verdict, "the letterbox is damaged");
+            return Ok(None);
+        }
+        let contents = read(&connection)?;
+        in_use(&connection, true)?;
+        Ok(Some((connection, contents)))
+    };
+    match opened() {
+        Err(error) if is_damage(&error) => {
+            tracing::error!(%error, "the letterbox is damaged");
+            Ok(None)
+        }
+        opened => opened,
+    }
+}
+
+/// What is wrong with the trees of a file, or with what it says it has: a table by another name would be missed by nobody.
+fn damage(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    let verdict: String =
+        connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+    if verdict != "ok" {
+        return Ok(Some(verdict));
+    }
+    let asked = "SELECT count(*) FROM sqlite_schema";
+    let tables: usize = connection.query_row(asked, [], |row| row.get(0))?;
+    Ok((tables != TABLES.len() + 1).then(|| format!("{tables} tables")))
+}
+
+/// Whether our own statements failed because the file is not as we wrote it, and not for want of a disk that works.
+fn is_damage(error: &rusqlite::Error) -> bool {
+    !matches!(
         error.sqlite_error_code(),
-        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt)
+        Some(
+            ErrorCode::CannotOpen
+                | ErrorCode::DatabaseBusy
+                | ErrorCode::DatabaseLocked
+                | ErrorCode::DiskFull
+                | ErrorCode::OutOfMemory
+                | ErrorCode::PermissionDenied
+                | ErrorCode::SystemIoFailure
+        )
     )
 }
 
@@ -342,21 +372,44 @@ fn decode(bytes: &[u8]) -> Option<Proposal> {
     stored::read(rest).ok()
 }
 
+/// Which tables there are, and where each says whose copies it has.
+pub(super) const TABLES: [(&str, &str); 2] = [("item", "NULL"), ("copy", "origin")];
+
+/// Asks for all rows of a table in the order of their keys.
+pub(super) fn rows_of((table, origin): (&str, &str), order: &str) -> String {
+    format!(
+        "SELECT {origin}, incarnation, sequence, checksum, refused, bytes FROM {table}
+         ORDER BY 1 {order}, 2 {order}, 3 {order}"
+    )
+}
+
+/// One row's item, or only whose it was where its bytes do not match their checksum.
+pub(super) fn one_item(row: &rusqlite::Row<'_>) -> rusqlite::Result<(Key, Option<Stored>)> {
+    let key = Key {
+        copy_of: row.get::<_, Option<u64>>(0)?.map(NodeId),
+        stamp: BoxStamp {
+            incarnation: row.get(1)?,
+            sequence: row.get(2)?,
+        },
+    };
+    let (checksum, refused, bytes): (u32, _, Vec<u8>) = (row.get(3)?, row.get(4)?, row.get(5)?);
+    let proposal = decode(&bytes).filter(|_| crc32c::crc32c(&bytes) == checksum);
+    let stored = proposal.map(|proposal| Stored {
+        key,
+        proposal,
+        refused,
+    });
+    Ok((key, stored))
+}
+
+/// The number of the start before this one.
+pub(super) fn last_incarnation(connection: &Connection) -> rusqlite::Result<Option<u64>> {
+    let asked = "SELECT value FROM meta WHERE name = 'incarnation'";
+    connection.query_row(asked, [], |row| row.get(0)).optional()
+}
+
 fn read(connection: &Connection) -> rusqlite::Result<Contents> {
-    let last: Option<u64> = connection
-        .query_row(
-            "SELECT value FROM meta WHERE name = 'incarnation'",
-            [],
-            |row| row.get(0),
-        )
-        .map(Some)
-        .or_else(|error| {
-            if error == rusqlite::Error::QueryReturnedNoRows {
-                Ok(None)
-            } else {
-                Err(error)
-            }
-        })?;
+    let last = last_incarnation(connection)?;
     // The clock makes it larger than any number that a restored older copy of this file could have used.
     let incarnation = last
         .map_or(1, |it| it.saturating_add(1))
@@ -370,28 +423,13 @@ fn read(connection: &Connection) -> rusqlite::Result<Contents> {
         items: Vec::new(),
         damaged: 0,
     };
-    for (table, origin) in [("item", "NULL"), ("copy", "origin")] {
-        let mut rows = connection.prepare(&format!(
-            "SELECT {origin}, incarnation, sequence, checksum, refused, bytes FROM {table} ORDER BY 1, 2, 3"
-        ))?;
+    for table in TABLES {
+        let mut rows = connection.prepare(&rows_of(table, "ASC"))?;
         let mut rows = rows.query([])?;
         while let Some(row) = rows.next()? {
-            let key = Key {
-                copy_of: row.get::<_, Option<u64>>(0)?.map(NodeId),
-                stamp: BoxStamp {
-                    incarnation: row.get(1)?,
-                    sequence: row.get(2)?,
-                },
-            };
-            let (checksum, refused, bytes): (u32, Option<String>, Vec<u8>) =
-                (row.get(3)?, row.get(4)?, row.get(5)?);
-            match decode(&bytes).filter(|_| crc32c::crc32c(&bytes) == checksum) {
-                Some(proposal) => contents.items.push(Stored {
-                    key,
-                    proposal,
-                    refused,
-                }),
-                None => contents.damaged += 1,
+            match one_item(row)? {
+                (_, Some(stored)) => contents.items.push(stored),
+                (_, None) => contents.damaged += 1,
             }
         }
     }
@@ -468,9 +506,7 @@ impl Worker {
         };
         tracing::error!(reason = %why, "the letterbox's disk failed; new messages are kept only where a majority can be reached, until a new file is begun");
         // Nothing is moved within a file that is not trusted, when it is closed either.
-        if let Err(error) =
-            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
-        {
+        if let Err(error) = in_use(connection, false) {
             tracing::warn!(%error, "the failed letterbox will be tidied when it is closed");
         }
         self.file = Err(StoreError::Poisoned(why.to_owned()));

@@ -12,6 +12,7 @@ mod copies;
 mod drawer;
 mod queue;
 mod round;
+mod salvage;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -29,6 +30,7 @@ use crate::{
     tasks::{Outcome, Stop},
 };
 
+pub use anew::AnewError;
 use bells::Bells;
 pub use bells::Listening;
 pub use drawer::{OpenError, StoreError};

@@ -4,14 +4,17 @@ use std::path::PathBuf;
 
 use tokio::{runtime::Handle, sync::watch};
 
-use super::*;
+use super::{
+    drawer::{Drawer, Key},
+    *,
+};
 use crate::{
     cluster::{
         health::Health,
         tests::stand_in::{self, Majority, Weather, reaches, reaches_majority},
     },
     model::{
-        Actor, Command,
+        Actor, BoxStamp, Command,
         words::{ClientId, KeyedHash, Lang, NodeId, Sealed, TicketCode, Timestamp},
     },
     tasks::Tasks,
@@ -215,6 +218,78 @@ async fn p3_a_letterbox_that_is_no_database_any_more_is_set_aside_and_a_new_one_
             .count(),
         1
     );
+}
+
+#[test]
+fn p3_no_flipped_bit_of_the_letterbox_loses_an_item_silently_or_changes_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("letterbox.db");
+    let key = |sequence: u8| Key {
+        copy_of: (sequence % 5 == 4).then_some(NodeId(2)),
+        stamp: BoxStamp {
+            incarnation: 7,
+            sequence: u64::from(sequence),
+        },
+    };
+    let item = |sequence: u8| opening(sequence, sequence);
+    let bytes_of = |it: &Proposal| drawer::encode(it).unwrap();
+    // As a crash leaves it: half of it in the file, half in the write-ahead file, a transaction each.
+    let row = |sequence| anew::Row {
+        key: key(sequence),
+        bytes: bytes_of(&item(sequence)),
+        refused: None,
+    };
+    drop(anew::begin(&path, 7, &(0..6).map(row).collect::<Vec<_>>()).unwrap());
+    let (drawer, contents) = Drawer::open(&path).unwrap();
+    assert_eq!((contents.items.len(), contents.damaged), (6, 0));
+    for sequence in 6..12 {
+        let stored = drawer.put(key(sequence), &item(sequence));
+        stored.blocking_recv().unwrap().unwrap();
+    }
+    let log = anew::beside(&path, "-wal");
+    let left = [&path, &log].map(|it| std::fs::read(it).unwrap());
+    let [whole, ahead] = left.each_ref().map(Vec::len);
+    // What was being written last looks the same as what a power cut tore, which nobody was told of.
+    let torn = whole + ahead - 2 * (4096 + 24);
+    let places = (0..100).step_by(3).chain((100..whole + 100).step_by(211));
+    let places = places.chain((whole..whole + 60).step_by(3));
+    let (mut told, mut played) = (0, 0);
+    for at in places.chain((whole + 60..whole + ahead).step_by(389)) {
+        let [mut database, mut log] = left.clone();
+        match at.checked_sub(whole) {
+            None => database[at] ^= 1 << (at % 8),
+            Some(at) => log[at] ^= 1 << (at % 8),
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("letterbox.db");
+        std::fs::write(&path, database).unwrap();
+        std::fs::write(anew::beside(&path, "-wal"), log).unwrap();
+        let (_drawer, contents) = Drawer::open(&path).unwrap_or_else(|error| {
+            panic!(
+                "byte {at}: {error}: {:?}",
+                std::error::Error::source(&error)
+            )
+        });
+        let found: Vec<_> = contents
+            .items
+            .iter()
+            .map(|it| bytes_of(&it.proposal))
+            .collect();
+        let meant: Vec<_> = (0..12).map(|it| bytes_of(&item(it))).collect();
+        assert!(
+            found.iter().all(|it| meant.contains(it)),
+            "byte {at}: an item was changed"
+        );
+        let lost = meant.iter().filter(|it| !found.contains(it)).count();
+        let silent = lost > 0 && contents.damaged == 0;
+        assert!(
+            !silent || at >= torn,
+            "byte {at} of {whole} and {ahead}: {lost} items lost silently"
+        );
+        told += usize::from(contents.damaged > 0);
+        played += 1;
+    }
+    assert!(told > played / 4, "{told} of {played} were noticed");
 }
 
 /// A node of a cluster of three, with a letterbox.
