@@ -27,6 +27,8 @@ pub const RULE_STILL_MS: (u64, u64) = (600_000, 24 * 3_600_000);
 pub const NOTICE_GAP_MS: (u64, u64) = (10_000, 24 * 3_600_000);
 /// The same where nobody said it.
 pub const NOTICE_GAP_MS_USUAL: u64 = 3_600_000;
+/// How long an automatic mail waits until a majority has its list, in milliseconds; then another one is written.
+pub const NOTICE_COPIED_MS: u64 = 180_000;
 /// The least time between two automatic mails, so that what comes together is told together.
 pub const NOTICE_ROUND_MS: u64 = 10_000;
 /// Automatic mails that are remembered; past it nothing more leaves by itself until an incident of them is over.

@@ -169,13 +169,19 @@ fn may_approve(state: &State, round: &Round, it: &Campaign) -> bool {
         && round.by_rule
         && !round.retracted
         && it.stage == Stage::Asked
-        && it.frozen.as_ref().is_some_and(|frozen| {
-            let blobs = [it.draft.texts.0, frozen.manifest.0];
-            blobs.iter().all(|it| site::held_by_majority(state, it))
-        })
+        && is_copied(state, it)
 }
 
-/// Nothing of it has left, no person has agreed to it, and it says what holds no more or rules are to say nothing.
+/// Whether a majority can send it, whoever dies.
+fn is_copied(state: &State, it: &Campaign) -> bool {
+    it.frozen.as_ref().is_some_and(|frozen| {
+        let blobs = [it.draft.texts.0, frozen.manifest.0];
+        blobs.iter().all(|it| site::held_by_majority(state, it))
+    })
+}
+
+/// Nothing of it has left, no person has agreed to it, and it says what holds no more, or rules are to say nothing, or its
+/// list lies where nobody can copy it from, as on a leader that died.
 fn may_retract(state: &State, round: &Round, it: &Campaign, now: Timestamp) -> bool {
     let own = format!("rule {}", Rules::NOTICES);
     let counts_down = it.stage == Stage::Sending
@@ -194,7 +200,9 @@ fn may_retract(state: &State, round: &Round, it: &Campaign, now: Timestamp) -> b
             || incident.withdrawn.is_some()
             || news(telling, incident, now) != cover.news
     });
-    !round.retracted && ((waits && stale) || (counts_down && (stale || !armed(state))))
+    let out_of_reach = now.ms_since(round.at) >= limits::NOTICE_COPIED_MS && !is_copied(state, it);
+    !round.retracted
+        && ((waits && (stale || out_of_reach)) || (counts_down && (stale || !armed(state))))
 }
 
 /// How many were mailed by rules within the hour before now.

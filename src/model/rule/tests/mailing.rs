@@ -170,6 +170,29 @@ fn what_holds_no_more_is_taken_back_before_it_leaves_and_told_anew() {
 }
 
 #[test]
+fn p6_a_mail_whose_list_died_with_the_leader_that_wrote_it_is_written_once_more() {
+    let mut state = published();
+    written(&mut state, CAMPAIGN, 5).unwrap();
+    later(&mut state, limits::NOTICE_COPIED_MS / MINUTE - 1);
+    assert!(looks(&mut state).is_empty(), "it may still be copied");
+    later(&mut state, 1);
+    assert_eq!(looks(&mut state), [Deed::Retract(CAMPAIGN)]);
+    assert!(round_due(&state, state.now));
+    // The next leader's reaches a majority, and is the only one that leaves, also when the first node is back.
+    written(&mut state, CampaignId(6), 5).unwrap();
+    for blob in [1, 2, 3] {
+        held(&mut state, blob);
+    }
+    assert_eq!(looks(&mut state), [Deed::Approve(CampaignId(6))]);
+    later(&mut state, 1);
+    assert!(looks(&mut state).is_empty());
+    assert!(matches!(
+        state.campaigns.all[&CAMPAIGN].stage,
+        Stage::Ended(_)
+    ));
+}
+
+#[test]
 fn whoever_switches_rules_off_stops_what_counts_down() {
     let mut state = published();
     written(&mut state, CAMPAIGN, 5).unwrap();
