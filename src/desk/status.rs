@@ -20,6 +20,7 @@ use crate::{
     letterbox::BoxHealth,
     model::{State, nodes::Profile, when::rfc3339, words::NodeId},
     proofs::room_on_disk,
+    seal::Standing,
 };
 
 /// How the node is and what it knows.
@@ -288,8 +289,19 @@ pub(super) fn alarms_of(desk: &Desk) -> Vec<String> {
         names::cut_off(desk),
         names::answered_alone(desk),
         desk.proofs.alarms(),
+        vault_locked(desk),
     ]
     .concat()
+}
+
+/// What is shut away while the vault is locked here, as somebody has to come.
+fn vault_locked(desk: &Desk) -> Vec<String> {
+    match desk.keyring.vault_standing() {
+        Standing::Absent | Standing::Open => Vec::new(),
+        Standing::Locked => vec![
+            "the vault is locked on this node: it knows no customers and signs no mail; open it with 'lifeboat vault unlock' or at /vault in the console".to_owned(),
+        ],
+    }
 }
 
 async fn ready(Shared(desk): Shared<Desk>) -> (StatusCode, Json<Ready>) {
@@ -485,7 +497,7 @@ fn alarms(state: &State, health: &Health, letters: &BoxHealth) -> Vec<String> {
     }
     if letters.damaged > 0 {
         alarms.push(format!(
-            "{} stored messages could not be read when the node started",
+            "the letterbox was damaged when the node started, and {} messages or more may be missing; what it was lies beside it by the name of 'aside'",
             letters.damaged
         ));
     }
