@@ -11,6 +11,7 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
@@ -121,10 +122,11 @@ impl Tasks {
         let place = self.started;
         self.started += 1;
         let span = error_span!("task", name);
-        let whole = async move {
+        // Boxed, so that what the runtime does with a task is compiled once and not for each kind of work.
+        let whole: BoxFuture<'static, Ended> = Box::pin(async move {
             let how = work.await;
             Ended { name, how, place }
-        };
+        });
         let handle = self.set.spawn_on(whole.instrument(span), on);
         self.running.push(Running {
             name,
