@@ -42,6 +42,11 @@ impl Ready {
         &self.name
     }
 
+    /// Its own bytes.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Bytes that it takes.
     pub(super) fn stored(&self) -> u64 {
         self.draft.written()

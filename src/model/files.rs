@@ -263,15 +263,16 @@ impl Files {
         of_message.cloned().unwrap_or_default()
     }
 
+    /// The files of a conversation that were not erased.
+    pub fn within(&self, conversation: &ConversationId) -> impl Iterator<Item = &File> {
+        let messages = self.all.get(conversation).into_iter();
+        let all = messages.flat_map(OrdMap::values).flatten();
+        all.filter(|it| it.erased.is_none())
+    }
+
     /// Bytes that the files of a conversation take.
     pub fn bytes_of(&self, conversation: &ConversationId) -> u64 {
-        let all = self
-            .all
-            .get(conversation)
-            .into_iter()
-            .flat_map(OrdMap::values);
-        let kept = all.flatten().filter(|it| it.erased.is_none());
-        kept.map(|it| it.stored).sum()
+        self.within(conversation).map(|it| it.stored).sum()
     }
 
     /// Every blob that is referred to.

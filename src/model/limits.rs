@@ -563,5 +563,17 @@ pub const PACE_IS_IT_ME_NETWORK: Bucket = Bucket {
     soft: 200,
     hard: 200,
 };
+/// Files from one address or IPv6 /64, each counted once for every MiB begun: an office's screenshots, not the room of all.
+pub const PACE_FILES: Bucket = Bucket {
+    each_ms: 60_000,
+    soft: 60,
+    hard: 60,
+};
+/// The same from one /24 or /48.
+pub const PACE_FILES_NETWORK: Bucket = Bucket {
+    each_ms: 30_000,
+    soft: 300,
+    hard: 300,
+};
 /// Buckets remembered at a time: about 6 MB.
 pub const PACE_KEYS_MAX: usize = 65_536;

@@ -131,13 +131,13 @@ pub enum ComposeError {
     Build(#[source] lettre::error::Error),
 }
 
-/// Tells a customer that the message is kept.
+/// Tells a customer that the message is kept, and whether files of it are still on their way to a majority.
 ///
 /// # Errors
 /// When lettre does not take one of the addresses.
 pub fn acknowledgement(
     house: &House,
-    thread: &Thread<'_>,
+    (thread, files_on_their_way): (&Thread<'_>, bool),
     lang: Lang,
     to: &EmailAddress,
     made: Timestamp,
@@ -145,7 +145,7 @@ pub fn acknowledgement(
     let mail = Draft {
         to,
         subject: texts::acknowledgement_subject(lang, thread.ticket),
-        text: texts::acknowledgement(lang, &house.company, thread),
+        text: texts::acknowledgement(lang, &house.company, (thread, files_on_their_way)),
         id: mark("acknowledgement", &thread.conversation.0),
         enclosed: &[],
         thread: Some(thread),

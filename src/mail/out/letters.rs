@@ -7,6 +7,7 @@ use crate::mail::marks::{self, Mark, Purpose};
 use crate::model::State;
 use crate::model::conversation::{Conversation, Message};
 use crate::model::drill::{DrillId, Letter};
+use crate::model::files;
 use crate::model::notice::{Means, NoticeId, telling::plain};
 use crate::model::outbox::{Item, ItemKind, Real, Recipient, RouteChoice, Staff};
 use crate::model::words::{
@@ -107,13 +108,17 @@ impl Letters {
         let recipient = self.recipient(item.kind.recipient(), item.route, &contact)?;
         let lang = conversation.lang;
         match &item.kind {
-            ItemKind::Acknowledge { .. } => Ok(compose::acknowledgement(
-                &self.house,
-                &thread,
-                lang,
-                recipient,
-                item.made,
-            )?),
+            ItemKind::Acknowledge { .. } => {
+                let mut files = state.files.within(&id);
+                let on_their_way = files.any(|it| !files::is_safe(state, it));
+                Ok(compose::acknowledgement(
+                    &self.house,
+                    (&thread, on_their_way),
+                    lang,
+                    recipient,
+                    item.made,
+                )?)
+            }
             ItemKind::AnswerCustomer { message, .. } => {
                 let (_, said) = find(conversation, *message)?;
                 let text = self.text(&id, &said.body)?;

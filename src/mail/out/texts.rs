@@ -19,13 +19,27 @@ pub(super) fn acknowledgement_subject(lang: Lang, ticket: &TicketCode) -> String
 
 /// The text of that mail. What the customer wrote is not repeated: the address in a form may be anybody's, and nobody
 /// is to be sent a stranger's words in our name.
-pub(super) fn acknowledgement(lang: Lang, company: &str, thread: &Thread<'_>) -> String {
+pub(super) fn acknowledgement(
+    lang: Lang,
+    company: &str,
+    (thread, files_on_their_way): (&Thread<'_>, bool),
+) -> String {
     let ticket = thread.ticket;
     let links = indented(thread.links);
+    let files = match (files_on_their_way, lang) {
+        (false, _) => "",
+        (true, Lang::Cs) => {
+            "Soubory v ní ještě kopírujeme na další servery. Nechte si je, dokud na stránce níže neuvidíte, že je máme v bezpečí.\n\n"
+        }
+        (true, Lang::En) => {
+            "We are still copying the files in it to our other servers. Please keep them until the page below says that they are safely stored.\n\n"
+        }
+    };
     match lang {
         Lang::Cs => format!(
             "Dobrý den,\n\n\
              vaši zprávu máme a je bezpečně uložená. Lidé z podpory ji čtou a ozvou se vám.\n\n\
+             {files}\
              Kód vaší zprávy: {ticket}\n\
              Když nám zavoláte, řekněte tento kód.\n\n\
              Odpověď si přečtete a další zprávu přidáte tady:\n{links}\n\
@@ -36,6 +50,7 @@ pub(super) fn acknowledgement(lang: Lang, company: &str, thread: &Thread<'_>) ->
         Lang::En => format!(
             "Hello,\n\n\
              we have your message and it is safely stored. Our support staff read it and will get back to you.\n\n\
+             {files}\
              Your ticket code: {ticket}\n\
              If you call us, read out this code.\n\n\
              Read our answer or add to your message here:\n{links}\n\

@@ -43,9 +43,10 @@ pub(super) async fn take(
     };
     match public.answered(WakingId(id), number).await {
         Some(Reply::Done) => {
-            let body = match public.is_test(WakingId(id)) {
-                true => "awake-body-test",
-                false => "awake-body",
+            let body = match public.why(WakingId(id)) {
+                Some(Why::Test) => "awake-body-test",
+                Some(Why::Reminder { .. }) => "awake-body-reminder",
+                _ => "awake-body",
             };
             asked.plain(StatusCode::OK, "awake-heading", &[body])
         }
@@ -57,11 +58,26 @@ pub(super) async fn take(
     }
 }
 
+/// The page's title, what an answer means, and what is on its button.
+fn words(why: &Why) -> [&'static str; 3] {
+    match why {
+        Why::Test => ["awake-title", "awake-ask-test", "awake-do-test"],
+        Why::Drill(_) => ["awake-title", "awake-ask-drill", "awake-do-drill"],
+        Why::Reminder { .. } => [
+            "awake-title-reminder",
+            "awake-ask-reminder",
+            "awake-do-reminder",
+        ],
+        Why::Asked | Why::Alarm(_) | Why::Promise { .. } | Why::Alert => {
+            ["awake-title", "awake-ask", "awake-do"]
+        }
+    }
+}
+
 impl Public {
-    fn is_test(&self, id: WakingId) -> bool {
+    fn why(&self, id: WakingId) -> Option<Why> {
         let state = self.parts.cluster.state();
-        let waking = state.wakings.all.get(&id);
-        waking.is_some_and(|it| it.why == Why::Test)
+        state.wakings.all.get(&id).map(|it| it.why.clone())
     }
 
     /// What the cluster said; nothing when it did not agree in time.
@@ -115,14 +131,41 @@ impl Asked<'_> {
             Some(None) => Some(self.say.it("awake-over")),
             None => answered.then(|| self.say.it("awake-over")),
         };
+        let [title, ask, button] = words(&waking.why);
         let page = Awake {
             frame: self.frame(|lang| format!("/w/{token}?lang={}", lang.tag())),
             token: token.to_owned(),
             what: telling::what(&state, waking, self.say.lang),
-            test: waking.why == Why::Test,
             drill: matches!(waking.why, Why::Drill(_)),
+            title: self.say.it(title),
+            ask: self.say.it(ask),
+            button: self.say.it(button),
             says,
         };
         answer(StatusCode::OK, &page, &self.public.look.policy)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{incident::IncidentId, words::Timestamp};
+
+    #[test]
+    fn whoever_is_reminded_is_not_asked_whether_they_are_awake() {
+        let why = Why::Reminder {
+            incident: IncidentId(7),
+            by: Timestamp(0),
+        };
+        let texts = include_str!("locales/en.ftl");
+        for id in words(&why) {
+            let said = texts
+                .lines()
+                .find_map(|line| line.strip_prefix(&format!("{id} = ")));
+            assert!(
+                said.is_some_and(|it| !it.contains("awake")),
+                "{id}: {said:?}"
+            );
+        }
     }
 }

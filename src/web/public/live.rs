@@ -486,7 +486,7 @@ async fn take_typed(
             return Err(NotTaken::because(asked.say, "conversation-full"));
         }
         let command = adding(public, id, &text, asked.now);
-        let command = public.with_files(asked.say, id, came.files, command);
+        let command = public.with_files(asked, id, came.files, command);
         let (command, kept) = command.await?;
         let proposal = public.proposal(key, Door::Chat, command);
         public.take(proposal, asked.say).await?;

@@ -25,6 +25,8 @@ enum Key {
     TryTicket(TicketCode),
     AskHost(IpAddr),
     AskNet(IpAddr),
+    FilesHost(IpAddr),
+    FilesNet(IpAddr),
 }
 
 /// What a visitor may do now.
@@ -98,6 +100,19 @@ impl Paces {
         ])
     }
 
+    /// Somebody sends files of these sizes in bytes. Each counts at least once, as there is room for so many only.
+    pub fn files(&self, address: IpAddr, sizes: impl Iterator<Item = u64>) -> Pace {
+        let count: u64 = sizes.map(|bytes| bytes.div_ceil(1 << 20).max(1)).sum();
+        if count == 0 || self.is_unhurried(address) {
+            return Pace::Ordinary;
+        }
+        let keys = [
+            (Key::FilesHost(host(address)), limits::PACE_FILES),
+            (Key::FilesNet(network(address)), limits::PACE_FILES_NETWORK),
+        ];
+        self.take_many(&keys, count)
+    }
+
     /// The network that somebody is counted by; nothing for one where many people share few addresses.
     pub fn network_of(&self, address: IpAddr) -> Option<IpAddr> {
         (!self.is_unhurried(address)).then(|| network(address))
@@ -119,22 +134,26 @@ impl Paces {
     }
 
     fn take(&self, keys: &[(Key, Bucket)]) -> Pace {
+        self.take_many(keys, 1)
+    }
+
+    fn take_many(&self, keys: &[(Key, Bucket)], count: u64) -> Pace {
         let now = clock::monotonic().saturating_duration_since(self.start);
         // A panic while the lock was held leaves only numbers behind, each of which is still true.
         self.inner
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .take(keys, now)
+            .take(keys, count, now)
     }
 }
 
 impl Inner {
-    fn take(&mut self, keys: &[(Key, Bucket)], now: Duration) -> Pace {
+    fn take(&mut self, keys: &[(Key, Bucket)], count: u64, now: Duration) -> Pace {
         let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
         self.make_room(now);
         let mut crowded = false;
         for (key, bucket) in keys {
-            let level = self.level_after(key, *bucket, now);
+            let level = self.level_after(key, *bucket, count, now);
             let hard = bucket.hard * bucket.each_ms;
             if level > hard {
                 return Pace::Wait((level - hard).div_ceil(1000).max(1));
@@ -142,7 +161,7 @@ impl Inner {
             crowded |= level > bucket.soft * bucket.each_ms;
         }
         for (key, bucket) in keys {
-            let empty_at = now.saturating_add(self.level_after(key, *bucket, now));
+            let empty_at = now.saturating_add(self.level_after(key, *bucket, count, now));
             if self.empty_at.len() < limits::PACE_KEYS_MAX
                 || self.empty_at.contains_key(key)
                 || *key == Key::Everybody
@@ -157,12 +176,12 @@ impl Inner {
         }
     }
 
-    /// How full the bucket would be with one more, in milliseconds until it is empty.
-    fn level_after(&self, key: &Key, bucket: Bucket, now: u64) -> u64 {
+    /// How full the bucket would be with so many more, in milliseconds until it is empty.
+    fn level_after(&self, key: &Key, bucket: Bucket, count: u64, now: u64) -> u64 {
         self.empty_at
             .get(key)
             .map_or(0, |at| at.saturating_sub(now))
-            + bucket.each_ms
+            + bucket.each_ms * count
     }
 
     /// Lets go of empty buckets when there are many, at most once a second. Where that is not enough, new addresses are
@@ -269,6 +288,26 @@ mod tests {
         );
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn one_address_does_not_fill_the_room_for_files_by_large_ones_or_by_many() {
+        let paces = Paces::new(Vec::from([Network::read("203.0.113.0/24").unwrap()]));
+        let large = || [limits::FILE_BYTES_MAX; limits::FILES_PER_MESSAGE].into_iter();
+        assert_eq!(paces.files(HOME.into(), large()), Pace::Ordinary);
+        assert_eq!(paces.files(HOME.into(), large()), Pace::Ordinary);
+        let Pace::Wait(seconds) = paces.files(HOME.into(), large()) else {
+            panic!("75 MiB at once");
+        };
+        assert_eq!(paces.files(address(1), large()), Pace::Ordinary);
+        assert_eq!(paces.open(HOME.into()), Pace::Ordinary, "words go through");
+        tokio::time::advance(Duration::from_secs(seconds)).await;
+        assert_eq!(paces.files(HOME.into(), large()), Pace::Ordinary);
+        let small = (0..=limits::PACE_FILES.hard).map(|_| paces.files(address(2), [7].into_iter()));
+        assert!(matches!(small.last(), Some(Pace::Wait(_))));
+        let few = [203, 0, 113, 7].into();
+        assert!((0..100).all(|_| paces.files(few, large()) == Pace::Ordinary));
+        assert_eq!(paces.files(few, [].into_iter()), Pace::Ordinary);
+    }
+
     #[test]
     fn what_is_remembered_is_bounded() {
         let mut inner = Inner::default();
@@ -279,6 +318,7 @@ mod tests {
                     (host, limits::PACE_HOST),
                     (Key::Everybody, limits::PACE_EVERYBODY),
                 ],
+                1,
                 Duration::from_millis(turn.into()),
             );
         }

@@ -210,10 +210,14 @@ pub struct Awake<'a> {
     pub token: String,
     /// What it is about.
     pub what: String,
-    /// It is only a test.
-    pub test: bool,
     /// It is only an exercise.
     pub drill: bool,
+    /// The title of the page.
+    pub title: String,
+    /// What an answer means.
+    pub ask: String,
+    /// What is written on the button.
+    pub button: String,
     /// Why nothing is to be done any more.
     pub says: Option<String>,
 }

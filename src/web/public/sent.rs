@@ -240,14 +240,17 @@ impl Public {
     /// Puts files on the disk and names them in the message, if there are any.
     pub(super) async fn with_files(
         &self,
-        say: &Say,
+        asked: &Asked<'_>,
         conversation: ConversationId,
         files: Vec<Ready>,
         command: Command,
     ) -> Result<(Command, Vec<Kept>), NotTaken> {
+        let sizes = files.iter().map(Ready::bytes);
+        let pace = self.paces.files(asked.visitor.address, sizes);
+        NotTaken::if_too_fast(pace, asked.say, "form-files-busy")?;
         let locker = &self.parts.locker;
         let kept = locker.keep(files).await;
-        let kept = kept.map_err(|_| NotTaken::for_now(say, "form-unsure"))?;
+        let kept = kept.map_err(|_| NotTaken::for_now(asked.say, "form-unsure"))?;
         let named = locker.named(&conversation, &kept);
         Ok((command.with_files(named), kept))
     }

@@ -136,7 +136,7 @@ async fn add_to(
         return Err(NotTaken::because(asked.say, "conversation-full"));
     }
     let command = adding(public, id, text, asked.now);
-    let command = public.with_files(asked.say, id, files, command);
+    let command = public.with_files(asked, id, files, command);
     let (command, kept) = command.await?;
     let proposal = public.proposal(message, Door::Form, command);
     public.take(proposal, asked.say).await?;

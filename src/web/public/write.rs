@@ -64,7 +64,7 @@ async fn open(public: &Public, sent: &mut Sent<'_>, letter: &Letter) -> Result<S
     NotTaken::if_too_fast(pace, asked.say, "form-busy")?;
     let quarantined = sent.is_suspect() || pace == Pace::Crowded;
     let mut proposal = asked.opening(conversation, letter, quarantined);
-    let command = public.with_files(asked.say, conversation, files, proposal.command);
+    let command = public.with_files(asked, conversation, files, proposal.command);
     let (command, kept) = command.await?;
     proposal.command = command;
     public.take(proposal, asked.say).await?;

@@ -123,7 +123,7 @@ fn an_acknowledgement_says_what_the_customer_needs_in_the_customers_language() {
         let at = Timestamp(1_795_453_805_000);
         let mail = acknowledgement(
             &house("Příklad"),
-            &thread,
+            (&thread, false),
             lang,
             &email("jana@example.com"),
             at,
@@ -147,13 +147,20 @@ fn an_acknowledgement_says_what_the_customer_needs_in_the_customers_language() {
         );
         let again = acknowledgement(
             &house("Příklad"),
-            &thread,
+            (&thread, false),
             lang,
             &email("jana@example.com"),
             at,
         )
         .unwrap();
         assert_eq!(mail.bytes, again.bytes, "a repeat is the same mail");
+        let house = house("Příklad");
+        let with_files = (&thread, true);
+        let mail = acknowledgement(&house, with_files, lang, &email("jana@example.com"), at);
+        let (_, slowly) = read(&mail.unwrap());
+        let copying = ["ještě kopírujeme", "still copying"];
+        assert!(copying.iter().any(|it| slowly.contains(it)), "{slowly}");
+        assert!(!copying.iter().any(|it| body.contains(it)), "{body}");
     }
 }
 
@@ -242,7 +249,7 @@ proptest! {
         if let Ok(to) = EmailAddress::new(&format!("{local}@{domain}.cz")) {
             let ticket = TicketCode::from_entropy(7);
             let thread = Thread { conversation: ConversationId([7; 16]), ticket: &ticket, links: &[], mark: "", back: None };
-            let _ = acknowledgement(&house("E"), &thread, Lang::En, &to, Timestamp(u64::MAX));
+            let _ = acknowledgement(&house("E"), (&thread, true), Lang::En, &to, Timestamp(u64::MAX));
         }
     }
 }

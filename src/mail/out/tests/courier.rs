@@ -10,12 +10,14 @@ use crate::cluster::Cluster;
 use crate::cluster::health::Quorum;
 use crate::cluster::tests::stand_in::Weather;
 use crate::errands;
-use crate::mail::out::compose::House;
+use crate::mail::out::compose::{Enclosed, House};
 use crate::mail::out::courier::Courier;
 use crate::mail::out::letters::Letters;
+use crate::model::State;
 use crate::model::command::Command;
-use crate::model::outbox::Outcome as Settled;
-use crate::model::words::Timestamp;
+use crate::model::files::{File, FileKind};
+use crate::model::outbox::{ItemKind, Outcome as Settled};
+use crate::model::words::{BlobHash, NodeId, Sealed, Timestamp};
 use crate::tasks::Stop;
 
 pub(super) fn letters(agreement: &Agreement) -> Letters {
@@ -90,6 +92,46 @@ async fn three_couriers_bring_every_message_once() {
     }
 }
 
+#[test]
+fn p1_an_acknowledgement_says_which_files_no_majority_has_yet() {
+    let agreement = Agreement::new();
+    let blob = BlobHash([5; 32]);
+    let picture = File {
+        blob,
+        stored: 40,
+        bytes: 12,
+        kind: FileKind::Png,
+        name: Sealed {
+            key: 1,
+            bytes: vec![5; 40],
+        },
+        erased: None,
+    };
+    let mut opening = agreement.opening(1, "jana@example.com", "Nejde mi web.");
+    opening.command = opening.command.with_files(vec![picture]);
+    agreement.apply(opening);
+    let mut state = State::clone(&agreement.state());
+    let waiting = state.outbox.values();
+    let mut waiting = waiting.filter(|it| matches!(it.kind, ItemKind::Acknowledge { .. }));
+    let item = waiting.next().unwrap().clone();
+    let letters = letters(&agreement);
+    let says_so = |state: &State| {
+        let mail = letters.of_item(state, &item, &Enclosed::default()).unwrap();
+        let mail = mail_parser::MessageParser::default()
+            .parse(&mail.bytes)
+            .unwrap();
+        let text = mail.body_text(0).unwrap();
+        assert!(text.contains("zprávu máme"), "{text}");
+        text.contains("ještě kopírujeme")
+    };
+    assert!(says_so(&state));
+    for node in [1, 2] {
+        let kept = state.blobs.get_mut(&blob).unwrap();
+        kept.holders.insert(NodeId(node), 1);
+    }
+    assert!(!says_so(&state));
+}
+
 #[tokio::test]
 async fn the_off_net_mailbox_gets_what_the_first_does_not_take() {
     let agreement = Agreement::new();
@@ -120,7 +162,7 @@ async fn another_node_goes_on_where_one_died() {
     agreement.apply(agreement.opening(1, "+420 123 456 789", "Pomoc"));
     heard(&mut dead_end, "From: ").await;
     task.abort();
-    let leased = |state: &crate::model::State| state.outbox.values().any(|it| it.lease.is_some());
+    let leased = |state: &State| state.outbox.values().any(|it| it.lease.is_some());
     assert!(leased(&agreement.state()), "the dead node's lease is left");
 
     let mut server = server(friendly, None, false).await;

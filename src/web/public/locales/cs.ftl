@@ -56,6 +56,12 @@ form-busy = Z vaší sítě přichází velmi mnoho zpráv. Všechno, co jste n
     [many] { $seconds } sekundy
    *[other] { $seconds } sekund
 } a stiskněte znovu Odeslat.
+form-files-busy = Z vaší sítě přichází velmi mnoho souborů. Všechno, co jste napsali, tu zůstalo a bez souborů projde. Počkejte prosím { $seconds ->
+    [one] jednu sekundu
+    [few] { $seconds } sekundy
+    [many] { $seconds } sekundy
+   *[other] { $seconds } sekund
+} a vyberte je znovu, nebo stiskněte Odeslat bez nich.
 form-refused = Tento server teď nemůže zprávy ukládat. Všechno, co jste napsali, tu zůstalo. Stiskněte prosím za minutu znovu Odeslat, použijte některou z dalších adres níže, nebo zavolejte.
 form-unsure = Zatím nevíme jistě, jestli je vaše zpráva uložená. Všechno, co jste napsali, tu zůstalo. Stiskněte prosím znovu Odeslat: dvakrát nám nepřijde.
 conversation-full = Do této konverzace se už další zprávy nevejdou. Začněte prosím novou na úvodní stránce.
@@ -253,12 +259,16 @@ mine-disk = Tento server to teď nemůže vyhledat. Stiskněte prosím Zjistit z
 mine-write = Napište nám
 
 awake-title = Jste vzhůru?
+awake-title-reminder = Brzy má vyjít slíbená zpráva
 awake-ask = Klepnutím potvrdíte, že o tom víte a ujmete se toho. Dalším lidem už volat nebudeme.
+awake-ask-reminder = Klepnutím potvrdíte, že o tom víte. Nikomu dalšímu teď nevoláme; když zpráva včas nevyjde, zavoláme všem ve službě.
 awake-ask-test = Klepnutím potvrdíte, že vás tahle zpráva zastihla.
 awake-do = Jsem vzhůru, beru si to
+awake-do-reminder = Vím o tom
 awake-do-test = Došla
 awake-heading = Děkujeme
 awake-body = Je zapsáno, kdo a kdy odpověděl. Dalším lidem už nevoláme.
+awake-body-reminder = Je zapsáno, že o tom víte. Hotovo je to, jakmile zprávu zveřejníte.
 awake-body-test = Tahle cesta k vám funguje. Je to zapsáno, nic dalšího dělat nemusíte.
 awake-by = Už odpověděl(a): { $who }. Nemusíte dělat nic.
 awake-over = Už je po všem. Nemusíte dělat nic.

@@ -54,6 +54,10 @@ form-busy = Very many messages are coming from your network. All you wrote is st
     [one] one second
    *[other] { $seconds } seconds
 } and press Send again.
+form-files-busy = Very many files are coming from your network. All you wrote is still here, and goes through without the files. Please wait { $seconds ->
+    [one] one second
+   *[other] { $seconds } seconds
+} and choose them again, or press Send without them.
 form-refused = This server cannot store messages at the moment. All you wrote is still here. Please press Send again in a minute, use one of the other addresses below, or call.
 form-unsure = We cannot say yet whether your message is stored. All you wrote is still here. Please press Send again: it will not arrive twice.
 conversation-full = This conversation has as many messages as it can hold. Please start a new one from the first page.
@@ -246,12 +250,16 @@ mine-disk = This server cannot look it up at the moment. Please press Check agai
 mine-write = Write to us
 
 awake-title = Are you awake?
+awake-title-reminder = An update is promised soon
 awake-ask = With one tap you say that you know of it and take it on. Nobody else is called then.
+awake-ask-reminder = With one tap you say that you know of it. Nobody else is told now; if the update is not there in time, everybody on call is.
 awake-ask-test = With one tap you say that this message reached you.
 awake-do = I am awake and take it on
+awake-do-reminder = I know of it
 awake-do-test = It came
 awake-heading = Thank you
 awake-body = It is written down who answered, and when. Nobody else is called any more.
+awake-body-reminder = It is written down that you know of it. Publishing the update ends this.
 awake-body-test = This way to you works. That is written down; you need do nothing more.
 awake-by = { $who } has answered already. You need do nothing.
 awake-over = It is over. You need do nothing.
