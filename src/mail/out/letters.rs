@@ -108,17 +108,13 @@ impl Letters {
         let recipient = self.recipient(item.kind.recipient(), item.route, &contact)?;
         let lang = conversation.lang;
         match &item.kind {
-            ItemKind::Acknowledge { .. } => {
-                let mut files = state.files.within(&id);
-                let on_their_way = files.any(|it| !files::is_safe(state, it));
-                Ok(compose::acknowledgement(
-                    &self.house,
-                    (&thread, on_their_way),
-                    lang,
-                    recipient,
-                    item.made,
-                )?)
-            }
+            ItemKind::Acknowledge { .. } => Ok(compose::acknowledgement(
+                &self.house,
+                (&thread, has_files_on_their_way(state, &id)),
+                lang,
+                recipient,
+                item.made,
+            )?),
             ItemKind::AnswerCustomer { message, .. } => {
                 let (_, said) = find(conversation, *message)?;
                 let text = self.text(&id, &said.body)?;
@@ -369,6 +365,12 @@ impl<'a> Opening<'a> {
             quarantined: conversation.quarantined,
         }
     }
+}
+
+/// Whether no majority has some file of a conversation yet.
+fn has_files_on_their_way(state: &State, id: &ConversationId) -> bool {
+    let mut files = state.files.within(id);
+    files.any(|it| !files::is_safe(state, it))
 }
 
 fn find(conversation: &Conversation, id: ClientId) -> Result<(u32, &Message), Unwritten> {
