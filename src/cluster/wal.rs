@@ -57,10 +57,17 @@ struct Wal<'a> {
 /// # Errors
 /// When the file is there and cannot be read.
 pub(super) fn ignored(database: &Path) -> io::Result<Option<Ignored>> {
+    Ok(Damage::found(&read(database)?).map(|it| it.looked_at()))
+}
+
+/// The bytes of the write-ahead file of a database; none where there is no such file.
+///
+/// # Errors
+/// When the file is there and cannot be read, or has more than [`limits::WAL_BYTES_MAX`].
+pub fn read(database: &Path) -> io::Result<Vec<u8>> {
     match durable::read_at_most(&beside(database), limits::WAL_BYTES_MAX) {
-        Ok(bytes) => Ok(Damage::found(&bytes).map(|it| it.looked_at())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        read => read,
     }
 }
 
@@ -89,15 +96,10 @@ pub(super) fn make_room(database: &Path, whole: u64) -> io::Result<bool> {
 /// # Errors
 /// When the file is there and cannot be read.
 pub fn mended(database: &Path) -> io::Result<Vec<Vec<u8>>> {
-    let bytes = match durable::read_at_most(&beside(database), limits::WAL_BYTES_MAX) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
-    let Some(damage) = Damage::found(&bytes) else {
-        return Ok(Vec::new());
-    };
-    Ok(vec![damage.written_anew(true), damage.written_anew(false)])
+    let bytes = read(database)?;
+    let damage = Damage::found(&bytes);
+    let versions = damage.map(|it| vec![it.written_anew(true), it.written_anew(false)]);
+    Ok(versions.unwrap_or_default())
 }
 
 fn beside(database: &Path) -> PathBuf {

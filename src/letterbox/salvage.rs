@@ -15,11 +15,9 @@ use rusqlite::Connection;
 
 use super::{
     anew::{self, AnewError, Row, beside},
-    drawer::{
-        Contents, Key, Stored, TABLES, connect, encode, in_use, last_incarnation, one_item, rows_of,
-    },
+    drawer::{Contents, Key, Stored, TABLES, encode, in_use, last_incarnation, one_item, rows_of},
 };
-use crate::{clock, durable, model::limits};
+use crate::{clock, cluster::wal, durable};
 
 /// What was found in all readable versions of a file.
 #[derive(Default)]
@@ -38,10 +36,7 @@ pub(super) fn salvage(
     path: &Path,
     mended: Vec<Vec<u8>>,
 ) -> Result<(Connection, Contents), AnewError> {
-    let as_it_is = match durable::read_at_most(&beside(path, "-wal"), limits::WAL_BYTES_MAX) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-        read => read?,
-    };
+    let as_it_is = wal::read(path)?;
     let mut found = Found::default();
     for log in mended.iter().chain([&as_it_is]) {
         let copy = beside(path, ".salvage");
@@ -75,7 +70,7 @@ pub(super) fn salvage(
 impl Found {
     /// Takes what one version of the file has. What was read before an error is kept.
     fn gather(&mut self, path: &Path) -> rusqlite::Result<()> {
-        let connection = connect(path)?;
+        let connection = Connection::open(path)?;
         in_use(&connection, false)?;
         let last = last_incarnation(&connection);
         let mut ended = last.map(|it| self.incarnation = self.incarnation.max(it.unwrap_or(0)));
@@ -126,7 +121,8 @@ fn row(item: &Stored) -> Option<Row> {
 fn copied(path: &Path, copy: &Path, log: &[u8]) -> io::Result<()> {
     remove(copy)?;
     if path.try_exists()? {
-        fs::copy(path, copy)?;
+        // With rights of its own: what is wrong may be that nobody can write to the file.
+        io::copy(&mut fs::File::open(path)?, &mut fs::File::create(copy)?)?;
     }
     fs::write(beside(copy, "-wal"), log)
 }
